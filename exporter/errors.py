@@ -1,0 +1,54 @@
+"""Every error that the exporter raises, as one tree.
+
+ExporterError
+├─ ConfigError               the user can mend it; the program ends with exit code 2
+├─ NvmlError                 the driver or its library does not work; retried with back-off, or exit code 1
+│  ├─ LibraryMissing         libnvidia-ml.so.1 can't be loaded
+│  ├─ DriverMismatch         library and kernel module are of different releases
+│  ├─ DriverNotLoaded        the kernel module is not there
+│  └─ NotPermitted           /dev/nvidia* can't be opened
+├─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
+└─ RecordingError            a recording is damaged or of another version
+
+A single reading that fails is no exception: it is a `Missing` in a snapshot (see model.py).
+"""
+
+
+class ExporterError(Exception):
+    """Something went wrong that one sentence can explain to the user: what, where, what to do."""
+
+
+class ConfigError(ExporterError):
+    """A setting, a counters file or a scenario is wrong; names the place, the value and what is accepted."""
+
+
+class NvmlError(ExporterError):
+    """NVML can't be used at all."""
+
+
+class LibraryMissing(NvmlError):
+    """The NVML library can't be loaded."""
+
+
+class DriverMismatch(NvmlError):
+    """The NVML library and the NVIDIA kernel module are of different releases."""
+
+
+class DriverNotLoaded(NvmlError):
+    """The NVIDIA kernel module is not loaded."""
+
+
+class NotPermitted(NvmlError):
+    """The NVIDIA device files can't be opened by this user."""
+
+
+class KubeError(ExporterError):
+    """The API server does not answer, or not as asked; `status` is the HTTP status of its answer, 0 for none."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+class RecordingError(ExporterError):
+    """A recording can't be read; names file, record and field."""

@@ -1,0 +1,170 @@
+"""What can be watched, and the requests and answers of a list and a watch. No thread, no state, no trying again.
+
+Source: Kubernetes API concepts, "Efficient detection of changes" and "Semantics for get, list, and watch".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from exporter.errors import KubeError
+from exporter.kube.connection import GARBAGE, JSON, ApiServer, Lines, Query, no_api_server, parse_json, sentence
+
+T = TypeVar("T")
+
+Key = tuple[str, str]
+"""An object's namespace and name; objects of the cluster have the namespace ""."""
+
+PAGE = 500
+"""How many objects one answer to a list may hold. An API server that answers from its cache gives all at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[T]):
+    """Objects of one kind that a watch follows.
+
+    Attributes:
+        called: What users read of them: "pods of node gpu-1".
+        group: The API group; "" is the core's.
+        versions: The group's versions whose objects `parse` understands; the first that is served is taken.
+        plural: The kind as paths have it.
+        field_selector: Which of the objects.
+        is_metadata_enough: Ask for metadata alone, where the API server can give that.
+        parse: Makes of an object what is kept of it; None where nothing is. It may fail by any of GARBAGE.
+    """
+
+    called: str
+    group: str
+    versions: tuple[str, ...]
+    plural: str
+    field_selector: str
+    is_metadata_enough: bool
+    parse: Callable[[Any], T | None]
+
+
+class Listed(NamedTuple, Generic[T]):
+    """All objects, and the version of the whole at which they were so."""
+
+    version: str
+    items: dict[Key, T]
+
+
+class Event(NamedTuple, Generic[T]):
+    """A change: what an object is now, None where it is gone. A bookmark has no key and tells the version alone."""
+
+    version: str
+    key: Key | None = None
+    item: T | None = None
+
+
+def find_path(server: ApiServer, resource: Resource[Any]) -> str:
+    """Return the path at which the API server has the objects, which it is asked for where several are possible.
+
+    Raises:
+        KubeError: It serves none of the versions, with status 404, or can't be asked.
+        ConfigError: TLS fails.
+    """
+    if not resource.group:
+        return f"/api/{resource.versions[0]}/{resource.plural}"
+    path = f"/apis/{resource.group}"
+    answer = server.get(path)
+    try:
+        served = {str(version["version"]) for version in answer["versions"]}
+    except GARBAGE:
+        raise no_api_server(server.host) from None
+    for version in resource.versions:
+        if version in served:
+            return f"{path}/{version}/{resource.plural}"
+    wanted = ", ".join(resource.versions)
+    raise KubeError(f"the API server has none of the versions {wanted} of {resource.group}", HTTPStatus.NOT_FOUND)
+
+
+def read_all(server: ApiServer, path: str, resource: Resource[T], version: str) -> Listed[T]:
+    """Return all objects, page by page.
+
+    Args:
+        server: The API server.
+        path: Where it has them.
+        resource: Which of them, and what is kept of each.
+        version: They must not be older than this one; "0" takes what the API server has in memory, "" has it look
+            for the newest.
+
+    Raises:
+        KubeError: The list can't be had.
+        ConfigError: TLS fails.
+    """
+    accept = _accept(resource, "PartialObjectMetadataList")
+    selected = (("fieldSelector", resource.field_selector), ("limit", str(PAGE)))
+    query: Query = selected
+    if version:
+        query += (("resourceVersion", version), ("resourceVersionMatch", "NotOlderThan"))
+    items: dict[Key, T] = {}
+    while True:
+        page = server.get(path, query, accept)
+        try:
+            version, token = str(page["metadata"]["resourceVersion"]), page["metadata"].get("continue")
+            found = {_key(entry): resource.parse(entry) for entry in page["items"] or ()}
+        except GARBAGE:
+            raise no_api_server(server.host) from None
+        items |= {key: item for key, item in found.items() if item is not None}
+        if not token:
+            return Listed(version, items)
+        query = (*selected, ("continue", str(token)))
+
+
+def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: str, longest_s: int) -> Lines:
+    """Begin a watch, and return the lines of its events.
+
+    Args:
+        server: The API server.
+        path: Where it has the objects.
+        resource: Which of them.
+        version: The last one that is known.
+        longest_s: The time after which the API server shall end it.
+
+    Raises:
+        KubeError: There is no watch.
+        ConfigError: TLS fails.
+    """
+    query = (
+        ("fieldSelector", resource.field_selector),
+        ("watch", "1"),
+        ("allowWatchBookmarks", "true"),
+        ("resourceVersion", version),
+        ("timeoutSeconds", str(longest_s)),
+    )
+    return server.stream(path, query, _accept(resource, "PartialObjectMetadata"), longest_s + _LATE_S)
+
+
+def parse_event(line: bytes, resource: Resource[T], host: str) -> Event[T]:
+    """Read one line of a watch.
+
+    Raises:
+        KubeError: It says why the watch ends, status 410 for a version that is too old; or it is no event.
+    """
+    try:
+        event = parse_json(line)
+        kind, entry = event["type"], event["object"]
+        if kind == "ERROR":
+            status, message = int(entry.get("code") or 0), sentence(entry.get("message"))
+            raise KubeError(f"the API server ended the watch with {status}: {message}", status)
+        version = str(entry["metadata"]["resourceVersion"])
+        if kind == "BOOKMARK":
+            return Event(version)
+        return Event(version, _key(entry), None if kind == "DELETED" else resource.parse(entry))
+    except GARBAGE:
+        raise no_api_server(host) from None
+
+
+_LATE_S = 15.0
+"""How much later than its time the end of a watch may come."""
+
+
+def _accept(resource: Resource[Any], kind: str) -> str:
+    return f"{JSON};as={kind};g=meta.k8s.io;v=v1,{JSON}" if resource.is_metadata_enough else JSON
+
+
+def _key(entry: Any) -> Key:
+    metadata = entry["metadata"]
+    return str(metadata.get("namespace") or ""), str(metadata["name"])

@@ -1,0 +1,226 @@
+"""A watch: one list, then one request that tells of each change, in a thread of its own.
+
+It keeps what it knew last while the API server is silent, and logs when it begins to fail and when it works again.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from exporter.errors import ExporterError, KubeError
+from exporter.kube.connection import ApiServer, Lines
+from exporter.kube.resources import Event, Key, Resource, find_path, open_watch, parse_event, read_all
+from exporter.model import Clock
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+STOP_S = 1.0
+
+_FOR_THE_ADMINISTRATOR = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
+"""What ends by somebody's hand only: a missing right, an API that is not served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the API server is asked, in seconds.
+
+    Attributes:
+        first_s: The first pause between attempts; each later one is twice as long.
+        longest_s: The longest pause while the API server does not answer.
+        longest_without_right_s: The longest pause while it refuses to.
+        watch_s: A watch is asked to end after this time, or up to twice that.
+        fruitful_s: A watch that lasts so long is worth another one at once, even if it tells nothing.
+    """
+
+    first_s: float = 1.0
+    longest_s: float = 30.0
+    longest_without_right_s: float = 300.0
+    watch_s: int = 300
+    fruitful_s: float = 1.0
+
+
+NORMAL_PACE = Pace()
+
+
+class Backoff:
+    """The pauses between attempts that lead to nothing, spread so that many nodes do not ask at once."""
+
+    def __init__(self, first_s: float) -> None:
+        self._first_s = self._pause_s = first_s
+
+    def reset(self) -> None:
+        """Begin anew: something was achieved."""
+        self._pause_s = self._first_s
+
+    def next_s(self, longest_s: float) -> float:
+        """Return the seconds to wait before the next attempt, at most `longest_s`."""
+        pause_s = min(self._pause_s, longest_s)
+        self._pause_s = 2 * pause_s
+        return pause_s * random.uniform(0.5, 1)  # noqa: S311
+
+
+class Watch(Generic[T]):
+    """Follows the objects of a resource from `start` to `stop`.
+
+    `publish` is called in the watch's thread, with all objects, after each change. `connect` may fail, and is called
+    again after each failure.
+    """
+
+    def __init__(
+        self,
+        resource: Resource[T],
+        connect: Callable[[], ApiServer],
+        publish: Callable[[Mapping[Key, T]], None],
+        clock: Clock = time,
+        pace: Pace = NORMAL_PACE,
+    ) -> None:
+        self._resource = resource
+        self._connect = connect
+        self._publish = publish
+        self._clock = clock
+        self._pace = pace
+        self._backoff = Backoff(pace.first_s)
+        self._items: dict[Key, T] = {}
+        self._version = self._listed_version = "0"
+        self._is_listed = False
+        self._failing_since: float | None = None
+        self._failures: set[int | None] = set()
+        self._lines: Lines | None = None
+        self._lock = threading.Lock()  # over _lines and the stop
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"watch {resource.plural}", daemon=True)
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether the objects are all there and nothing is known to keep their changes from coming."""
+        return self._is_listed and self._failing_since is None
+
+    @property
+    def failing_since(self) -> float | None:
+        """Return since when changes don't come, in seconds since the epoch; None while they do."""
+        return self._failing_since
+
+    def start(self) -> None:
+        """Begin, without waiting for anything."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch; returns within a second, whatever the API server does."""
+        with self._lock:
+            self._stopping.set()
+            if self._lines is not None:
+                self._lines.stop()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._connect() as server:
+                    self._follow(server)
+            except ExporterError as error:
+                self._fail(error)
+
+    def _follow(self, server: ApiServer) -> None:
+        """List and watch until something goes wrong. A watch that ends or breaks off goes on where it was."""
+        path = find_path(server, self._resource)
+        while not self._stopping.is_set():
+            if not self._is_listed:
+                self._list(server, path)
+            try:
+                is_fruitful = self._listen(server, path)
+            except KubeError as error:
+                if error.status != HTTPStatus.GONE:
+                    raise
+                log.debug("%s: listed again: %s", self._resource.called, error)
+                self._is_listed = False
+                if self._version == self._listed_version:  # a list has just given a version that is too old
+                    self._version = ""
+                is_fruitful = False
+            if is_fruitful:
+                self._backoff.reset()
+            else:
+                self._stopping.wait(self._backoff.next_s(self._pace.longest_s))
+
+    def _list(self, server: ApiServer, path: str) -> None:
+        try:
+            listed = read_all(server, path, self._resource, self._version)
+        except KubeError as error:
+            if error.status in {HTTPStatus.GONE, HTTPStatus.GATEWAY_TIMEOUT}:  # this server never had that version
+                self._version = ""
+            raise
+        self._version = self._listed_version = listed.version
+        self._items = listed.items
+        self._publish(MappingProxyType(self._items.copy()))
+        self._is_listed = True
+
+    def _listen(self, server: ApiServer, path: str) -> bool:
+        """Follow one watch to its end; tell whether it was worth it, so that the next one may begin at once."""
+        is_fruitful = False
+        longest_s = round(self._pace.watch_s * random.uniform(1, 2))  # noqa: S311
+        with self._kept(open_watch(server, path, self._resource, self._version, longest_s)) as lines:
+            opened = self._clock.monotonic()
+            self._recover()
+            for line in lines:
+                self._take(parse_event(line, self._resource, server.host))
+                is_fruitful = True
+        return is_fruitful or self._clock.monotonic() - opened >= self._pace.fruitful_s
+
+    def _take(self, event: Event[T]) -> None:
+        if event.key is not None and self._items.get(event.key) != event.item:
+            if event.item is None:
+                del self._items[event.key]
+            else:
+                self._items[event.key] = event.item
+            self._publish(MappingProxyType(self._items.copy()))
+        self._version = event.version
+
+    @contextmanager
+    def _kept(self, lines: Lines) -> Iterator[Lines]:
+        """Hold the lines where `stop` finds them, and close them."""
+        try:
+            with self._lock:
+                self._lines = lines
+                if self._stopping.is_set():
+                    lines.stop()
+            yield lines
+        finally:
+            with self._lock:
+                self._lines = None
+            lines.close()
+
+    def _recover(self) -> None:
+        if self._failing_since is not None:
+            failed_s = self._clock.time() - self._failing_since
+            log.info("%s: the API server answers again after %.0f s", self._resource.called, failed_s)
+        self._failing_since = None
+        self._failures.clear()
+
+    def _fail(self, error: ExporterError) -> None:
+        """Say so, once for each kind of failure, and wait for the next attempt."""
+        if self._stopping.is_set():
+            return
+        status = error.status if isinstance(error, KubeError) else None
+        if status not in self._failures:
+            log.warning("%s: %s", self._resource.called, self._advised(error, status))
+        self._failures.add(status)
+        if self._failing_since is None:
+            self._failing_since = self._clock.time()
+        pace = self._pace
+        longest_s = pace.longest_without_right_s if status in _FOR_THE_ADMINISTRATOR else pace.longest_s
+        self._stopping.wait(self._backoff.next_s(longest_s))
+
+    def _advised(self, error: ExporterError, status: int | None) -> str:
+        if status != HTTPStatus.FORBIDDEN:
+            return str(error)
+        group = f" of API group {self._resource.group}" if self._resource.group else ""
+        return f"{error}; grant the service account list and watch on {self._resource.plural}{group}"

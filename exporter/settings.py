@@ -1,0 +1,205 @@
+"""What the user can set: one frozen `Settings`, and the small value types in it with their text forms.
+
+Knows nothing of where a value was written; cli reads flags, variables and the configuration file, and names
+the place when a value is wrong. The `parse_*` functions raise ValueError with the reason alone.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from ipaddress import IPv6Address
+from typing import NamedTuple
+
+MAX_DEVICE_INDEX = 1023
+"""The highest index that a device selection takes; far above what a machine holds."""
+
+MAX_PORT = 0xFFFF
+
+_HOST = re.compile(r"[A-Za-z0-9._-]*")
+_INDICES = re.compile(r"(?P<first>[0-9]{1,9})(?:-(?P<last>[0-9]{1,9}))?")
+_PORT = re.compile(r"[0-9]{1,5}")
+_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+class DeviceKind(Enum):
+    """Which entities are exported, by DCGM's letters."""
+
+    FLEX = "f"
+    GPUS = "g"
+    INSTANCES = "i"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSelection:
+    """The entities to export.
+
+    FLEX: each GPU without MIG instances, and of the others their instances. GPUS: GPUs alone, by NVML index.
+    INSTANCES: MIG instances alone, counted in the order (gpu, GPU instance id). `ids` is None for all.
+    """
+
+    kind: DeviceKind
+    ids: frozenset[int] | None = None
+
+
+class LabelStyle(StrEnum):
+    """Whose spelling the labels have: dcgm-exporter's up to 4.8.2, 4.8.3's or 4.9's."""
+
+    CLASSIC = "classic"
+    V4_8_3 = "4.8.3"
+    V4_9 = "4.9"
+
+
+class GpuIdType(StrEnum):
+    """What the device plugin calls a GPU: by its UUID, or nvidiaN."""
+
+    UID = "uid"
+    DEVICE_NAME = "device-name"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class ConfigMapName(NamedTuple):
+    """A ConfigMap of the cluster."""
+
+    namespace: str
+    name: str
+
+
+class ListenAddress(NamedTuple):
+    """Where to listen. An empty host is every interface, IPv4 and IPv6; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is decided at start. Names ending in _s are seconds, in _ms milliseconds.
+
+    Counters come from `configmap` where it is set, else from `inline_counters` where that is not empty (the
+    text of a counters file, from the lines of `config_file`), else from the file `collectors`;
+    `collectors_given` is false where that path is only the default. `mock` is a profile or a scenario file,
+    None for real GPUs. `hostname` is the value of the label, whatever `no_hostname` says.
+    `max_concurrent_scrapes` 0 is unlimited, `mock_steering_port` 0 is no steering.
+    """
+
+    collectors: str
+    collectors_given: bool
+    inline_counters: str
+    configmap: ConfigMapName | None
+    config_file: str | None
+    collect_interval_s: float
+    devices: DeviceSelection
+    xid_window_ms: int
+    clock_events_window_ms: int
+    disable_startup_validate: bool
+    gpu_bind_unbind_watch: bool
+    gpu_bind_unbind_poll_s: float
+    kubernetes: bool
+    enable_pod_labels: bool
+    enable_pod_uid: bool
+    pod_label_allowlist: tuple[str, ...]
+    gpu_id_type: GpuIdType
+    nvidia_resource_names: tuple[str, ...]
+    virtual_gpus: bool
+    enable_dra: bool
+    pod_resources_socket: str
+    hpc_job_mapping_dir: str | None
+    label_style: LabelStyle
+    use_old_namespace: bool
+    no_hostname: bool
+    hostname: str
+    replace_blanks_in_model_name: bool
+    address: ListenAddress
+    systemd_socket: bool
+    web_config_file: str | None
+    web_read_timeout_s: float
+    web_write_timeout_s: float
+    max_concurrent_scrapes: int
+    health_require_gpus: bool
+    mock: str | None
+    mock_steering_port: int
+    debug: bool
+    log_format: LogFormat
+
+
+def parse_devices(text: str) -> DeviceSelection:
+    """Read dcgm-exporter's device grammar: f, g, i, and g or i with indices as in g:0,2-4.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    letter, colon, indices = text.partition(":")
+    if "+" in text:
+        raise ValueError("selections can't be combined")
+    if letter not in {kind.value for kind in DeviceKind}:
+        raise ValueError(f"there is no kind {letter!r}")
+    kind = DeviceKind(letter)
+    if not colon:
+        return DeviceSelection(kind)
+    if kind is DeviceKind.FLEX:
+        raise ValueError("f takes no indices")
+    return DeviceSelection(kind, frozenset().union(*map(_parse_indices, indices.split(","))))
+
+
+def _parse_indices(text: str) -> range:
+    match = _INDICES.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is neither an index nor a range")
+    first = int(match["first"])
+    last = int(match["last"] or first)
+    if first > last:
+        raise ValueError(f"the range {text} runs backwards")
+    if last > MAX_DEVICE_INDEX:
+        raise ValueError(f"{last} is above {MAX_DEVICE_INDEX}")
+    return range(first, last + 1)
+
+
+def parse_listen_address(text: str) -> ListenAddress:
+    """Read an address as Go writes it: :9400, 0.0.0.0:9400, localhost:9400 or [::1]:9400.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise ValueError("the port is missing")
+    if not _PORT.fullmatch(port) or int(port) > MAX_PORT:
+        raise ValueError(f"the port {port!r} is not a number from 0 to {MAX_PORT}")
+    if host.startswith("[") and host.endswith("]"):
+        return ListenAddress(_ipv6(host[1:-1]), int(port))
+    if ":" in host:
+        raise ValueError("an IPv6 address stands in brackets")
+    if not _HOST.fullmatch(host):
+        raise ValueError(f"{host!r} is not a host")
+    return ListenAddress(host, int(port))
+
+
+def _ipv6(text: str) -> str:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not an IPv6 address") from None
+    return text
+
+
+def parse_configmap(text: str) -> ConfigMapName | None:
+    """Read NAMESPACE:NAME; "none" and nothing at all are None.
+
+    Raises:
+        ValueError: without a reason; the form is all there is to say.
+    """
+    if text in ("", "none"):
+        return None
+    parts = text.split(":")
+    if len(parts) != len(ConfigMapName._fields) or not all(map(_OBJECT_NAME.fullmatch, parts)):
+        raise ValueError
+    return ConfigMapName(*parts)

@@ -1,0 +1,109 @@
+"""Who may import whom: the rules of the project's layout, checked on source text."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+LAYERS = (
+    {"model", "errors", "fields"},
+    {"settings", "counters", "counters_source", "kube", "counter_files"},
+    {"catalogue"},
+    {"nvml"},
+    {"sampling"},
+    {"attribution"},
+    {"labels"},
+    {"exposition"},
+    {"telemetry"},
+    {"pages"},
+    {"server"},
+    {"cli"},
+)
+"""Left to right; a module imports from layers to the left of its own, and within its own."""
+
+ONLY = {
+    "pynvml": ("exporter.nvml", "exporter.catalogue"),
+    "kubernetes": ("exporter.kube",),
+    "grpc": ("podresources",),
+    "prometheus_client": ("exporter.telemetry",),
+    "tornado": ("exporter.server",),
+    "podresources": ("podresources", "exporter.attribution", "exporter.cli"),
+    "podresources.fake_kubelet": ("podresources", "exporter.cli"),
+    "podresources.fake_pods": ("podresources", "exporter.cli"),
+    "exporter.nvml.mock": ("exporter.nvml.mock", "exporter.cli"),
+}
+"""What only these packages and modules may import."""
+
+
+def sources(root: Path) -> dict[str, str]:
+    """Return the text of every module below the packages, by dotted name."""
+    found = {}
+    for package in ("exporter", "podresources"):
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found[name] = path.read_text()
+    return found
+
+
+def violations(modules: Mapping[str, str]) -> list[str]:
+    """Return one line for each import or call that a rule forbids."""
+    found = []
+    for name, text in modules.items():
+        tree = ast.parse(text)
+        is_package = any(other.startswith(f"{name}.") for other in modules)
+        for imported in _imports(tree, name, is_package=is_package):
+            found += [f"{name} imports {imported}: {why}" for why in _forbidden(name, imported)]
+        if _within(name, "exporter.catalogue"):
+            found += [f"{name} calls {function}: the catalogue calls nothing" for function in _nvml_calls(tree)]
+    return found
+
+
+def _imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + is_package]
+                base = ".".join([*parts, base] if base else parts)
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _forbidden(module: str, imported: str) -> Iterator[str]:
+    for name, allowed in ONLY.items():
+        if _within(imported, name) and not any(_within(module, a) for a in allowed):
+            yield f"only {', '.join(allowed)} may"
+    if _within(module, "podresources") and _within(imported, "exporter"):
+        yield "podresources stands on its own"
+    ours, theirs = _layer(module), _layer(imported)
+    if ours is not None and theirs is not None and theirs > ours:
+        yield "imports point only to the left"
+
+
+def _layer(module: str) -> int | None:
+    parts = module.split(".")
+    if parts[0] != "exporter" or len(parts) == 1:
+        return None
+    if parts[1] == "__main__":
+        return len(LAYERS) - 1
+    return next((i for i, layer in enumerate(LAYERS) if parts[1] in layer), None)
+
+
+def unplaced(modules: Mapping[str, str]) -> list[str]:
+    """Return the modules of the exporter that stand in no layer."""
+    return [name for name in modules if _within(name, "exporter") and name != "exporter" and _layer(name) is None]
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def _nvml_calls(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            if name.startswith("nvml"):
+                yield name

@@ -1,0 +1,253 @@
+"""A tiny API server over real sockets: objects with versions, lists in pages, watches as chunked streams."""
+
+import json
+import socket
+import threading
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, urlsplit
+
+from exporter.kube import ApiServer, connect
+
+Object = dict[str, Any]
+
+
+class Request(NamedTuple):
+    """What was asked."""
+
+    path: str
+    query: dict[str, str]
+    accept: str
+
+    @property
+    def kind(self) -> str:
+        if "watch" in self.query:
+            return "watch"
+        return "list" if "limit" in self.query else "discovery"
+
+
+class End(NamedTuple):
+    """How a watch ends: with some last bytes, and then by the protocol's rules or not."""
+
+    last: bytes = b""
+    is_clean: bool = True
+
+
+def event(kind: str, entry: Object) -> bytes:
+    return json.dumps({"type": kind, "object": entry}).encode() + b"\n"
+
+
+TOO_OLD = End(event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}))
+
+
+class FakeApiServer:
+    """What an API server stores, how it behaves, and what it was asked; all of it outlives `down` and `up`.
+
+    Attributes:
+        groups: The versions that are served, by API group.
+        requests: What was asked, in order.
+        refusals: The statuses to answer with, by kind of request.
+        answers: What to answer instead, by kind of request.
+        page: How many objects an answer to a list holds at most.
+        held: Answers wait for this.
+        ends: How the next watches end: the one that runs, then each that begins.
+    """
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.groups: dict[str, list[str]] = {}
+        self.requests: list[Request] = []
+        self.refusals: dict[str, int] = {}
+        self.answers: dict[str, bytes] = {}
+        self.held = threading.Event()
+        self.held.set()
+        self.page = 1000
+        self.ends: list[End] = []
+        self.changed = threading.Condition()
+        self.kubeconfig = kubeconfig
+        self._version = 100
+        self._oldest = 0
+        self._objects: dict[tuple[str, str], Object] = {}
+        self._events: list[tuple[int, bytes]] = []
+        self._port = 0
+        self._server: Server | None = None
+
+    def up(self) -> None:
+        self._server = Server(self, self._port)
+        self._port = self._server.server_port
+        user = {"name": "lab", "user": {"token": "secret"}}
+        cluster = {"name": "lab", "cluster": {"server": f"http://127.0.0.1:{self._port}"}}
+        context = {"name": "lab", "context": {"cluster": "lab", "user": "lab"}}
+        config = {"current-context": "lab", "contexts": [context], "clusters": [cluster], "users": [user]}
+        self.kubeconfig.write_text(json.dumps(config), encoding="utf-8")
+
+    def down(self) -> None:
+        self.held.set()
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def connect(self) -> ApiServer:
+        return connect(self.kubeconfig)
+
+    def put(self, name: str, namespace: str = "default", labels: dict[str, str] | None = None, **parts: Any) -> None:
+        """Store an object, in the namespace "" one of the whole cluster."""
+        with self.changed:
+            kind = "MODIFIED" if (namespace, name) in self._objects else "ADDED"
+            metadata = {"name": name, "uid": f"uid-{name}", "labels": labels or {}, "managedFields": [{"f:a": {}}]}
+            if namespace:
+                metadata["namespace"] = namespace
+            self._objects[namespace, name] = {"metadata": metadata, **parts}
+            self._tell(kind, self._objects[namespace, name])
+
+    def delete(self, name: str, namespace: str = "default") -> None:
+        with self.changed:
+            self._tell("DELETED", self._objects.pop((namespace, name)))
+
+    def bookmark(self) -> str:
+        """Tell the watch how far other objects' changes have come; returns that version."""
+        with self.changed:
+            self._version += 10
+            self._tell("BOOKMARK", {"metadata": {}})
+            return str(self._version)
+
+    def end_watch(self, *ends: End) -> None:
+        with self.changed:
+            self.ends += ends
+            self.changed.notify_all()
+
+    def forget(self) -> None:
+        """Know nothing any more of versions before the present one."""
+        with self.changed:
+            self._version += 1
+            self._oldest = self._version
+
+    def asked(self, kind: str) -> list[Request]:
+        return [request for request in self.requests if request.kind == kind]
+
+    def listed(self, first: int) -> Object:
+        """Return a page of all objects."""
+        with self.changed:
+            items = list(self._objects.values())
+            metadata = {"resourceVersion": str(self._version)}
+            if len(items) > first + self.page:
+                metadata["continue"] = str(first + self.page)
+            return {"metadata": metadata, "items": items[first : first + self.page]}
+
+    def next_lines(self, version: int, server: "Server") -> tuple[list[bytes], int, End | None]:
+        """Wait for what a watch has to tell after a version: lines, the version then, and how it ends, if it does."""
+        with self.changed:
+            self.changed.wait_for(lambda: server.is_stopping or self.ends or self._newer(version))
+            if server.is_stopping:
+                return [], version, End(is_clean=False)
+            if version < self._oldest:
+                return [], version, TOO_OLD
+            newer = self._newer(version)
+            end = self.ends.pop(0) if self.ends else None
+            return [line for _, line in newer], newer[-1][0] if newer else version, end
+
+    def _newer(self, version: int) -> list[tuple[int, bytes]]:
+        return [event for event in self._events if event[0] > version or version < self._oldest]
+
+    def _tell(self, kind: str, entry: Object) -> None:
+        self._version += 1
+        entry["metadata"]["resourceVersion"] = str(self._version)
+        self._events.append((self._version, event(kind, entry)))
+        self.changed.notify_all()
+
+
+class Server(ThreadingHTTPServer):
+    """One run of the API server."""
+
+    def __init__(self, api: FakeApiServer, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.api = api
+        self.is_stopping = False
+        self._connections: list[socket.socket] = []
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.005})
+        self._thread.start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.append(request)
+        super().process_request(request, client_address)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that went away."""
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        with self.api.changed:
+            self.is_stopping = True
+            self.api.changed.notify_all()
+        for connection in self._connections:
+            with suppress(OSError):  # its client has closed it
+                connection.shutdown(socket.SHUT_RDWR)
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of one connection."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        request = Request(parts.path, query, self.headers["Accept"])
+        api = self.server.api
+        api.requests.append(request)
+        api.held.wait()
+        refusal = api.refusals.get(request.kind)
+        if refusal is not None:
+            self._answer({"message": f"no {request.kind} for you"}, refusal)
+        elif request.kind in api.answers:
+            self._send(api.answers[request.kind])
+        elif request.kind == "discovery":
+            group = parts.path.removeprefix("/apis/")
+            self._answer({"versions": [{"version": version} for version in api.groups.get(group, [])]})
+        elif not self._is_served(parts.path):
+            self._answer({"message": "the server could not find the requested resource"}, 404)
+        elif request.kind == "list":
+            self._answer(api.listed(int(query.get("continue", "0"))))
+        else:
+            self._watch(int(query["resourceVersion"]))
+
+    def _is_served(self, path: str) -> bool:
+        _, root, *rest = path.split("/")
+        return root == "api" or rest[1] in self.server.api.groups.get(rest[0], [])
+
+    def _watch(self, version: int) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        end: End | None = None
+        while end is None:
+            lines, version, end = self.server.api.next_lines(version, self.server)
+            for line in lines:
+                self._chunk(line)
+        if end.last:
+            self._chunk(end.last)
+        if end.is_clean:
+            self._chunk(b"")
+        else:
+            self.close_connection = True
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+
+    def _answer(self, answer: Object, status: int = 200) -> None:
+        self._send(json.dumps(answer).encode(), status)
+
+    def _send(self, body: bytes, status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        """Keep the test's output clean."""

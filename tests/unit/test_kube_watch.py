@@ -1,0 +1,458 @@
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from exporter.kube import ApiServer, Key, Pace, Resource, Watch
+from exporter.kube.connection import LONGEST_LINE, MOST_BYTES
+from exporter.kube.watch import Backoff
+from exporter.model import Clock
+from tests.unit.fake_api_server import TOO_OLD, End, FakeApiServer
+from tests.unit.fake_clock import FakeClock
+from tests.unit.faulty_nvml import until
+
+FAST = Pace(first_s=0.01, longest_s=0.05, longest_without_right_s=0.1)
+BOOKMARK = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"150"}}}'
+BROKEN = End(b'{"type":"ADDED","object":{"metadata":{"na', is_clean=False)
+
+
+def label(entry: Any) -> str | None:
+    """Keep an object's label x; objects with the label ignored are of no use."""
+    labels = entry["metadata"].get("labels") or {}
+    return None if "ignored" in labels else str(labels.get("x", ""))
+
+
+PODS = Resource("pods on node n1", "", ("v1",), "pods", "spec.nodeName=n1,status.phase!=Failed", True, label)  # noqa: FBT003
+
+
+class Followed:
+    """A watch and what it has published."""
+
+    def __init__(self, api: FakeApiServer, clock: Clock, pace: Pace = FAST, resource: Resource[str] = PODS) -> None:
+        self.published: list[Mapping[Key, str]] = []
+        self.attempts = 0
+        self._api = api
+        self.watch = Watch(resource, self._connect, self.published.append, clock, pace)
+
+    def _connect(self) -> ApiServer:
+        self.attempts += 1
+        return self._api.connect()
+
+    @property
+    def names(self) -> dict[str, str]:
+        return {name: item for (_, name), item in self.published[-1].items()} if self.published else {}
+
+
+@contextmanager
+def following(
+    api: FakeApiServer, clock: Clock = time, pace: Pace = FAST, resource: Resource[str] = PODS
+) -> Iterator[Followed]:
+    followed = Followed(api, clock, pace, resource)
+    followed.watch.start()
+    try:
+        yield followed
+    finally:
+        followed.watch.stop()
+
+
+def warnings(caplog: pytest.LogCaptureFixture, level: int = logging.WARNING) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name.startswith("exporter") and r.levelno == level]
+
+
+def test_objects_are_listed_and_then_followed(api: FakeApiServer) -> None:
+    api.put("a", labels={"x": "1"})
+    with following(api) as followed:
+        until(lambda: followed.names == {"a": "1"})
+        api.put("b", "other")
+        api.put("a", labels={"x": "2"})
+        until(lambda: followed.names == {"a": "2", "b": ""})
+        assert set(followed.published[-1]) == {("default", "a"), ("other", "b")}
+        api.delete("b", "other")
+        until(lambda: followed.names == {"a": "2"})
+        assert followed.watch.is_current
+
+
+def test_steady_state_is_one_watch(api: FakeApiServer) -> None:
+    api.put("a")
+    with following(api) as followed:
+        for step in range(50):
+            api.put("a", labels={"x": str(step)})
+            until(lambda step=step: followed.names == {"a": str(step)})  # type: ignore[misc]
+    assert [request.kind for request in api.requests] == ["list", "watch"]
+
+
+def test_only_metadata_of_the_selected_objects_is_asked_for(api: FakeApiServer) -> None:
+    with following(api):
+        until(lambda: bool(api.asked("watch")))
+    listed, watched = api.requests
+    assert listed.path == watched.path == "/api/v1/pods"
+    assert listed.accept == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+    assert watched.accept == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+    assert listed.query["fieldSelector"] == watched.query["fieldSelector"] == PODS.field_selector
+    assert listed.query["resourceVersion"] == "0", "the API server's cache will do"
+    assert watched.query["resourceVersion"] == "100"
+    assert watched.query["allowWatchBookmarks"] == "true"
+    assert 300 <= int(watched.query["timeoutSeconds"]) <= 600
+
+
+def test_a_long_list_comes_in_pages(api: FakeApiServer) -> None:
+    api.page = 2
+    for name in "abcde":
+        api.put(name)
+    with following(api) as followed:
+        until(lambda: set(followed.names) == set("abcde"))
+    assert [request.query.get("continue") for request in api.asked("list")] == [None, "2", "4"]
+    assert len(followed.published) == 1, "half a list is none"
+
+
+def test_what_is_published_does_not_change_afterwards(api: FakeApiServer) -> None:
+    api.put("a")
+    with following(api) as followed:
+        until(lambda: bool(followed.published))
+        before = followed.published[0]
+        api.put("b")
+        until(lambda: len(followed.published) > 1)
+    assert set(before) == {("default", "a")}
+    with pytest.raises(TypeError):
+        before["default", "c"] = "x"  # type: ignore[index]
+
+
+def test_a_change_of_nothing_that_is_kept_is_not_published(api: FakeApiServer) -> None:
+    api.put("a", labels={"x": "1"})
+    with following(api) as followed:
+        until(lambda: bool(api.asked("watch")))
+        api.put("a", labels={"x": "1", "y": "2"})
+        api.put("b")
+        until(lambda: "b" in followed.names)
+    assert len(followed.published) == 2
+
+
+def test_an_object_that_is_of_no_use_any_more_is_left_out(api: FakeApiServer) -> None:
+    api.put("useless", labels={"ignored": ""})
+    api.put("a")
+    with following(api) as followed:
+        until(lambda: set(followed.names) == {"a"})
+        api.put("a", labels={"ignored": ""})
+        until(lambda: followed.names == {} and len(followed.published) == 2)
+        api.delete("useless")
+        api.put("b")
+        until(lambda: set(followed.names) == {"b"})
+
+
+@pytest.mark.parametrize("end", [End(), BROKEN], ids=["at its time", "in the middle of a line"])
+def test_a_watch_that_ends_goes_on_where_it_was(api: FakeApiServer, caplog: pytest.LogCaptureFixture, end: End) -> None:
+    with following(api) as followed:
+        api.put("a")
+        until(lambda: "a" in followed.names)
+        api.end_watch(end)
+        until(lambda: len(api.asked("watch")) == 2)
+        api.put("b")
+        until(lambda: set(followed.names) == {"a", "b"})
+        assert followed.watch.is_current
+    assert len(api.asked("list")) == 1
+    assert api.asked("watch")[1].query["resourceVersion"] == "101"
+    assert warnings(caplog) == []
+
+
+def test_a_bookmark_moves_the_point_from_which_a_watch_goes_on(api: FakeApiServer) -> None:
+    with following(api) as followed:
+        until(lambda: bool(api.asked("watch")))
+        version = api.bookmark()
+        api.end_watch(End())
+        until(lambda: len(api.asked("watch")) == 2)
+    assert api.asked("watch")[1].query["resourceVersion"] == version
+    assert len(followed.published) == 1
+
+
+def test_a_version_that_is_gone_leads_to_a_new_list(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    api.put("gone")
+    with following(api) as followed:
+        until(lambda: "gone" in followed.names)
+        version = api.bookmark()
+        api.end_watch(End())
+        until(lambda: len(api.asked("watch")) == 2)
+        api.refusals["watch"] = 503
+        api.end_watch(End())
+        until(lambda: not followed.watch.is_current)
+        api.delete("gone")
+        api.put("new")
+        api.forget()
+        api.refusals.clear()
+        until(lambda: set(followed.names) == {"new"} and followed.watch.is_current)
+    assert [request.query.get("resourceVersion") for request in api.asked("list")] == ["0", version]
+    assert api.asked("list")[1].query["resourceVersionMatch"] == "NotOlderThan"
+    assert len(warnings(caplog)) == 1, "503, and not a word of 410"
+
+
+def test_a_version_that_is_gone_by_status_leads_to_a_new_list(api: FakeApiServer) -> None:
+    with following(api) as followed:
+        until(lambda: followed.watch.is_current)
+        api.refusals["watch"] = 410
+        api.end_watch(End())
+        until(lambda: len(api.asked("list")) > 1)
+        api.refusals.clear()
+        api.put("a")
+        until(lambda: "a" in followed.names)
+
+
+def test_a_list_whose_version_is_gone_at_once_asks_for_the_newest(api: FakeApiServer) -> None:
+    api.ends = [TOO_OLD]
+    with following(api):
+        until(lambda: len(api.asked("watch")) == 2)
+    assert [request.query.get("resourceVersion") for request in api.asked("list")] == ["0", None]
+
+
+@pytest.mark.parametrize("end", [TOO_OLD, End(), BROKEN], ids=["gone", "ended", "broken"])
+def test_watches_that_end_at_once_make_no_storm(api: FakeApiServer, end: End) -> None:
+    api.ends = [end] * 1000
+    with following(api, pace=Pace(first_s=60.0, longest_s=60.0)) as followed:
+        until(lambda: len(api.ends) < 1000)
+        threading.Event().wait(0.1)  # time for a storm
+        assert followed.watch.failing_since is None
+    assert [request.kind for request in api.requests] == ["list", "watch"]
+
+
+def test_a_refusal_that_lasts_is_tried_more_and_more_seldom(api: FakeApiServer) -> None:
+    api.refusals["list"] = 403
+    with following(api, pace=Pace(first_s=0.01, longest_s=0.01, longest_without_right_s=60.0)):
+        until(lambda: len(api.requests) > 2)
+        threading.Event().wait(0.4)
+        assert len(api.requests) < 10, "the pauses add up to 0.4 s after six at the latest"
+
+
+def test_each_outage_begins_with_short_pauses(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    outages = 16  # the pauses would come to more than half a minute if they only grew
+    with following(api, pace=Pace(first_s=0.001, longest_s=60.0)) as followed:
+        for number in range(outages):
+            until(lambda: followed.watch.is_current)
+            api.refusals["watch"] = 503
+            api.put(str(number))
+            api.end_watch(End())
+            until(lambda: not followed.watch.is_current)
+            api.refusals.clear()
+        until(lambda: followed.watch.is_current)
+    assert len(warnings(caplog)) == outages, "each is logged"
+
+
+@pytest.mark.parametrize("status", [410, 504])
+def test_a_list_of_a_version_that_the_api_server_lacks_asks_for_the_newest(api: FakeApiServer, status: int) -> None:
+    api.refusals["list"] = status
+    with following(api) as followed:
+        until(lambda: len(api.requests) == 2)
+        api.refusals.clear()
+        until(lambda: followed.watch.is_current)
+    assert [request.query.get("resourceVersion") for request in api.asked("list")[:2]] == ["0", None]
+
+
+def test_an_api_server_that_is_down_at_start_is_waited_for(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    api.down()
+    with following(api, clock) as followed:
+        until(lambda: followed.watch.failing_since == clock.wall)
+        began = clock.wall
+        assert not followed.published
+        assert not followed.watch.is_current
+        clock.advance(120.0)
+        api.up()
+        api.put("a")
+        until(lambda: "a" in followed.names and followed.watch.is_current)
+        assert followed.watch.failing_since is None
+    (warning,) = warnings(caplog)
+    assert warning.startswith("pods on node n1: http://127.0.0.1:")
+    assert "Connection refused" in warning
+    assert began == 1_800_000_000.0
+    assert warnings(caplog, logging.INFO) == ["pods on node n1: the API server answers again after 120 s"]
+
+
+def test_an_outage_of_an_hour_loses_nothing(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock()
+    api.put("a", labels={"x": "1"})
+    with following(api, clock) as followed:
+        until(lambda: followed.watch.is_current)
+        began = clock.wall
+        api.down()
+        until(lambda: followed.watch.failing_since is not None)
+        for _ in range(10):
+            clock.advance(360.0)
+            attempts = followed.attempts
+            until(lambda attempts=attempts: followed.attempts > attempts + 1)  # type: ignore[misc]
+            assert followed.names == {"a": "1"}
+            assert followed.watch.failing_since == began
+            assert not followed.watch.is_current
+        api.put("b", labels={"x": "2"})
+        api.up()
+        until(lambda: followed.names == {"a": "1", "b": "2"})
+        until(lambda: followed.watch.is_current)
+    assert len(api.asked("list")) == 1, "the watch goes on"
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_missing_right_is_named_once(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    api.refusals["list"] = 403
+    with following(api) as followed:
+        until(lambda: len(api.requests) == 4)
+        assert not followed.published
+        api.refusals.clear()
+        until(lambda: followed.watch.is_current)
+    (warning,) = warnings(caplog)
+    assert warning.startswith("pods on node n1: the API server answered 403 Forbidden: no list for you;")
+    assert warning.endswith("; grant the service account list and watch on pods")
+
+
+def test_a_right_to_list_alone_is_not_enough(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    api.refusals["watch"] = 403
+    api.put("a")
+    with following(api) as followed:
+        until(lambda: len(api.asked("watch")) == 3)
+        assert "a" in followed.names
+        assert not followed.watch.is_current
+    assert len(warnings(caplog)) == 1
+    assert "no watch for you; grant" in warnings(caplog)[0]
+
+
+def test_each_kind_of_failure_is_logged_once(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    with following(api):
+        for status in (503, 429, 503, 429, 401, 503):
+            asked = len(api.requests)
+            api.refusals = {"list": status, "watch": status}
+            api.end_watch(End())
+            until(lambda asked=asked: len(api.requests) > asked + 1)  # type: ignore[misc]
+    told = [status for status in (401, 429, 503) for line in warnings(caplog) if f"answered {status} " in line]
+    assert told == [401, 429, 503]
+
+
+def test_without_any_configuration_the_watch_waits_for_one(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    kubeconfig = api.kubeconfig.read_text()
+    api.kubeconfig.unlink()
+    with following(api) as followed:
+        until(lambda: followed.watch.failing_since is not None)
+        api.kubeconfig.write_text(kubeconfig)
+        until(lambda: followed.watch.is_current)
+    (warning,) = warnings(caplog)
+    assert warning.startswith("pods on node n1: the kubeconfig can't be used: ")
+
+
+GARBAGE = [b"<html>\n", b"{}\n", b"[]\n", b"null\n", b'{"type":"ADDED","object":{"metadata":{}}}\n', b'"\xff"\n', b"\n"]
+GARBAGE += [b'{"type":"ERROR","object":"x"}\n', b'{"type":"ADDED","object":{"metadata":[]}}\n']
+
+
+@pytest.mark.parametrize("line", GARBAGE)
+def test_a_line_that_is_no_event_is_a_failure(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture, line: bytes
+) -> None:
+    with following(api) as followed:
+        until(lambda: followed.watch.is_current)
+        api.end_watch(End(line))
+        until(lambda: len(warnings(caplog)) == 1)
+        api.put("a")
+        until(lambda: "a" in followed.names)
+    assert "did not answer as an API server does" in warnings(caplog)[0]
+
+
+@pytest.mark.parametrize("answer", ["<html>", "[]", "{}", '{"metadata":{"resourceVersion":"1"},"items":[{}]}', ""])
+def test_an_answer_that_is_no_list_is_a_failure(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    api.answers["list"] = answer.encode()
+    with following(api) as followed:
+        until(lambda: followed.watch.failing_since is not None)
+        api.answers.clear()
+        until(lambda: followed.watch.is_current)
+    assert "did not answer as an API server does" in warnings(caplog)[0]
+
+
+def test_an_answer_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    api.answers["list"] = b'{"metadata":{"resourceVersion":"1"},"items":[]}' + b" " * MOST_BYTES
+    with following(api) as followed:
+        until(lambda: followed.watch.failing_since is not None)
+        api.answers.clear()
+        until(lambda: followed.watch.is_current)
+        api.end_watch(End(BOOKMARK + b" " * LONGEST_LINE + b"\n"))
+        until(lambda: len(warnings(caplog)) == 2)
+        until(lambda: followed.watch.is_current)
+    assert all("did not answer as an API server does" in line for line in warnings(caplog))
+
+
+def test_an_error_in_the_stream_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    status = {"kind": "Status", "code": 500, "message": "etcd\nis gone"}
+    api.ends = [End(json.dumps({"type": "ERROR", "object": status}).encode() + b"\n")]
+    with following(api) as followed:
+        until(lambda: len(api.asked("watch")) == 2)
+        until(lambda: followed.watch.is_current)
+    assert warnings(caplog) == ["pods on node n1: the API server ended the watch with 500: etcd is gone"]
+
+
+@pytest.mark.parametrize("state", ["watching", "down", "refused"])
+def test_a_watch_stops_at_once(api: FakeApiServer, state: str) -> None:
+    if state == "down":
+        api.down()
+    if state == "refused":
+        api.refusals["list"] = 403
+    with following(api, pace=Pace(first_s=60.0, longest_s=60.0)) as followed:
+        until(lambda: followed.watch.is_current or followed.watch.failing_since is not None)
+        followed.watch.stop()
+        assert not [thread for thread in threading.enumerate() if thread.name == "watch pods"]
+        asked = len(api.requests)
+        api.down()
+        api.up()
+    assert len(api.requests) == asked
+
+
+@pytest.mark.parametrize("refusals", [{}, {"watch": 503}], ids=["answered", "refused"])
+def test_a_watch_that_is_stopped_while_it_is_opened_ends_with_the_answer(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture, refusals: dict[str, int]
+) -> None:
+    with following(api) as followed:
+        until(lambda: followed.watch.is_current)
+        api.held.clear()
+        api.refusals = refusals
+        api.end_watch(End())
+        until(lambda: len(api.asked("watch")) == 2)
+        followed.watch.stop()
+        api.held.set()
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name == "watch pods"])
+    assert warnings(caplog) == []
+
+
+def test_a_watch_that_was_never_started_can_be_stopped(api: FakeApiServer) -> None:
+    Followed(api, time).watch.stop()
+    assert api.requests == []
+
+
+def pauses(backoff: Backoff, longest_s: float, number: int) -> Iterator[float]:
+    return (backoff.next_s(longest_s) for _ in range(number))
+
+
+def test_pauses_grow_to_their_longest_and_no_further() -> None:
+    backoff = Backoff(1.0)
+    full = [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 200]
+    for pause_s, most_s in zip(pauses(backoff, 30.0, len(full)), full, strict=True):
+        assert most_s / 2 <= pause_s <= most_s
+
+
+def test_a_longer_limit_is_approached_step_by_step() -> None:
+    backoff = Backoff(1.0)
+    list(pauses(backoff, 30.0, 100))
+    for pause_s, most_s in zip(pauses(backoff, 300.0, 5), (60.0, 120.0, 240.0, 300.0, 300.0), strict=True):
+        assert most_s / 2 <= pause_s <= most_s
+
+
+def test_success_makes_pauses_short_again() -> None:
+    backoff = Backoff(1.0)
+    list(pauses(backoff, 30.0, 100))
+    backoff.reset()
+    assert backoff.next_s(30.0) <= 1.0
+
+
+def test_nodes_do_not_ask_in_step() -> None:
+    assert len({Backoff(1.0).next_s(30.0) for _ in range(20)}) > 10
