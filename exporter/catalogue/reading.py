@@ -1,0 +1,94 @@
+"""What a reading is: one NVML source and the DCGM fields that it answers. Declarations, no calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from exporter.model import Labels, Reason, Value
+
+COLLECTION = 0.0
+"""Period of readings that are taken at every collection (-c)."""
+
+SLOW = 60.0
+"""Period, in seconds, of readings that change by an administrator's hand."""
+
+LAYOUT = float("inf")
+"""Period of readings that can't change until GPUs or MIG instances do."""
+
+OWN = 1 << 16
+"""Field id of this exporter's own series, behind all of DCGM's."""
+
+ALL_LINKS = 0xFFFFFFFF
+"""The scope id by which a field value sums over all NVLinks of a GPU."""
+
+
+class Scope(Enum):
+    """The finest entity that NVML answers a reading for."""
+
+    SYSTEM = auto()
+    GPU = auto()
+    INSTANCE = auto()
+
+
+class Tracker(Enum):
+    """What must be remembered between collections; sampling/trackers has one module for each."""
+
+    GPM = auto()
+    RATES = auto()
+    XIDS = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One series that a reading gives: its name, and how the answer becomes its value.
+
+    `convert` returns the value in the field's unit, or the reason why the answer holds none.
+    `labels` names what the answer says besides the value, as Prometheus labels. A field that `accompanies` is one
+    of this exporter's own series: no counters file asks for it, it comes with the reading's other fields.
+    """
+
+    name: str
+    convert: Callable[[Any], Value | Reason]
+    labels: Callable[[Any], Labels] | None = None
+    accompanies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One NVML function and the fields that its answer gives.
+
+    `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM) and `args`.
+    """
+
+    function: str
+    fields: tuple[Field, ...]
+    args: tuple[Any, ...] = ()
+    scope: Scope = Scope.GPU
+    period: float = COLLECTION
+
+
+@dataclass(frozen=True, slots=True)
+class FieldValue:
+    """One of NVML's field values. All of a GPU's go into one nvmlDeviceGetFieldValues."""
+
+    field_id: int
+    fields: tuple[Field, ...]
+    scope_id: int = 0
+    period: float = COLLECTION
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """An answer that needs memory: a rate, an average between two samples, events counted since the start.
+
+    `source` says which of the tracker's answers is meant; each tracker documents its own.
+    """
+
+    tracker: Tracker
+    source: tuple[int, ...]
+    fields: tuple[Field, ...]
+    scope: Scope = Scope.GPU
+
+
+Reading = Call | FieldValue | Tracked

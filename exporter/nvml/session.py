@@ -1,0 +1,82 @@
+"""NVML as a whole: starting and ending it, and what is wrong with a machine where it does not start."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from exporter.errors import DriverMismatch, DriverNotLoaded, LibraryMissing, NotPermitted, NvmlError
+
+_FAILURES: dict[int, tuple[type[NvmlError], str]] = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: (
+        LibraryMissing,
+        (
+            "libnvidia-ml.so.1 was not found: install the NVIDIA driver, or in a container use the NVIDIA runtime "
+            "class or mount the driver's libraries; without a GPU start with --mock"
+        ),
+    ),
+    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
+        LibraryMissing,
+        "libnvidia-ml.so.1 is too old, it lacks nvmlInitWithFlags: install a supported NVIDIA driver",
+    ),
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        DriverNotLoaded,
+        "the NVIDIA kernel module is not loaded: load it (modprobe nvidia) or wait for the driver pod of this node",
+    ),
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
+        DriverMismatch,
+        (
+            "libnvidia-ml.so.1 and the loaded NVIDIA kernel module are of different releases: reload the module or "
+            "reboot after a driver upgrade, and restart this container so that it gets the new libraries"
+        ),
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: (
+        NotPermitted,
+        (
+            "/dev/nvidiactl or /dev/nvidia* can't be opened by this user: give it access to the devices, "
+            "or in a container use the NVIDIA runtime class"
+        ),
+    ),
+}
+
+
+def real_nvml() -> Any:
+    """Return the library that talks to the driver of this machine. Loads nothing until it is started."""
+    return pynvml
+
+
+def start(library: Any) -> None:
+    """Initialise NVML.
+
+    Raises:
+        NvmlError: A subclass that names what is wrong and what to do.
+
+    Source: nvmlInit.
+    """
+    try:
+        library.nvmlInit()
+    except pynvml.NVMLError as error:
+        kind, sentence = _FAILURES.get(error.value, (NvmlError, f"NVML does not start: {error}"))
+        raise kind(sentence) from error
+
+
+def end(library: Any) -> None:
+    """Give every handle back to the driver; no call may be under way.
+
+    Source: nvmlShutdown.
+    """
+    with contextlib.suppress(pynvml.NVMLError):
+        library.nvmlShutdown()
+
+
+def driver_gpus(folder: Path) -> frozenset[str]:
+    """Return the PCI names of the GPUs that the kernel module drives, empty where it does not tell.
+
+    Args:
+        folder: /proc/driver/nvidia/gpus, with a folder for each GPU.
+    """
+    try:
+        return frozenset(path.name for path in folder.iterdir())
+    except OSError:
+        return frozenset()

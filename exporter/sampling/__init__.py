@@ -1,0 +1,1 @@
+"""From readings to snapshots: plan, trackers, workers and their supervisor."""

@@ -1,0 +1,63 @@
+"""From the fields that are asked for to the fewest NVML calls that answer them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from exporter.catalogue.reading import Call, Field, FieldValue, Reading, Tracked, Tracker
+
+R = TypeVar("R", Call, FieldValue)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to read from every device. Each NVML call stands in it once, with all fields that it answers."""
+
+    calls: tuple[Call, ...]
+    field_values: tuple[FieldValue, ...]
+    tracked: Mapping[Tracker, tuple[Tracked, ...]]
+
+
+def plan(fields: Collection[str], catalogue: Iterable[Reading]) -> Plan:
+    """Choose the readings for a set of fields.
+
+    Args:
+        fields: Canonical field names, as counters.Counter has them.
+        catalogue: All readings to choose from.
+
+    Returns:
+        The chosen readings, each reduced to the wanted fields; equal calls are merged into one.
+    """
+    calls: dict[tuple[object, ...], Call] = {}
+    field_values: dict[tuple[int, int], FieldValue] = {}
+    tracked: dict[Tracker, list[Tracked]] = {}
+    for reading in catalogue:
+        wanted = _wanted(reading, fields)
+        if not wanted:
+            continue
+        match reading:
+            case Call():
+                call = (reading.function, reading.args, reading.scope)
+                calls[call] = _merged(calls.get(call), replace(reading, fields=wanted))
+            case FieldValue():
+                value = (reading.field_id, reading.scope_id)
+                field_values[value] = _merged(field_values.get(value), replace(reading, fields=wanted))
+            case Tracked():
+                tracked.setdefault(reading.tracker, []).append(replace(reading, fields=wanted))
+    return Plan(
+        tuple(calls.values()),
+        tuple(field_values.values()),
+        {tracker: tuple(readings) for tracker, readings in tracked.items()},
+    )
+
+
+def _wanted(reading: Reading, fields: Collection[str]) -> tuple[Field, ...]:
+    """Return a reading's wanted fields, and if there are any, what accompanies them under our own names."""
+    wanted = tuple(field for field in reading.fields if field.accompanies or field.name in fields)
+    return () if all(field.accompanies for field in wanted) else wanted
+
+
+def _merged(known: R | None, new: R) -> R:
+    if known is None:
+        return new
+    return replace(known, fields=known.fields + new.fields, period=min(known.period, new.period))

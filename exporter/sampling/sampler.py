@@ -1,0 +1,143 @@
+"""Takes one device's snapshots: reads what is due, keeps what is not, and holds the device's trackers."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from exporter.catalogue.reading import LAYOUT, SLOW, Tracker
+from exporter.model import Clock, Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
+from exporter.nvml.calls import DEVICE_GONE, Calls
+from exporter.nvml.entities import Device
+from exporter.sampling.failures import EVERYTHING
+from exporter.sampling.plan import Plan
+from exporter.sampling.sources import Outcome, Source, TrackerSource, bind
+from exporter.sampling.trackers import TRACKERS
+from exporter.sampling.trackers.tracker import DeviceTracker
+
+SHORTEST_LIFE_S = 3.0
+
+OnMissing = Callable[[Missing], None]
+"""Is told of each value that was asked for and not given; what is not supported is told once."""
+
+_SILENCE = frozenset({Reason.UNKNOWN, Reason.TIMEOUT})
+"""Reasons that say nothing of the GPU when one reading has them, and that it is gone when all have."""
+
+
+def life_s(period_s: float) -> float:
+    """Return for how long a sample of a period is true: three periods, and never less than 3 s."""
+    return max(3 * period_s, SHORTEST_LIFE_S)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """A source, when it is due again, and what it last said."""
+
+    source: Source
+    due: float = -math.inf
+    last: Outcome = field(default_factory=Outcome)
+
+
+class Sampler:
+    """One device's sampler. Used by one thread at a time; what it makes is immutable."""
+
+    def __init__(self, device: Device, calls: Calls, clock: Clock, interval_s: float, on_missing: OnMissing) -> None:
+        self.device = device
+        self._calls = calls
+        self._clock = clock
+        self._interval_s = interval_s
+        self._on_missing = on_missing
+        self._slots: list[_Slot] = []
+        self._trackers: dict[Tracker, DeviceTracker] = {}
+        self._xids: Source | None = None
+        self._told: set[Missing] = set()
+
+    def follow(self, plan: Plan) -> None:
+        """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
+        sources: list[Source] = list(bind(plan, self.device, self._calls))
+        self._xids = None
+        for kind, readings in plan.tracked.items():
+            if kind not in self._trackers:
+                self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
+            sources.append(TrackerSource(self._trackers[kind], readings))
+            if kind is Tracker.XIDS:
+                self._xids = sources[-1]
+        self._slots = [_Slot(source) for source in sources]
+
+    def collect(self) -> DeviceSnapshot:
+        """Read everything that is due.
+
+        Returns:
+            The newest samples, those of longer periods included. If the GPU answers nothing, `gone` says why, and
+            there is nothing but the Xid that was heard last.
+        """
+        started, spent_s, count = time.perf_counter(), self._calls.spent_s, self._calls.count
+        now = self._clock.monotonic()
+        gone = self._read_due(now)
+        samples: list[Sample] = []
+        missing: list[Missing] = []
+        if gone:
+            samples += self._last_words(now)
+            missing.append(Missing(Entity(self.device.gpu), EVERYTHING, gone))
+            self._on_missing(missing[0])
+        else:
+            for slot in self._slots:
+                samples += slot.last.samples
+                missing += slot.last.missing
+        return DeviceSnapshot(
+            gpu=self.device.gpu,
+            taken=now,
+            taken_at=self._clock.time(),
+            expires=now + life_s(self._interval_s),
+            samples=tuple(samples),
+            missing=tuple(missing),
+            cost=Cost(time.perf_counter() - started, self._calls.spent_s - spent_s, self._calls.count - count),
+            gone=gone,
+        )
+
+    def _read_due(self, now: float) -> Reason | None:
+        """Read what is due; return why the GPU as a whole answers nothing, if that is so."""
+        has_answered, silence = False, None
+        for slot in self._slots:
+            if slot.due > now:
+                continue
+            self._read(slot, now)
+            has_answered = has_answered or bool(slot.last.samples)
+            for missing in slot.last.missing:
+                if missing.reason in DEVICE_GONE:
+                    slot.due = now
+                    return missing.reason
+                if missing.reason in _SILENCE:
+                    silence = missing.reason
+                self._tell(missing)
+        return None if has_answered else silence
+
+    def _last_words(self, now: float) -> list[Sample]:
+        """Return the Xid that was heard last, if any, with the texts that are labels: it says why the GPU is gone."""
+        if self._xids is None:
+            return []
+        heard = self._xids.read(now + life_s(self._interval_s)).samples
+        if not any(sample.value for sample in heard if sample.labels):
+            return []
+        return heard + [s for slot in self._slots for s in slot.last.samples if isinstance(s.value, str)]
+
+    def _read(self, slot: _Slot, now: float) -> None:
+        slot.last = slot.source.read(now + life_s(max(slot.source.period, self._interval_s)))
+        period_s = slot.source.period
+        if period_s == LAYOUT and any(missing.reason is not Reason.NOT_SUPPORTED for missing in slot.last.missing):
+            period_s = SLOW
+        # half an interval of tolerance, so that a tick that comes early by a little is not a tick lost
+        slot.due = now + period_s - self._interval_s / 2
+
+    def _tell(self, missing: Missing) -> None:
+        if missing.reason is Reason.NOT_SUPPORTED:
+            if missing in self._told:
+                return
+            self._told.add(missing)
+        if missing.reason is not Reason.NO_SAMPLE_YET:
+            self._on_missing(missing)
+
+    def close(self) -> None:
+        """Give what the trackers hold back to the driver."""
+        for tracker in self._trackers.values():
+            tracker.close()

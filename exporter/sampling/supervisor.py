@@ -1,0 +1,204 @@
+"""Starts NVML, looks at the GPUs, keeps a worker for each, and follows GPUs that come, go or change their layout.
+
+One thread. It alone starts and ends NVML; while any call hangs NVML is not ended, and a GPU on which one hangs is
+asked nothing.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from exporter.errors import NvmlError
+from exporter.model import Clock, Reason
+from exporter.nvml import session
+from exporter.nvml.calls import Calls
+from exporter.nvml.entities import Device, Layout, select, unmatched_ids
+from exporter.sampling.failures import Failures
+from exporter.sampling.looks import Looks
+from exporter.sampling.plan import Plan
+from exporter.sampling.workers import GpuState, Workers
+from exporter.settings import DeviceKind, DeviceSelection
+
+log = logging.getLogger(__name__)
+
+WATCH_S = 0.25
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample: by which NVML, which devices, how often, and how often to look for changed devices.
+
+    `pci_devices` lists the GPUs that the operating system has, as far as it can tell: NVML sees a new one only
+    after it was started anew.
+    """
+
+    library: Any
+    selection: DeviceSelection
+    clock: Clock
+    interval_s: float
+    scan_s: float
+    pci_devices: Callable[[], frozenset[str]]
+
+
+class Supervisor:
+    """Keeps NVML and its workers going."""
+
+    def __init__(self, sampling: Sampling, plan: Plan, failures: Failures) -> None:
+        self._sampling = sampling
+        self._plan = plan
+        self._stopping = threading.Event()
+        self._calls = Calls(sampling.library)
+        self._looks = Looks(sampling.library, sampling.clock, self._stopping)
+        self._workers = Workers(
+            sampling.library, sampling.clock, sampling.interval_s, plan=lambda: self._plan, failures=failures
+        )
+        self._layouts: dict[int, Layout] = {}
+        self._nvml_started = False
+        self._listed = False
+        self._trouble = ""
+        self._unmatched: frozenset[int] = frozenset()
+        self._retry_s = FIRST_RETRY_S
+        self._next_scan = float("-inf")
+        self._pci: frozenset[str] = frozenset()
+        self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Start watching; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the workers and NVML, but wait for no call that hangs."""
+        self._stopping.set()
+        self._thread.join(STOP_S / 2)
+        if not self._thread.is_alive():
+            self._end_nvml(STOP_S / 2)
+
+    def follow(self, plan: Plan) -> None:
+        """Read by this plan from the next collections on. Trackers go on."""
+        self._plan = plan
+
+    def states(self) -> tuple[GpuState, ...]:
+        """Return every selected GPU's state in NVML's order. Makes no NVML call."""
+        return self._workers.states()
+
+    def watching(self) -> bool:
+        """Say whether the supervisor lives."""
+        return self._thread.is_alive()
+
+    def trouble(self) -> str:
+        """Return one sentence on what is wrong with NVML as a whole, empty if nothing is."""
+        return self._trouble
+
+    def listed(self) -> bool:
+        """Say whether the devices have been listed at least once."""
+        return self._listed
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._watch()
+            except Exception:
+                log.exception("watching the GPUs failed; trying again")
+            self._stopping.wait(min(WATCH_S, self._sampling.interval_s))
+
+    def _watch(self) -> None:
+        self._workers.report()
+        now = self._sampling.clock.monotonic()
+        if now < self._next_scan and (self._trouble or not self._looks.has_news()):
+            return
+        if self._workers.any_sampled():
+            self._retry_s = FIRST_RETRY_S
+        self._next_scan = now + self._sampling.scan_s
+        if self._nvml_started and not self._hanging() and self._needs_restart():
+            self._end_nvml(STOP_S)
+        trouble = self._start_nvml() or self._scan()
+        self._report(trouble)
+        if trouble:
+            if not self._hanging() and not self._workers.any_sampled():
+                self._end_nvml(STOP_S)
+            self._back_off()
+
+    def _hanging(self) -> frozenset[int]:
+        return self._workers.hanging() | self._looks.under_way()
+
+    def _scan(self) -> str:
+        """Look at all GPUs and give each a worker; return what is wrong, empty if nothing is."""
+        count = self._calls("nvmlDeviceGetCount")
+        if isinstance(count, Reason):
+            return f"NVML can't count the GPUs: {count}"
+        if count == 0:
+            return "NVML finds no GPU on this machine: check nvidia-smi -L, and in a container that GPUs are passed in"
+        answers = self._looks.look(frozenset(range(count)) - self._workers.hanging())
+        self._layouts |= {index: answer for index, answer in answers.items() if isinstance(answer, Layout)}
+        devices = select(self._layouts, self._sampling.selection)
+        failed = {index: answer for index, answer in answers.items() if isinstance(answer, Reason)}
+        silent = {index: reason for index, reason in failed.items() if self._is_silent(index, devices)}
+        self._workers.replace({i: device for i, device in devices.items() if i not in silent}, silent)
+        self._warn_of_unmatched(count)
+        self._listed = True
+        return ""
+
+    def _is_silent(self, index: int, devices: Mapping[int, Device]) -> bool:
+        """Say whether a GPU that does not say who it is counts as one that should be sampled.
+
+        One that has a worker keeps it, lost or not: it is the same GPU when it is back. One that nobody has seen
+        counts if -d may ask for something of it.
+        """
+        if index in self._layouts:
+            return index in devices and index not in self._workers.indices()
+        kind, ids = self._sampling.selection.kind, self._sampling.selection.ids
+        return kind is not DeviceKind.GPUS or ids is None or index in ids
+
+    def _warn_of_unmatched(self, count: int) -> None:
+        """Say in the log which indices of -d nothing has, when they become others."""
+        unmatched = unmatched_ids(self._layouts, count, self._sampling.selection)
+        if unmatched and unmatched != self._unmatched:
+            log.warning("-d asks for indices that nothing has: %s", ", ".join(map(str, sorted(unmatched))))
+        self._unmatched = unmatched
+
+    def _needs_restart(self) -> bool:
+        """Say whether nothing short of starting NVML anew can help; at most once a back-off."""
+        if self._sampling.pci_devices() != self._pci:
+            log.info("GPUs have been added or removed: starting NVML anew")
+            return True
+        if self._workers.all_lost():
+            log.warning("no GPU answers any more: starting NVML anew")
+            self._back_off()
+            return True
+        return False
+
+    def _start_nvml(self) -> str:
+        """Start NVML if it is not; return what is wrong, empty if nothing is."""
+        if self._nvml_started:
+            return ""
+        try:
+            session.start(self._sampling.library)
+        except NvmlError as error:
+            return str(error)
+        self._nvml_started = True
+        self._pci = self._sampling.pci_devices()
+        return ""
+
+    def _end_nvml(self, within_s: float) -> None:
+        """End all workers, and NVML unless some call hangs."""
+        if self._workers.end(within_s) and not self._looks.under_way() and self._nvml_started:
+            session.end(self._sampling.library)
+            self._nvml_started = False
+            self._layouts = {}  # their handles are void, and so is what a look has found meanwhile
+            self._looks.forget()
+
+    def _back_off(self) -> None:
+        self._next_scan = self._sampling.clock.monotonic() + self._retry_s
+        self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
+
+    def _report(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            log.error("%s", trouble)
+        if self._trouble and not trouble:
+            log.info("NVML works again")
+        self._trouble = trouble

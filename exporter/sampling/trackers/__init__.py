@@ -1,0 +1,19 @@
+"""What must remember between collections: one module a kind, one instance a device."""
+
+from collections.abc import Callable, Mapping
+
+from exporter.catalogue.reading import Tracker
+from exporter.model import Clock
+from exporter.nvml.calls import Calls
+from exporter.nvml.entities import Device
+from exporter.sampling.trackers.gpm import GpmTracker
+from exporter.sampling.trackers.rates import RateTracker
+from exporter.sampling.trackers.tracker import DeviceTracker
+from exporter.sampling.trackers.xids import XidTracker
+
+TRACKERS: Mapping[Tracker, Callable[[Calls, Device, Clock], DeviceTracker]] = {
+    Tracker.GPM: GpmTracker,
+    Tracker.RATES: RateTracker,
+    Tracker.XIDS: XidTracker,
+}
+"""How to make each kind of tracker for a device."""

@@ -1,0 +1,72 @@
+"""GPM: means between the last collection and this one. Source of a reading: (NVML_GPM_METRIC_*,)."""
+
+from collections.abc import Iterator
+
+from exporter.catalogue.reading import Scope, Tracked
+from exporter.model import Clock, Reason
+from exporter.nvml.calls import Calls
+from exporter.nvml.entities import Device, Target
+from exporter.nvml.gpm import SamplePair, why_no_gpm
+from exporter.sampling.trackers.tracker import Answer
+
+SHORTEST_SPAN_S = 0.08
+"""Samples that lie closer together give NaN; measured on an H100, driver 580."""
+
+
+class GpmTracker:
+    """The sample pairs of a GPU and of its exported MIG instances."""
+
+    def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
+        self._calls = calls
+        self._device = device
+        self._clock = clock
+        self._refused: Reason | None = Reason.NO_SAMPLE_YET
+        self._pairs: dict[int | None, SamplePair] = {}
+        self._taken = float("-inf")
+        self._last: tuple[tuple[Tracked, ...], tuple[Answer, ...]] = ((), ())
+
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+        """Answer each reading with NVML's double, in percent or MiB/s."""
+        now = self._clock.monotonic()
+        known, answers = self._last
+        if known != readings or now - self._taken >= SHORTEST_SPAN_S:
+            answers = tuple(self._answers(readings))
+            self._last = (readings, answers)
+            self._taken = now
+        return iter(answers)
+
+    def _answers(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+        if self._refused:
+            self._refused = why_no_gpm(self._calls, self._device)
+        of_gpu = tuple(r for r in readings if r.scope is Scope.GPU)
+        of_instance = tuple(r for r in readings if r.scope is Scope.INSTANCE)
+        targets = self._device.targets
+        if any(target.entity.instance for target in targets):
+            yield from self._read(None, of_gpu, targets)
+            for target in targets:
+                instance = target.entity.instance
+                number = None if instance is None else instance.gpu_instance_id
+                yield from self._read(number, of_instance, (target,))
+        else:
+            yield from self._read(None, readings, targets)
+
+    def _read(
+        self, instance_id: int | None, readings: tuple[Tracked, ...], targets: tuple[Target, ...]
+    ) -> Iterator[Answer]:
+        if not readings:
+            return
+        values = self._refused or self._values(instance_id, tuple(reading.source[0] for reading in readings))
+        for i, reading in enumerate(readings):
+            for target in targets:
+                yield Answer(reading, target.entity, values if isinstance(values, Reason) else values[i])
+
+    def _values(self, instance_id: int | None, metrics: tuple[int, ...]) -> list[float | Reason] | Reason:
+        if instance_id not in self._pairs:
+            self._pairs[instance_id] = SamplePair(self._calls, self._device, instance_id)
+        pair = self._pairs[instance_id]
+        return pair.advance() or pair.metrics(metrics)
+
+    def close(self) -> None:
+        """Free all samples."""
+        for pair in self._pairs.values():
+            pair.close()

@@ -1,0 +1,69 @@
+"""The last Xid of a GPU and of each of its MIG instances, from the driver's events. A reading has no source."""
+
+import logging
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from exporter.catalogue.reading import Tracked
+from exporter.catalogue.xids import message
+from exporter.model import Clock, Entity, Reason
+from exporter.nvml.calls import Calls
+from exporter.nvml.entities import Device
+from exporter.nvml.events import Xid, XidEvents
+from exporter.sampling.trackers.tracker import Answer
+
+log = logging.getLogger(__name__)
+
+
+class LastXid(NamedTuple):
+    """The newest Xid of an entity, 0 for none, and since when one would have been heard, in seconds of the epoch."""
+
+    code: int
+    listening_since: float
+
+
+class XidTracker:
+    """Listens to one GPU."""
+
+    def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
+        self._gpu = device.gpu
+        self._events = XidEvents(calls, device.handle)
+        self._clock = clock
+        self._since = 0.0
+        self._last: dict[Entity, int] = {target.entity: 0 for target in device.targets}
+
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+        """Answer each reading with a LastXid for each entity; an Xid of no instance counts for every one.
+
+        An Xid that was heard stays true when nothing more can be heard, as after the one that took the GPU away.
+        """
+        failed = self._listen() or self._hear()
+        for reading in readings:
+            for entity, code in self._last.items():
+                yield Answer(reading, entity, LastXid(code, self._since) if code or not failed else failed)
+
+    def _listen(self) -> Reason | None:
+        """See to it that Xids are heard; where the driver refused, it is asked again each time."""
+        if self._events.listening:
+            return None
+        failed = self._events.listen()
+        self._since = self._clock.time()
+        return failed
+
+    def _hear(self) -> Reason | None:
+        for event in self._events.poll():
+            if isinstance(event, Reason):
+                return event
+            self._remember(event)
+        return None
+
+    def _remember(self, xid: Xid) -> None:
+        log.warning("GPU %d: Xid %d: %s", self._gpu.index, xid.code, message(xid.code))
+        for entity in self._last:
+            instance = entity.instance
+            if xid.gpu_instance_id is None or instance is None or instance.gpu_instance_id == xid.gpu_instance_id:
+                self._last[entity] = xid.code
+
+    def close(self) -> None:
+        """Free the event set."""
+        self._events.close()

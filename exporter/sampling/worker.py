@@ -1,0 +1,95 @@
+"""One daemon thread a GPU: collects on time, publishes by one assignment, and never takes anything else along."""
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.model import Clock, DeviceSnapshot
+from exporter.sampling.plan import Plan
+from exporter.sampling.sampler import Sampler, life_s
+
+log = logging.getLogger(__name__)
+
+FIRST_PAIR_S = 0.15
+"""Distance of the first two collections, so that rates and pairs are there at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """When to collect: every `interval_s`, at `phase_s` after its multiples on the monotonic clock."""
+
+    interval_s: float
+    phase_s: float
+
+    def wait_s(self, now: float) -> float:
+        """Return the seconds from `now` to the next collection, more than 0."""
+        return self.interval_s - (now - self.phase_s) % self.interval_s
+
+
+class Worker:
+    """Collects from one device until it is stopped.
+
+    Attributes:
+        device: What it collects from.
+        snapshot: The newest snapshot, or None before the first.
+    """
+
+    def __init__(self, sampler: Sampler, plan: Callable[[], Plan], rhythm: Rhythm, clock: Clock) -> None:
+        """Start at once; `plan` is asked before each collection."""
+        self.device = sampler.device
+        self.snapshot: DeviceSnapshot | None = None
+        self._sampler = sampler
+        self._plan = plan
+        self._rhythm = rhythm
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._is_failing = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"gpu-{sampler.device.gpu.index}", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the thread has been asked to end, and may have ended."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Ask the thread to end after the call that it is in."""
+        self._stopping.set()
+
+    def ended(self, within_s: float) -> bool:
+        """Wait for the thread to end; return whether it has. A thread in a call that hangs has not."""
+        self._thread.join(within_s)
+        return not self._thread.is_alive()
+
+    def is_late(self, now: float) -> bool:
+        """Say whether three collections have been missed, so that nothing published is true any more."""
+        expires = self.snapshot.expires if self.snapshot else self._started + life_s(self._rhythm.interval_s)
+        return now >= expires
+
+    def _run(self) -> None:
+        followed: Plan | None = None
+        wait_s = FIRST_PAIR_S
+        try:
+            while not self._stopping.is_set():
+                followed = self._collect(followed)
+                self._stopping.wait(wait_s)
+                wait_s = self._rhythm.wait_s(self._clock.monotonic())
+        finally:
+            self._sampler.close()
+
+    def _collect(self, followed: Plan | None) -> Plan | None:
+        """Publish one more snapshot; return the plan that is followed from now on."""
+        plan = self._plan()
+        try:
+            if followed is not plan:
+                self._sampler.follow(plan)
+                followed = plan
+            self.snapshot = self._sampler.collect()
+            self._is_failing = False
+        except Exception:
+            if not self._is_failing:
+                log.exception("GPU %d: a collection failed; told once until one succeeds", self.device.gpu.index)
+            self._is_failing = True
+        return followed

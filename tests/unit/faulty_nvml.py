@@ -1,0 +1,49 @@
+"""A mock NVML of which a test replaces single functions, and that knows how often each was called."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pynvml
+
+from exporter.nvml.mock import MockNvml
+
+PATIENCE_S = 10.0
+"""How long a test waits for what must happen; it fails after that."""
+
+
+class FaultyNvml:
+    """Stands where the module pynvml stands; `replaced` holds functions by their names."""
+
+    def __init__(self, nvml: MockNvml) -> None:
+        self.replaced: dict[str, Callable[..., Any]] = {}
+        self.calls: Counter[str] = Counter()
+        self._nvml = nvml
+
+    def __getattr__(self, name: str) -> Any:
+        found = self.replaced.get(name) or getattr(self._nvml, name)
+
+        def counted(*args: Any) -> Any:
+            self.calls[name] += 1
+            return found(*args)
+
+        return counted if callable(found) and not isinstance(found, type) else found
+
+
+def failing(code: int) -> Callable[..., Any]:
+    """Return a function that fails with an NVML return code."""
+
+    def fail(*_: Any) -> Any:
+        raise pynvml.NVMLError(code)
+
+    return fail
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that other threads bring about."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        threading.Event().wait(0.005)

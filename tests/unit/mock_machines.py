@@ -1,0 +1,63 @@
+"""Mock machines for tests: one GPU under a load, or a scenario's text."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from exporter.model import Clock
+from exporter.nvml.mock import MockNvml, Scenario
+from exporter.nvml.mock.document import parse_document
+from exporter.nvml.mock.loads import Load
+from exporter.nvml.mock.profile import Profile, load_profile
+from exporter.nvml.mock.scenario import ScenarioGpu
+from exporter.nvml.mock.scenario_file import parse_scenario
+from tests.unit.fake_clock import FakeClock
+
+
+@cache
+def profile_of(name: str) -> Profile:
+    return load_profile(name)
+
+
+def scenario(text: str, folder: Path | None = None) -> Scenario:
+    return parse_scenario(parse_document(text, "lab.yaml"), folder)
+
+
+def started(described: Scenario, clock: Clock) -> MockNvml:
+    nvml = MockNvml(described, clock)
+    nvml.nvmlInit()
+    return nvml
+
+
+def one_gpu(profile: str, load: Load, clock: FakeClock) -> tuple[MockNvml, Any]:
+    """Return a machine with one GPU that has all NVLinks of its model, and the GPU's handle."""
+    model = profile_of(profile)
+    described = Scenario(0, "580.159.04", (ScenarioGpu(model, 0, load, has_nvlink=model.nvlink is not None),))
+    nvml = started(described, clock)
+    return nvml, nvml.nvmlDeviceGetHandleByIndex(0)
+
+
+def field(nvml: MockNvml, handle: Any, *wanted: int | tuple[int, int]) -> list[int]:
+    """Return unsigned field values that must all be there."""
+    answers = nvml.nvmlDeviceGetFieldValues(handle, list(wanted))
+    assert [answer.nvmlReturn for answer in answers] == [pynvml.NVML_SUCCESS] * len(wanted)
+    return [answer.value.ullVal for answer in answers]
+
+
+def gpm(nvml: MockNvml, older: Any, newer: Any, *metrics: int) -> list[float]:
+    """Return GPM metrics between two samples, which must all be there."""
+    request = pynvml.c_nvmlGpmMetricsGet_t()
+    request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    request.numMetrics = len(metrics)
+    request.sample1, request.sample2 = older, newer
+    for number, metric in enumerate(metrics):
+        request.metrics[number].metricId = metric
+    nvml.nvmlGpmMetricsGet(request)
+    assert [request.metrics[i].nvmlReturn for i in range(len(metrics))] == [pynvml.NVML_SUCCESS] * len(metrics)
+    return [request.metrics[i].value for i in range(len(metrics))]
+
+
+def gpm_sample(nvml: MockNvml, handle: Any) -> Any:
+    return nvml.nvmlGpmSampleGet(handle, nvml.nvmlGpmSampleAlloc())

@@ -1,0 +1,80 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pynvml
+import pytest
+
+from exporter.model import Reason
+from exporter.nvml.calls import Calls, field_value
+from tests.unit.faulty_nvml import failing
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (pynvml.NVML_ERROR_NOT_SUPPORTED, Reason.NOT_SUPPORTED),
+        (pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, Reason.NOT_SUPPORTED),
+        (pynvml.NVML_ERROR_INVALID_ARGUMENT, Reason.NOT_SUPPORTED),
+        (pynvml.NVML_ERROR_NO_PERMISSION, Reason.NOT_PERMITTED),
+        (pynvml.NVML_ERROR_NOT_FOUND, Reason.NO_SAMPLE_YET),
+        (pynvml.NVML_ERROR_TIMEOUT, Reason.TIMEOUT),
+        (pynvml.NVML_ERROR_GPU_IS_LOST, Reason.GPU_LOST),
+        (pynvml.NVML_ERROR_RESET_REQUIRED, Reason.GPU_LOST),
+        (pynvml.NVML_ERROR_UNINITIALIZED, Reason.DRIVER_GONE),
+        (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, Reason.DRIVER_GONE),
+        (pynvml.NVML_ERROR_UNKNOWN, Reason.UNKNOWN),
+        (987_654, Reason.UNKNOWN),
+    ],
+)
+def test_what_the_driver_refuses_becomes_a_reason_and_never_an_exception(code: int, reason: Reason) -> None:
+    assert Calls(SimpleNamespace(nvmlDeviceGetCount=failing(code)))("nvmlDeviceGetCount") is reason
+
+
+def test_calls_pass_arguments_on_and_are_counted_with_their_time() -> None:
+    calls = Calls(SimpleNamespace(nvmlDeviceGetName=lambda *args: args, nvmlDeviceGetUUID=failing(1)))
+    assert calls("nvmlDeviceGetName", "handle", 7) == ("handle", 7)
+    spent_s = calls.spent_s
+    assert spent_s > 0
+    calls("nvmlDeviceGetUUID", "handle")
+    assert calls.count == 2
+    assert calls.spent_s > spent_s
+
+
+def _answer(value_type: int = 0, code: int = 0, member: str = "ullVal", value: float = 0) -> Any:
+    answer = pynvml.c_nvmlFieldValue_t()
+    answer.valueType, answer.nvmlReturn, answer.timestamp = value_type, code, 1234
+    setattr(answer.value, member, value)
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("value_type", "member", "value"),
+    [
+        (pynvml.NVML_VALUE_TYPE_DOUBLE, "dVal", 1.5),
+        (pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, "uiVal", 4_000_000_000),
+        (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG, "ulVal", 2**40),
+        (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, "ullVal", 2**63),
+        (pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG, "sllVal", -(2**40)),
+        (pynvml.NVML_VALUE_TYPE_SIGNED_INT, "siVal", -5),
+        (pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT, "usVal", 65_535),
+    ],
+)
+def test_a_field_value_is_read_as_the_type_that_it_says(value_type: int, member: str, value: float) -> None:
+    assert field_value(_answer(value_type, member=member, value=value)) == value
+
+
+def test_a_field_value_that_failed_or_has_an_unknown_type_is_a_reason() -> None:
+    assert field_value(_answer(code=pynvml.NVML_ERROR_NOT_SUPPORTED)) is Reason.NOT_SUPPORTED
+    assert field_value(_answer(code=987_654)) is Reason.UNKNOWN
+    assert field_value(_answer(value_type=99)) is Reason.UNKNOWN
+
+
+def test_field_values_come_with_the_drivers_time_or_share_one_reason() -> None:
+    answers = [
+        _answer(pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, member="uiVal", value=3),
+        _answer(code=pynvml.NVML_ERROR_NOT_SUPPORTED),
+    ]
+    calls = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=lambda *_: answers))
+    assert calls.field_values("handle", ((1, 0), (2, 0))) == [(3, 1234), (Reason.NOT_SUPPORTED, 1234)]
+    lost = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=failing(pynvml.NVML_ERROR_GPU_IS_LOST)))
+    assert lost.field_values("handle", ((1, 0), (2, 0))) is Reason.GPU_LOST

@@ -1,0 +1,166 @@
+import pynvml
+import pytest
+
+from exporter.model import Reason
+from exporter.nvml.calls import Calls
+from exporter.nvml.entities import UNKNOWN_MINOR, Layout, Target, find_layout, select, unmatched_ids
+from exporter.nvml.mock import MockNvml
+from exporter.settings import parse_devices
+from tests.unit.fake_clock import FakeClock
+from tests.unit.faulty_nvml import FaultyNvml, failing
+from tests.unit.mock_machines import scenario, started
+
+# GPU 0 is whole; GPU 1 has instances 2 (in two compute instances), 3 and 9; GPU 2 has instances 1 and 2.
+MACHINE = """
+gpus:
+  - {profile: a100-sxm, minor: 5}
+  - {profile: a100-sxm, minor: 4, mig: [1g.10gb, {profile: 3g.40gb, compute: [1, 2]}, 2g.20gb]}
+  - {profile: a100-sxm, minor: 3, mig: [3g.40gb, 3g.40gb]}
+"""
+WHOLE = (None,)
+
+
+def machine(text: str = MACHINE) -> FaultyNvml:
+    return FaultyNvml(started(scenario(text), FakeClock()))
+
+
+def layout_of(nvml: FaultyNvml | MockNvml, index: int) -> Layout:
+    layout = find_layout(Calls(nvml), index)
+    assert isinstance(layout, Layout)
+    return layout
+
+
+def selected(devices: str, layouts: dict[int, Layout] | None = None) -> dict[int, tuple[int | None, ...]]:
+    """Return by GPU the ids of the instances that -d selects; None is the GPU as a whole."""
+    nvml = machine()
+    found = select(layouts or {index: layout_of(nvml, index) for index in range(3)}, parse_devices(devices))
+    return {index: tuple(_instance_id(target) for target in device.targets) for index, device in found.items()}
+
+
+def _instance_id(target: Target) -> int | None:
+    instance = target.entity.instance
+    return None if instance is None else instance.gpu_instance_id
+
+
+def test_a_gpu_is_known_by_its_index_and_apart_from_that_its_minor_number() -> None:
+    nvml = machine()
+    gpu = layout_of(nvml, 0).whole.entity.gpu
+    handle = nvml.nvmlDeviceGetHandleByIndex(0)
+    assert (gpu.index, gpu.minor) == (0, 5)
+    assert gpu.uuid == nvml.nvmlDeviceGetUUID(handle)
+    assert gpu.model == "NVIDIA A100-SXM4-80GB"
+
+
+def test_a_pci_bus_id_has_upper_case_as_dcgm_prints_it() -> None:
+    nvml = machine("gpus: [{profile: h100-sxm}]")
+    info = pynvml.nvmlPciInfo_t()
+    info.busId = b"00000000:1b:00.0"
+    nvml.replaced["nvmlDeviceGetPciInfo"] = lambda _: info
+    assert layout_of(nvml, 0).whole.entity.gpu.pci_bus_id == "00000000:1B:00.0"
+
+
+def test_a_gpu_without_a_device_file_has_no_minor_number_and_is_there_all_the_same() -> None:
+    nvml = machine()
+    nvml.replaced["nvmlDeviceGetMinorNumber"] = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    assert layout_of(nvml, 0).whole.entity.gpu.minor == UNKNOWN_MINOR
+
+
+def test_two_compute_instances_of_a_gpu_instance_are_one_entity_with_two_uuids() -> None:
+    layout = layout_of(machine(), 1)
+    instances = [target.entity.instance for target in layout.instances]
+    assert [(i.profile, len(i.uuids)) for i in instances if i] == [("3g.40gb", 2), ("2g.20gb", 1), ("1g.10gb", 1)]
+    uuids = [uuid for instance in instances if instance for uuid in instance.uuids]
+    assert len(set(uuids)) == 4
+    assert all(uuid.startswith("MIG-") for uuid in uuids)
+    ids = [instance.gpu_instance_id for instance in instances if instance]
+    assert ids == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [
+        ("NVIDIA A100-SXM4-80GB MIG 1c.3g.40gb", "3g.40gb"),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb+me", "1g.10gb+me"),
+        ("a name of another form", ""),
+    ],
+)
+def test_a_profile_is_read_from_the_name_of_the_mig_device(name: str, profile: str) -> None:
+    nvml = machine()
+    nvml.replaced["nvmlDeviceGetName"] = lambda _: name
+    instance = layout_of(nvml, 2).instances[0].entity.instance
+    assert instance is not None
+    assert instance.profile == profile
+
+
+def _ids(nvml: FaultyNvml, index: int) -> tuple[int | None, ...]:
+    return tuple(_instance_id(target) for target in layout_of(nvml, index).instances)
+
+
+def test_flex_exports_gpus_without_instances_and_of_the_others_their_instances() -> None:
+    nvml = machine()
+    assert selected("f") == {0: WHOLE, 1: _ids(nvml, 1), 2: _ids(nvml, 2)}
+
+
+def test_g_exports_gpus_as_wholes_by_their_index() -> None:
+    assert selected("g") == {0: WHOLE, 1: WHOLE, 2: WHOLE}
+    assert selected("g:0,2") == {0: WHOLE, 2: WHOLE}
+
+
+def test_i_counts_instances_over_all_gpus_by_their_ids() -> None:
+    nvml = machine()
+    assert selected("i") == {1: _ids(nvml, 1), 2: _ids(nvml, 2)}
+    assert selected("i:0") == {1: _ids(nvml, 1)[:1]}
+    assert selected("i:2-3") == {1: _ids(nvml, 1)[2:], 2: _ids(nvml, 2)[:1]}
+    assert selected("i:5") == {}
+
+
+def test_mig_mode_without_instances_exports_the_gpu() -> None:
+    nvml = machine()
+    nvml.replaced["nvmlDeviceGetMigMode"] = lambda _: [1, 1]
+    nvml.replaced["nvmlDeviceGetMaxMigDeviceCount"] = lambda _: 7
+    nvml.replaced["nvmlDeviceGetMigDeviceHandleByIndex"] = failing(pynvml.NVML_ERROR_NOT_FOUND)
+    assert selected("f", {0: layout_of(nvml, 0)}) == {0: WHOLE}
+
+
+@pytest.mark.parametrize(
+    ("devices", "count", "expected"), [("f", 3, set()), ("g:0,2,3", 3, {3}), ("i:4,5,6", 3, {5, 6}), ("i:9", 4, set())]
+)
+def test_indices_that_nothing_has_are_told(devices: str, count: int, expected: set[int]) -> None:
+    nvml = machine()
+    layouts = {index: layout_of(nvml, index) for index in range(3)}
+    assert unmatched_ids(layouts, count, parse_devices(devices)) == expected
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "nvmlDeviceGetHandleByIndex",
+        "nvmlDeviceGetUUID",
+        "nvmlDeviceGetName",
+        "nvmlDeviceGetMigMode",
+        "nvmlDeviceGetMaxMigDeviceCount",
+        "nvmlDeviceGetMigDeviceHandleByIndex",
+        "nvmlDeviceGetGpuInstanceId",
+    ],
+)
+def test_a_gpu_that_is_lost_while_it_is_looked_at_is_lost_and_not_another_layout(function: str) -> None:
+    nvml = machine()
+    nvml.replaced[function] = failing(pynvml.NVML_ERROR_GPU_IS_LOST)
+    assert find_layout(Calls(nvml), 1) is Reason.GPU_LOST
+
+
+def test_a_mig_device_that_this_process_may_not_see_is_not_there() -> None:
+    nvml = machine()
+    nvml.replaced["nvmlDeviceGetMigDeviceHandleByIndex"] = failing(pynvml.NVML_ERROR_NO_PERMISSION)
+    assert layout_of(nvml, 1).instances == ()
+
+
+def test_layouts_are_equal_as_long_as_nothing_but_the_handles_changes() -> None:
+    nvml = machine()
+    before, others = layout_of(nvml, 1), layout_of(nvml, 2)
+    nvml.nvmlShutdown()
+    nvml.nvmlInit()
+    again = layout_of(nvml, 1)
+    assert again == before
+    assert again.whole.handle is not before.whole.handle
+    assert again != others

@@ -1,0 +1,314 @@
+import time
+from pathlib import Path
+
+import pynvml
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.errors import ConfigError, RecordingError
+from exporter.nvml.mock import MockNvml, load_scenario, profile_names
+from exporter.nvml.mock.document import Section
+from exporter.nvml.mock.gauges import QUANTITIES, is_quantity
+from exporter.nvml.mock.loads import packaged_recording, recording_names, replay_load
+from exporter.nvml.mock.profile import load_profile
+from exporter.nvml.mock.scenario_file import parse_scenario
+from exporter.nvml.recording import Frame, Recording, write_recording
+from tests.unit.fake_clock import FakeClock
+from tests.unit.mock_machines import one_gpu, scenario
+
+KEYS = [
+    "seed",
+    "driver",
+    "gpus",
+    "profile",
+    "count",
+    "minor",
+    "nvlink",
+    "load",
+    "mig",
+    "values",
+    "faults",
+    "kind",
+    "at_s",
+    "until_s",
+    "for_s",
+    "code",
+    "functions",
+    "gpu_instance",
+    "percent",
+    "low_percent",
+    "high_percent",
+    "period_s",
+    "phase_s",
+    "steps",
+    "repeat",
+    "recording",
+    "at_end",
+    "compute",
+    "idle",
+    "busy",
+    "demands",
+    "pods",
+    "name",
+    "namespace",
+    "containers",
+    "gpu",
+    "replica",
+    "resource",
+    "ids",
+]
+WORDS = [
+    "h100-sxm",
+    "a100-sxm",
+    "t4",
+    "1g.10gb",
+    "7g.80gb",
+    "wave",
+    "steps",
+    "replay",
+    "lost",
+    "hang",
+    "xid",
+    "h100-idle",
+    "demand",
+    "device-name",
+    "d",
+]
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 200) | st.floats() | st.sampled_from(WORDS) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=12,
+)
+gpus = st.lists(
+    st.fixed_dictionaries(
+        {"profile": st.sampled_from(["h100-sxm", "a100-sxm", "t4"])},
+        optional=dict.fromkeys(("count", "minor", "nvlink", "load", "mig", "values", "faults"), values),
+    ),
+    min_size=1,
+    max_size=2,
+)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_profiles_name_gives_its_default_scenario(name: str) -> None:
+    described = load_scenario(name)
+    assert {gpu.profile.name for gpu in described.gpus} == {name}
+    assert described.driver == "580.159.04"
+
+
+def test_the_profiles_are_those_that_the_issue_asks_for() -> None:
+    assert profile_names() == ("a100-sxm", "h100-sxm", "t4")
+    assert len(load_scenario("h100-sxm").gpus) == 8
+    divided = [bool(gpu.instances) for gpu in load_scenario("a100-sxm").gpus]
+    assert divided == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_quantity_of_a_profile_can_be_answered_and_recordings_may_know_more(name: str) -> None:
+    profile = load_profile(name)
+    unknown = {quantity for quantity in profile.quantities if not is_quantity(quantity)}
+    assert unknown == ({"clock_event_reasons"} if name == "h100-sxm" else set())
+
+
+def test_every_packaged_recording_is_of_an_h100_and_the_trace_covers_a_minute() -> None:
+    assert recording_names() == ("h100-busy", "h100-idle", "h100-trace")
+    for name in recording_names():
+        assert packaged_recording(name).model == "NVIDIA H100 80GB HBM3"
+    trace = packaged_recording("h100-trace")
+    assert (len(trace.frames), trace.frames[-1].t_s) == (590, 61.795)
+
+
+def test_an_unknown_profile_lists_the_profiles() -> None:
+    with pytest.raises(ConfigError, match=r"'h300' is not known: use one of a100-sxm, h100-sxm, t4, or the path of"):
+        load_scenario("h300")
+
+
+def test_a_scenario_is_read_from_a_file_with_recordings_beside_it(tmp_path: Path) -> None:
+    frames = (Frame(7, {"gpu_utilization_percent": 12}), Frame(8, {"gpu_utilization_percent": 80}))
+    write_recording(tmp_path / "mine.jsonl.gz", Recording("A", "1", "2026-01-01", "Mine.", frames))
+    path = tmp_path / "lab.yaml"
+    path.write_text("gpus: [{profile: t4, load: {kind: replay, recording: mine.jsonl.gz}}]\ndriver: 575.57.08\n")
+    described = load_scenario(str(path))
+    assert described.driver == "575.57.08"
+    assert [described.gpus[0].load.activity.value(t) for t in (0, 0.9, 1, 50)] == [0.12, 0.12, 0.8, 0.8]
+
+
+def test_a_recording_of_a_larger_gpu_fills_the_framebuffer_and_no_more() -> None:
+    frames = (Frame(0, {"gpu_utilization_percent": 12, "memory_used_bytes": 10**12}),)
+    load = replay_load(Recording("A", "1", "2026-01-01", "Large.", frames), repeats=True)
+    nvml, gpu = one_gpu("t4", load, FakeClock())
+    memory = nvml.nvmlDeviceGetMemoryInfo(gpu, pynvml.nvmlMemory_v2)
+    assert (memory.free, memory.used) == (0, memory.total - memory.reserved)
+
+
+def test_a_recording_without_utilization_is_no_load() -> None:
+    recording = Recording("A", "1", "2026-01-01", "Dark.", (Frame(0, {"sm_clock_mhz": 12}),))
+    with pytest.raises(ConfigError, match="has no gpu_utilization_percent, a load can't be made of it"):
+        replay_load(recording, repeats=True)
+
+
+def test_a_scenario_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lab\.yaml can't be read: No such file"):
+        load_scenario(str(tmp_path / "lab.yaml"))
+
+
+def test_a_damaged_recording_in_a_scenario_is_the_recordings_error(tmp_path: Path) -> None:
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    (tmp_path / "lab.yaml").write_text("gpus: [{profile: t4, load: {kind: replay, recording: bad.jsonl}}]")
+    with pytest.raises(RecordingError, match=r"bad\.jsonl: record 1: format"):
+        load_scenario(str(tmp_path / "lab.yaml"))
+
+
+def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
+    described = scenario("gpus: [{profile: t4, count: 3, load: 10}, {profile: h100-sxm, minor: 9}]")
+    assert [gpu.minor for gpu in described.gpus] == [0, 1, 2, 9]
+
+
+@pytest.mark.parametrize(
+    ("layout", "starts"),
+    [
+        ("[3g.40gb, 3g.40gb]", (0, 4)),
+        ("[1g.10gb, 3g.40gb, 3g.40gb]", None),
+        ("[1g.10gb, 2g.20gb, 3g.40gb]", (6, 4, 0)),
+        ("[4g.40gb, 3g.40gb]", (0, 4)),
+        ("[1g.20gb, 1g.20gb, 1g.20gb, 1g.20gb]", (0, 2, 4, 6)),
+        ("[1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb]", (0, 1, 2, 3, 4, 5, 6)),
+        ("[7g.80gb]", (0,)),
+        ("[7g.80gb, 1g.10gb]", None),
+        ("[4g.40gb, 4g.40gb]", None),
+    ],
+)
+def test_gpu_instances_are_placed_as_nvidia_smi_allows(layout: str, starts: tuple[int, ...] | None) -> None:
+    text = f"gpus: [{{profile: a100-sxm, mig: {layout}}}]"
+    if starts is None:
+        with pytest.raises(ConfigError, match=r"lab\.yaml: gpus\[0\]\.mig: has .* which do not fit on one GPU"):
+            scenario(text)
+    else:
+        assert tuple(instance.start for instance in scenario(text).gpus[0].instances) == starts
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("gpus: [", "line 1: is not YAML"),
+        ("- 1", "is a list, a mapping of keys and values is needed"),
+        ("", "is empty, a mapping"),
+        ("seed: 3", "gpus: has 0 GPUs, 1 to 64 are needed"),
+        ("gpus: [{profile: t4, count: 64}, {profile: t4}]", "gpus: has 65 GPUs"),
+        ("gpus: t4", "gpus: is 't4', a list is needed"),
+        ("gpus: [t4]", "gpus[0]: is 't4', a mapping"),
+        ("gpus: [{load: 3}]", "gpus[0].profile: is missing"),
+        ("gpus: [{profile: h900}]", "gpus[0].profile: is 'h900', one of a100-sxm, h100-sxm, t4 is needed"),
+        ("gpus: [{profile: t4, lod: 3}]", "gpus[0].lod: is not known here, the keys are"),
+        ("gpus: [{profile: t4}]\nmore: 1", "more: is not known here, the keys are demands, driver, gpus, pods, seed"),
+        ("gpus: [{profile: t4, load: 101}]", "gpus[0].load: is 101, a number from 0 to 100 is needed"),
+        ("gpus: [{profile: t4, load: true}]", "gpus[0].load: is True, a number from 0 to 100"),
+        ("gpus: [{profile: t4, load: .nan}]", "gpus[0].load: is nan, a number from 0 to 100"),
+        ("gpus: [{profile: t4, load: much}]", "gpus[0].load: is 'much', a number from 0 to 100 or a mapping"),
+        (
+            "gpus: [{profile: t4, load: {kind: wva}}]",
+            "gpus[0].load.kind: is 'wva', one of constant, wave, steps, replay, demand",
+        ),
+        ("gpus: [{profile: t4, load: {kind: constant, percent: 3, high: 5}}]", "gpus[0].load.high: is not known here"),
+        (
+            "gpus: [{profile: t4, values: {fan_speed_percent: 130}}]",
+            "fan_speed_percent: is 130, a number from 0 to 100",
+        ),
+        ("gpus: [{profile: t4, load: {kind: wave}}]", "gpus[0].load.period_s: is missing"),
+        (
+            "gpus: [{profile: t4, load: {kind: wave, low_percent: 9, high_percent: 3, period_s: 1}}]",
+            "gpus[0].load.low_percent: is 9, more than high_percent (3)",
+        ),
+        ("gpus: [{profile: t4, load: {kind: steps, steps: []}}]", "gpus[0].load.steps: is empty"),
+        (
+            "gpus: [{profile: t4, load: {kind: steps, steps: [{for_s: 0, percent: 1}]}}]",
+            "gpus[0].load.steps[0].for_s: is 0, a number from 0.001 to 86400",
+        ),
+        (
+            "gpus: [{profile: t4, load: {kind: replay, recording: x}}]",
+            "gpus[0].load.recording: recording 'x' is not known",
+        ),
+        ("gpus: [{profile: t4, minor: 4}, {profile: t4, minor: 4}]", "gpus: has several GPUs with minor 4"),
+        ("gpus: [{profile: t4, nvlink: true}]", "gpus[0].nvlink: is true, t4 has none"),
+        (
+            "gpus: [{profile: a100-sxm, nvlink: true, mig: [1g.10gb]}]",
+            "gpus[0].nvlink: is true, a100-sxm has none where MIG divides it",
+        ),
+        ("gpus: [{profile: t4, mig: [1g.10gb]}]", "gpus[0].mig: is set, a t4 can't be divided"),
+        ("gpus: [{profile: a100-sxm, mig: [9g.1gb]}]", "gpus[0].mig[0].profile: is '9g.1gb', one of 1g.10gb"),
+        (
+            "gpus: [{profile: a100-sxm, mig: [{profile: 2g.20gb, compute: [2, 1]}]}]",
+            "gpus[0].mig[0].compute: is [2, 1], whole numbers of which the sum is at most 2 are needed",
+        ),
+        ("gpus: [{profile: t4, values: {power: 3}}]", "gpus[0].values.power: is no quantity, the quantities are"),
+        (
+            "gpus: [{profile: t4, values: {sm_clock_mhz: -1}}]",
+            "gpus[0].values.sm_clock_mhz: is -1, a number of at least 0",
+        ),
+        ("gpus: [{profile: t4, values: {memory_used_bytes: {idle: 0, busy: 9e12}}}]", "memory_used_bytes.busy: is"),
+        ("gpus: [{profile: t4, faults: [{kind: fire, at_s: 1}]}]", "gpus[0].faults[0].kind: is 'fire', one of lost"),
+        ("gpus: [{profile: t4, faults: [{kind: lost}]}]", "gpus[0].faults[0].at_s: is missing"),
+        ("gpus: [{profile: t4, faults: [{kind: lost, at_s: 5, until_s: 4}]}]", "until_s: is 4, a number of at least 5"),
+        ("gpus: [{profile: t4, faults: [{kind: xid, at_s: 5}]}]", "gpus[0].faults[0].code: is missing"),
+        (
+            "gpus: [{profile: t4, faults: [{kind: hang, at_s: 5, functions: [nvmlGetOut]}]}]",
+            "gpus[0].faults[0].functions: has 'nvmlGetOut', names of pynvml's functions are needed",
+        ),
+    ],
+)
+def test_a_wrong_scenario_names_file_key_and_reason(text: str, sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        scenario(text)
+    assert str(caught.value).startswith("lab.yaml: ")
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+pods = st.lists(
+    st.fixed_dictionaries(
+        {"namespace": st.just("a"), "name": st.sampled_from("ab")},
+        optional={
+            "containers": st.lists(
+                st.fixed_dictionaries(
+                    {"gpus": st.lists(st.integers(-1, 2) | values, max_size=3)},
+                    optional=dict.fromkeys(("name", "ids", "resource"), values),
+                ),
+                max_size=2,
+            )
+        },
+    ),
+    max_size=2,
+)
+demands = st.dictionaries(
+    st.sampled_from("de"), st.fixed_dictionaries({"gpus": values}, optional={"pods": values}), max_size=2
+)
+
+
+@settings(deadline=None)
+@given(gpus, pods | values, demands | values)
+def test_any_scenario_is_understood_or_refused_in_one_sentence(
+    described: list[dict[str, object]], held: object, wanted: object
+) -> None:
+    try:
+        MockNvml(parse_scenario(Section({"gpus": described, "pods": held, "demands": wanted}, "lab.yaml"), None), time)
+    except ConfigError as error:
+        sentence = str(error)
+    else:
+        sentence = "lab.yaml: gpus are good"
+    assert sentence.startswith(("lab.yaml: gpus", "lab.yaml: pods", "lab.yaml: demands"))
+    assert "\n" not in sentence
+
+
+def test_the_documentations_example_is_a_scenario_and_its_quantities_are_all_that_there_are() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "mock.md").read_text(encoding="utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    assert [gpu.profile.name for gpu in scenario(example).gpus] == [
+        *["h100-sxm"] * 4,
+        "a100-sxm",
+        *["h100-sxm"] * 2,
+        "t4",
+    ]
+    listed = text.partition("Quantities that `values` may set")[2].partition("## ")[0]
+    assert {name for name in QUANTITIES if f"`{name}`" not in listed} == set()

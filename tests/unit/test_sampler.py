@@ -1,0 +1,294 @@
+from collections.abc import Iterable, Iterator
+
+import pynvml
+import pytest
+
+from exporter.catalogue import ANSWERED, CATALOGUE
+from exporter.catalogue.convert import same
+from exporter.catalogue.reading import LAYOUT, SLOW, Call, Field, FieldValue, Reading, Scope, Tracked, Tracker
+from exporter.model import Entity, Gpu, Holder, Missing, Reason
+from exporter.nvml.calls import Calls
+from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.plan import plan
+from exporter.sampling.sampler import Sampler, life_s
+from exporter.sampling.sources import TrackerSource
+from exporter.sampling.trackers.tracker import Answer
+from exporter.settings import parse_devices
+from tests.unit.fake_clock import FakeClock
+from tests.unit.faulty_nvml import FaultyNvml, failing
+from tests.unit.mock_machines import scenario, started
+
+TEMPERATURE = "nvmlDeviceGetTemperature"
+POWER = "nvmlDeviceGetPowerUsage"
+READINGS = (
+    Call(TEMPERATURE, (Field("FAST", same),), (pynvml.NVML_TEMPERATURE_GPU,)),
+    Call(POWER, (Field("SLOW", same),), period=SLOW),
+    Call("nvmlSystemGetDriverVersion", (Field("ONCE", same),), scope=Scope.SYSTEM, period=LAYOUT),
+)
+H100 = "{profile: h100-sxm, load: 40}"
+
+
+class Bench:
+    """A sampler of one GPU of a mock machine."""
+
+    def __init__(self, readings: Iterable[Reading], gpu: str = H100, interval_s: float = 1.0) -> None:
+        self.clock = FakeClock()
+        self.nvml = FaultyNvml(started(scenario(f"gpus: [{gpu}]"), self.clock))
+        self.told: list[Missing] = []
+        layout = find_layout(Calls(self.nvml), 0)
+        assert isinstance(layout, Layout)
+        device = select({0: layout}, parse_devices("f"))[0]
+        self.sampler = Sampler(device, Calls(self.nvml), self.clock, interval_s, self.told.append)
+        self.interval_s = interval_s
+        self.follow(*readings)
+
+    def follow(self, *readings: Reading) -> None:
+        names = {field.name for reading in readings for field in reading.fields}
+        self.sampler.follow(plan(names, readings))
+
+    def read(self) -> dict[str, float | str]:
+        """Return one more collection's values, an interval after the last."""
+        self.clock.advance(self.interval_s)
+        return {sample.field: sample.value for sample in self.sampler.collect().samples}
+
+    def reasons(self) -> dict[str, Reason]:
+        self.clock.advance(self.interval_s)
+        return {missing.field: missing.reason for missing in self.sampler.collect().missing}
+
+
+def test_a_snapshot_says_when_it_was_taken_and_when_nothing_in_it_is_true_any_more() -> None:
+    bench = Bench(READINGS, interval_s=2.0)
+    snapshot = bench.sampler.collect()
+    assert (snapshot.taken, snapshot.taken_at) == (bench.clock.now, bench.clock.wall)
+    assert snapshot.expires == bench.clock.now + 6
+    assert snapshot.gpu.uuid == bench.nvml.nvmlDeviceGetUUID(bench.nvml.nvmlDeviceGetHandleByIndex(0))
+    assert snapshot.gone is None
+
+
+def test_the_cost_of_a_collection_is_told_with_its_calls() -> None:
+    bench = Bench(READINGS)
+    first, second = bench.sampler.collect().cost, bench.sampler.collect().cost
+    assert (first.nvml_calls, second.nvml_calls) == (3, 1)
+    assert 0 < second.nvml_s < second.total_s
+
+
+@pytest.mark.parametrize(("interval_s", "slow_reads"), [(1.0, 3), (7.0, 14), (30.0, 61), (100.0, 121)])
+def test_readings_keep_their_own_periods_whatever_the_interval_is(interval_s: float, slow_reads: int) -> None:
+    bench = Bench(READINGS, interval_s=interval_s)
+    for _ in range(121):
+        assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+    assert bench.nvml.calls[TEMPERATURE] == 121
+    assert bench.nvml.calls["nvmlSystemGetDriverVersion"] == 1
+    assert bench.nvml.calls[POWER] == slow_reads
+
+
+def test_a_collection_that_comes_a_little_early_is_no_period_lost() -> None:
+    bench = Bench(READINGS, interval_s=30)
+    bench.sampler.collect()
+    bench.clock.advance(59.99)
+    bench.sampler.collect()
+    assert bench.nvml.calls[POWER] == 2
+
+
+@pytest.mark.parametrize(("interval_s", "life"), [(0.1, 3), (1, 3), (30, 90)])
+def test_a_sample_lives_for_three_periods_and_at_least_3_s(interval_s: float, life: float) -> None:
+    bench = Bench(READINGS, interval_s=interval_s)
+    expires = {sample.field: sample.expires - bench.clock.now for sample in bench.sampler.collect().samples}
+    assert expires == {"FAST": life, "SLOW": 180, "ONCE": float("inf")}
+    assert life_s(60) == 180
+
+
+def test_what_is_read_seldom_expires_by_the_time_at_which_it_was_read() -> None:
+    bench = Bench(READINGS)
+    read_at = bench.clock.now
+    bench.sampler.collect()
+    bench.clock.advance(50)
+    expires = {sample.field: sample.expires for sample in bench.sampler.collect().samples}
+    assert expires["SLOW"] == read_at + 180
+    assert expires["FAST"] == bench.clock.now + 3
+
+
+def test_what_is_not_supported_is_asked_once_and_told_once() -> None:
+    bench = Bench((*READINGS, FieldValue(pynvml.NVML_FI_DEV_MEMORY_TEMP, (Field("MEMORY", same),))), "{profile: t4}")
+    bench.nvml.replaced[TEMPERATURE] = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    for _ in range(100):
+        assert bench.reasons() == {"FAST": Reason.NOT_SUPPORTED, "MEMORY": Reason.NOT_SUPPORTED}
+    assert bench.nvml.calls[TEMPERATURE] == 1
+    assert bench.nvml.calls["nvmlDeviceGetFieldValues"] == 1
+    assert [missing.field for missing in bench.told] == ["FAST", "MEMORY"]
+
+
+def test_one_field_value_that_is_not_supported_leaves_the_others_in_one_call() -> None:
+    values = (
+        FieldValue(pynvml.NVML_FI_DEV_MEMORY_TEMP, (Field("MEMORY", same),)),
+        FieldValue(pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION, (Field("ENERGY", same),)),
+        FieldValue(pynvml.NVML_FI_DEV_POWER_INSTANT, (Field("NOW", same),), period=SLOW),
+    )
+    bench = Bench(values, "{profile: t4}")
+    asked: list[list[int]] = []
+    real = bench.nvml.nvmlDeviceGetFieldValues
+
+    def recorded(handle: object, ids: tuple[tuple[int, int], ...]) -> object:
+        asked.append([field_id for field_id, _ in ids])
+        return real(handle, ids)
+
+    bench.nvml.replaced["nvmlDeviceGetFieldValues"] = recorded
+    for _ in range(3):
+        assert bench.read().keys() == {"ENERGY", "NOW"}
+    ids = [value.field_id for value in values]
+    assert asked == [ids[:2], ids[2:], ids[1:2], ids[1:2]]
+    assert [missing.field for missing in bench.told] == ["MEMORY"]
+
+
+def test_what_failed_is_missing_and_told_each_time_until_it_is_back() -> None:
+    bench = Bench(READINGS)
+    bench.nvml.replaced[TEMPERATURE] = failing(pynvml.NVML_ERROR_NO_PERMISSION)
+    assert bench.reasons() == {"FAST": Reason.NOT_PERMITTED}
+    assert bench.read().keys() == {"SLOW", "ONCE"}
+    assert [missing.reason for missing in bench.told] == [Reason.NOT_PERMITTED] * 2
+    del bench.nvml.replaced[TEMPERATURE]
+    assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+
+
+def test_what_is_read_once_is_tried_again_after_a_minute_where_it_failed() -> None:
+    bench = Bench(READINGS)
+    bench.nvml.replaced["nvmlSystemGetDriverVersion"] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    for _ in range(10):
+        assert "ONCE" not in bench.read()
+    assert bench.nvml.calls["nvmlSystemGetDriverVersion"] == 1
+    del bench.nvml.replaced["nvmlSystemGetDriverVersion"]
+    bench.clock.advance(60)
+    assert bench.read()["ONCE"] == "580.159.04"
+
+
+def test_a_value_that_is_not_a_number_is_missing() -> None:
+    bench = Bench((Call(TEMPERATURE, (Field("FAST", same),), (0,)), *READINGS[1:]))
+    bench.nvml.replaced[TEMPERATURE] = lambda *_: float("nan")
+    assert bench.reasons() == {"FAST": Reason.NOT_A_NUMBER}
+
+
+def test_a_first_pair_that_is_not_there_yet_is_missing_without_being_a_failure() -> None:
+    bench = Bench(CATALOGUE)
+    first = {missing.field: missing.reason for missing in bench.sampler.collect().missing}
+    bench.clock.advance(0.15)
+    second = {missing.field: missing.reason for missing in bench.sampler.collect().missing}
+    waiting = {name for name, reason in first.items() if reason is Reason.NO_SAMPLE_YET}
+    assert waiting == {name for name in ANSWERED if name.startswith("DCGM_FI_PROF_")}
+    assert waiting & second.keys() == set()
+    assert waiting & {missing.field for missing in bench.told} == set()
+
+
+def test_a_lost_gpu_has_no_samples_but_the_reason_and_is_back_when_it_answers() -> None:
+    bench = Bench(READINGS, "{profile: h100-sxm, faults: [{kind: lost, at_s: 5, until_s: 8}]}")
+    assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+    bench.clock.advance(5)
+    snapshot = bench.sampler.collect()
+    assert (snapshot.gone, snapshot.samples) == (Reason.GPU_LOST, ())
+    gpu: Gpu = bench.sampler.device.gpu
+    assert snapshot.missing == (Missing(Entity(gpu), "all", Reason.GPU_LOST),)
+    assert bench.told == list(snapshot.missing)
+    assert snapshot.cost.nvml_calls == 1
+    bench.clock.advance(3)
+    assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+
+
+def test_a_loss_that_a_seldom_reading_tells_ends_when_that_answers() -> None:
+    bench = Bench(READINGS[1:2], "{profile: h100-sxm, faults: [{kind: lost, at_s: 60, until_s: 65}]}")
+    bench.sampler.collect()
+    bench.clock.advance(62)
+    assert bench.sampler.collect().gone is Reason.GPU_LOST
+    bench.clock.advance(5)
+    assert bench.read().keys() == {"SLOW"}
+
+
+def test_a_gpu_of_which_every_reading_fails_is_gone_and_one_that_answers_anything_is_not() -> None:
+    bench = Bench(READINGS)
+    bench.read()
+    bench.nvml.replaced[TEMPERATURE] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    assert bench.sampler.collect().gone is Reason.UNKNOWN
+    bench.clock.advance(60)
+    assert bench.sampler.collect().gone is None
+
+
+def test_system_wide_and_parents_values_stand_on_each_instance_and_memory_is_their_own() -> None:
+    bench = Bench(CATALOGUE, "{profile: a100-sxm, mig: [3g.40gb, {profile: 2g.20gb, compute: [1, 1]}]}")
+    bench.sampler.collect()
+    samples = bench.sampler.collect().samples
+    by_field: dict[str, list[float | str]] = {}
+    for sample in samples:
+        assert sample.entity.instance is not None
+        by_field.setdefault(sample.field, []).append(sample.value)
+    assert by_field["DCGM_FI_SYSTEM_DRIVER_VERSION"] == ["580.159.04"] * 2
+    power = by_field["DCGM_FI_DEV_BOARD_POWER_WATTS"]
+    assert power[0] == power[1]
+    assert len(set(by_field["DCGM_FI_DEV_FB_TOTAL"])) == 2
+    assert "DCGM_FI_DEV_GPU_UTIL" not in by_field
+
+
+def test_a_new_plan_asks_for_other_fields_and_what_trackers_know_stays() -> None:
+    gpu = "{profile: h100-sxm, nvlink: true, load: 40, faults: [{kind: xid, at_s: 5, code: 79}]}"
+    tracked = [reading for reading in CATALOGUE if isinstance(reading, Tracked)]
+    bench = Bench(tracked, gpu)
+    bench.read()
+    bench.clock.advance(6)
+    assert bench.read()["DCGM_FI_DEV_XID_ERROR"] == 79
+    bench.follow(*READINGS, *tracked)
+    values = bench.read()
+    assert values["DCGM_FI_DEV_XID_ERROR"] == 79
+    assert values.keys() >= {"FAST", "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO", "DCGM_FI_DEV_NVLINK_THROUGHPUT_TOTAL"}
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 1
+    bench.follow(*READINGS)
+    assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+
+
+def test_what_trackers_hold_is_given_back_in_the_end() -> None:
+    bench = Bench(CATALOGUE)
+    bench.read()
+    bench.read()
+    bench.sampler.close()
+    assert bench.nvml.calls["nvmlEventSetFree"] == 1
+    assert bench.nvml.calls["nvmlGpmSampleFree"] == bench.nvml.calls["nvmlGpmSampleAlloc"] == 2
+
+
+ENTITY = Entity(Gpu(0, "GPU-1", "00000000:01:00.0", 0, "A GPU"))
+SHARE = Tracked(Tracker.XIDS, (), (Field("SHARE", same), Field("SHARE_AGAIN", same)))
+OTHER = Tracked(Tracker.XIDS, (1,), (Field("OTHER", same),))
+
+
+class Shares:
+    """A tracker whose answers a test writes."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = answers
+        self.asked: list[tuple[Tracked, ...]] = []
+
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+        self.asked.append(readings)
+        return (answer for answer in self.answers if answer.reading in readings)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+def test_the_holder_of_a_part_of_a_device_goes_with_each_of_its_samples() -> None:
+    holders = (Holder("ns", "one", "main"), Holder("ns", "two", "main"))
+    tracker = Shares(Answer(SHARE, ENTITY, 60, holders[0]), Answer(SHARE, ENTITY, 40, holders[1]))
+    samples = TrackerSource(tracker, (SHARE,)).read(1003.0).samples
+    assert [(s.field, s.value, s.holder, s.expires) for s in samples] == [
+        ("SHARE", 60, holders[0], 1003.0),
+        ("SHARE_AGAIN", 60, holders[0], 1003.0),
+        ("SHARE", 40, holders[1], 1003.0),
+        ("SHARE_AGAIN", 40, holders[1], 1003.0),
+    ]
+
+
+def test_a_tracked_reading_is_given_up_when_nothing_supports_it_and_not_when_it_has_no_answer() -> None:
+    tracker = Shares(Answer(SHARE, ENTITY, Reason.NOT_SUPPORTED))
+    source = TrackerSource(tracker, (SHARE, OTHER))
+    for _ in range(3):
+        missing = source.read(1.0).missing
+        assert [(m.field, m.reason) for m in missing] == [
+            ("SHARE", Reason.NOT_SUPPORTED),
+            ("SHARE_AGAIN", Reason.NOT_SUPPORTED),
+        ]
+    assert tracker.asked == [(SHARE, OTHER), (OTHER,), (OTHER,)]

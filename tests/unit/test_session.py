@@ -1,0 +1,55 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pynvml
+import pytest
+
+from exporter.errors import DriverMismatch, DriverNotLoaded, LibraryMissing, NotPermitted, NvmlError
+from exporter.nvml import session
+from tests.unit.fake_clock import FakeClock
+from tests.unit.faulty_nvml import FaultyNvml, failing
+from tests.unit.mock_machines import scenario, started
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "advice"),
+    [
+        (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, LibraryMissing, "start with --mock"),
+        (pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, LibraryMissing, "install a supported NVIDIA driver"),
+        (pynvml.NVML_ERROR_DRIVER_NOT_LOADED, DriverNotLoaded, "modprobe nvidia"),
+        (pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH, DriverMismatch, "reload the module or reboot"),
+        (pynvml.NVML_ERROR_NO_PERMISSION, NotPermitted, "give it access to the devices"),
+        (pynvml.NVML_ERROR_UNKNOWN, NvmlError, "NVML does not start: Unknown Error"),
+    ],
+)
+def test_an_nvml_that_does_not_start_says_what_to_do(code: int, error: type[NvmlError], advice: str) -> None:
+    with pytest.raises(NvmlError, match=advice) as raised:
+        session.start(SimpleNamespace(nvmlInit=failing(code)))
+    assert type(raised.value) is error
+    assert "\n" not in str(raised.value)
+
+
+def test_nvml_is_started_and_ended() -> None:
+    nvml = FaultyNvml(started(scenario("gpus: [{profile: t4}]"), FakeClock()))
+    session.start(nvml)
+    session.end(nvml)
+    assert (nvml.calls["nvmlInit"], nvml.calls["nvmlShutdown"]) == (1, 1)
+    assert nvml.nvmlDeviceGetCount() == 1
+
+
+def test_an_end_that_the_driver_refuses_is_the_end_all_the_same() -> None:
+    nvml = FaultyNvml(started(scenario("gpus: [{profile: t4}]"), FakeClock()))
+    nvml.replaced["nvmlShutdown"] = failing(pynvml.NVML_ERROR_UNINITIALIZED)
+    session.end(nvml)
+    assert nvml.calls["nvmlShutdown"] == 1
+
+
+def test_the_real_library_is_pynvml() -> None:
+    assert session.real_nvml() is pynvml
+
+
+def test_the_kernel_module_tells_its_gpus_by_folders(tmp_path: Path) -> None:
+    (tmp_path / "0000:1b:00.0").mkdir()
+    (tmp_path / "0000:43:00.0").mkdir()
+    assert session.driver_gpus(tmp_path) == {"0000:1b:00.0", "0000:43:00.0"}
+    assert session.driver_gpus(tmp_path / "absent") == frozenset()

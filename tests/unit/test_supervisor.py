@@ -1,0 +1,411 @@
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pynvml
+import pytest
+
+from exporter.catalogue import CATALOGUE
+from exporter.model import Reason
+from exporter.nvml.mock import MockNvml
+from exporter.sampling.failures import Failures
+from exporter.sampling.plan import plan
+from exporter.sampling.supervisor import Sampling, Supervisor
+from exporter.sampling.workers import Condition, GpuState
+from exporter.settings import parse_devices
+from tests.unit.fake_clock import FakeClock
+from tests.unit.faulty_nvml import PATIENCE_S, FaultyNvml, failing, until
+from tests.unit.mock_machines import scenario
+
+FIELDS = {"DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_FB_USED"}
+SAMPLED, LOST, HANGING, STARTING = Condition.SAMPLED, Condition.LOST, Condition.HANGING, Condition.STARTING
+TWO = "gpus: [{profile: h100-sxm}, {profile: h100-sxm}]"
+
+INTERVAL_S = 0.01
+
+
+class Bench:
+    """A supervisor of a mock machine whose time passes only when a test says so; its threads wait for real.
+
+    `sound` are the indices of the GPUs that time must not leave behind.
+    """
+
+    def __init__(self, machine: str, devices: str = "f") -> None:
+        self.clock = FakeClock()
+        self.mock = MockNvml(scenario(machine), self.clock)
+        self.nvml = FaultyNvml(self.mock)
+        self.failures = Failures()
+        self.pci: frozenset[str] = frozenset({"0000:1b:00.0"})
+        self.sound: tuple[int, ...] = ()
+        sampling = Sampling(
+            library=self.nvml,
+            selection=parse_devices(devices),
+            clock=self.clock,
+            interval_s=INTERVAL_S,
+            scan_s=5.0,
+            pci_devices=lambda: self.pci,
+        )
+        self.supervisor = Supervisor(sampling, plan(FIELDS, CATALOGUE), self.failures)
+
+    def conditions(self) -> list[Condition]:
+        return [state.condition for state in self.supervisor.states()]
+
+    def state(self, index: int) -> GpuState:
+        return next(state for state in self.supervisor.states() if state.index == index)
+
+    def values(self, index: int) -> dict[str, float | str]:
+        snapshot = self.state(index).snapshot
+        return {} if snapshot is None else {sample.field: sample.value for sample in snapshot.samples}
+
+    def instances(self, index: int) -> int:
+        snapshot = self.state(index).snapshot
+        return 0 if snapshot is None else len({sample.entity for sample in snapshot.samples})
+
+    def start(self, *expected: Condition) -> None:
+        self.supervisor.start()
+        until(lambda: self.conditions() == list(expected))
+        self.sound = tuple(index for index, condition in enumerate(expected) if condition is SAMPLED)
+
+    def record(self, function: str) -> list[tuple[Any, ...]]:
+        """Return a list to which the arguments of each call of a function are added from now on."""
+        recorded: list[tuple[Any, ...]] = []
+        real = getattr(self.mock, function)
+        self.nvml.replaced[function] = lambda *args: recorded.append(args) or real(*args)  # type: ignore[func-returns-value]
+        return recorded
+
+    def pass_until(self, condition: Callable[[], bool]) -> None:
+        """Let time pass, second by second, until something is so."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            self.clock.advance(1.0)
+            now = self.clock.now
+            time.sleep(INTERVAL_S)
+            until(lambda now=now: all(self._taken(index) >= now for index in self.sound))  # type: ignore[misc]
+
+    def become(self, *expected: Condition) -> None:
+        self.pass_until(lambda: self.conditions() == list(expected))
+
+    def pass_scans(self, number: int) -> None:
+        """Let time pass until all GPUs have been counted some times more."""
+        enough = self.nvml.calls["nvmlDeviceGetCount"] + number
+        self.pass_until(lambda: self.nvml.calls["nvmlDeviceGetCount"] >= enough)
+
+    def _taken(self, index: int) -> float:
+        snapshot = self.state(index).snapshot
+        return 0.0 if snapshot is None else snapshot.taken
+
+
+Make = Callable[..., Bench]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Bench] = []
+
+    def bench(machine: str = TWO, devices: str = "f", **replaced: Callable[..., Any]) -> Bench:
+        made.append(Bench(machine, devices))
+        made[-1].nvml.replaced |= replaced
+        return made[-1]
+
+    yield bench
+    for each in made:
+        each.mock.release_hangs()
+        if each.supervisor.watching():
+            each.supervisor.stop()
+
+
+def test_every_gpu_is_sampled_and_the_states_come_in_nvmls_order(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, count: 4}]")
+    bench.start(*[SAMPLED] * 4)
+    states = bench.supervisor.states()
+    assert [state.index for state in states] == [0, 1, 2, 3]
+    assert all(state.gpu and state.snapshot and state.gpu == state.snapshot.gpu for state in states)
+    assert bench.supervisor.listed()
+    assert bench.supervisor.trouble() == ""
+
+
+def test_a_stop_ends_all_threads_and_then_nvml(make: Make) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.supervisor.stop()
+    assert not bench.supervisor.watching()
+    assert bench.nvml.calls["nvmlEventSetFree"] == 2
+    assert bench.nvml.calls["nvmlShutdown"] == 1
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("gpu-", "look-"))]
+
+
+def test_a_gpu_that_hangs_costs_its_own_series_and_is_back_when_the_call_returns(make: Make) -> None:
+    fault = "{kind: hang, at_s: 10, for_s: 30, functions: [nvmlDeviceGetTemperature]}"
+    bench = make(f"gpus: [{{profile: h100-sxm, faults: [{fault}]}}, {{profile: h100-sxm}}]")
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = (1,)
+    bench.become(HANGING, SAMPLED)
+    hung, sound = bench.state(0).snapshot, bench.state(1).snapshot
+    assert hung is not None
+    assert sound is not None
+    assert hung.expires <= bench.clock.now, "its series have ended"
+    assert sound.taken == bench.clock.now, "the other one goes on at full rate"
+    looked_at = bench.record("nvmlDeviceGetHandleByIndex")
+    bench.pass_scans(3)
+    assert bench.conditions() == [HANGING, SAMPLED]
+    assert set(looked_at) == {(1,)}, "only the other one is looked at"
+    assert bench.failures.totals()["all", Reason.TIMEOUT] == 1
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.clock.now >= 1000 + 40
+    assert (bench.nvml.calls["nvmlInit"], bench.nvml.calls["nvmlDeviceRegisterEvents"]) == (1, 2)
+
+
+def test_a_gpu_that_hangs_when_it_is_first_looked_at_keeps_no_other_one_waiting(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: hang, at_s: 0, for_s: 20}]}, {profile: h100-sxm}]")
+    bench.supervisor.start()
+    until(lambda: bench.nvml.calls["nvmlDeviceGetHandleByIndex"] == 2)
+    bench.clock.advance(0.1)
+    until(lambda: bench.conditions() == [STARTING, SAMPLED])
+    assert bench.state(0).gpu is None
+    bench.sound = (1,)
+    bench.become(HANGING, SAMPLED)
+    assert bench.state(0) == GpuState(0, None, HANGING, None)
+    bench.pass_scans(2)
+    assert [thread.name for thread in threading.enumerate()].count("look-0") == 1, "it is not looked at twice"
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.clock.now >= 1000 + 20
+
+
+def test_what_a_look_finds_after_nvml_was_ended_is_not_used(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: hang, at_s: 0, for_s: 20}]}, {profile: h100-sxm}]")
+    bench.supervisor.start()
+    bench.become(STARTING, SAMPLED)
+    gone = failing(pynvml.NVML_ERROR_UNINITIALIZED)
+    bench.nvml.replaced |= {"nvmlDeviceGetCount": gone, "nvmlDeviceGetTemperature": gone}
+    bench.pass_until(lambda: "can't count" in bench.supervisor.trouble())
+    assert bench.nvml.calls["nvmlShutdown"] == 0
+    bench.pass_until(lambda: bench.nvml.calls["nvmlShutdown"] > 0)
+    assert bench.clock.now >= 1000 + 20
+    bench.nvml.replaced.clear()
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.values(0).keys() == bench.values(1).keys() >= FIELDS
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetTemperature", "nvmlDeviceGetHandleByIndex", "nvmlDeviceGetCount"])
+def test_a_stop_waits_for_no_call_that_hangs_and_leaves_nvml_as_it_is(make: Make, function: str) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = ()
+    released = threading.Event()
+    hanging = threading.Event()
+
+    def hang(*_: Any) -> Any:
+        hanging.set()
+        released.wait()
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+
+    bench.nvml.replaced[function] = hang
+    bench.pass_until(hanging.is_set)
+    began = time.monotonic()
+    bench.supervisor.stop()
+    took_s = time.monotonic() - began
+    released.set()
+    assert took_s < 2
+    assert bench.nvml.calls["nvmlShutdown"] == 0
+
+
+def test_a_lost_gpu_is_lost_alone_and_goes_on_as_the_same_when_it_is_back(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    faults = "[{kind: xid, at_s: 5, code: 79}, {kind: lost, at_s: 10, until_s: 40}]"
+    bench = make(f"gpus: [{{profile: h100-sxm}}, {{profile: h100-sxm, faults: {faults}}}]")
+    bench.start(SAMPLED, SAMPLED)
+    caplog.set_level(logging.INFO)
+    known = bench.state(1).gpu
+    bench.sound = (0,)
+    bench.become(SAMPLED, LOST)
+    bench.pass_scans(3)
+    lost = bench.state(1)
+    assert (lost.gpu, lost.condition) == (known, LOST)
+    assert bench.values(1)["DCGM_FI_DEV_XID_ERROR"] == 79, "why it is lost can be scraped as long as it is"
+    assert "DCGM_FI_DEV_GPU_TEMP_CELSIUS" not in bench.values(1)
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.values(1)["DCGM_FI_DEV_XID_ERROR"] == 79
+    assert bench.nvml.calls["nvmlInit"] == 1, "NVML is not started anew while others answer"
+    until(lambda: bool(caplog.records) and caplog.records[-1].getMessage() == "GPU 1 answers again")
+    errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert errors == ["GPU 1 answers nothing any more: gpu_lost"]
+
+
+def test_a_gpu_that_is_lost_from_the_start_is_told_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    bench = make("gpus: [{profile: h100-sxm}, {profile: h100-sxm, faults: [{kind: lost, at_s: 0}]}]")
+    bench.start(SAMPLED, LOST)
+    bench.pass_scans(3)
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == ["GPU 1 does not answer: gpu_lost"]
+
+
+def test_a_look_that_fails_without_a_loss_changes_nothing(make: Make) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.nvml.replaced["nvmlDeviceGetUUID"] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    bench.pass_scans(3)
+    assert bench.conditions() == [SAMPLED, SAMPLED]
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 2, "the workers are the same"
+
+
+def test_a_count_that_fails_costs_no_gpu_that_answers(make: Make) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.nvml.replaced["nvmlDeviceGetCount"] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    bench.pass_scans(3)
+    assert bench.supervisor.trouble() == "NVML can't count the GPUs: unknown"
+    assert bench.conditions() == [SAMPLED, SAMPLED]
+    bench.nvml.replaced.clear()
+    bench.pass_until(lambda: bench.supervisor.trouble() == "")
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 2, "the workers are the same"
+
+
+SIXTH_AFTER_S = 1 + 2 + 4 + 8 + 16
+
+
+def test_when_all_gpus_are_lost_nvml_is_started_anew_ever_less_often(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: lost, at_s: 10, until_s: 60}]}]")
+    bench.start(SAMPLED)
+    bench.sound = ()
+    bench.become(LOST)
+    bench.pass_until(lambda: bench.nvml.calls["nvmlInit"] == 2)
+    first_at = bench.clock.now
+    bench.pass_until(lambda: bench.nvml.calls["nvmlInit"] == 7)
+    assert bench.clock.now - first_at >= SIXTH_AFTER_S
+    assert bench.nvml.calls["nvmlShutdown"] == 6
+    bench.become(SAMPLED)
+
+
+def test_an_nvml_that_is_not_there_is_tried_again_ever_less_often_until_it_is(make: Make) -> None:
+    bench = make(nvmlInit=failing(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
+    bench.supervisor.start()
+    bench.pass_until(lambda: bench.nvml.calls["nvmlInit"] == 6)
+    assert bench.clock.now - 1000 >= SIXTH_AFTER_S
+    assert "libnvidia-ml.so.1 was not found" in bench.supervisor.trouble()
+    assert not bench.supervisor.listed()
+    assert bench.supervisor.watching()
+    bench.nvml.replaced.clear()
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.supervisor.listed()
+    assert bench.supervisor.trouble() == ""
+
+
+def test_a_machine_without_gpus_is_told_and_looked_at_again(make: Make) -> None:
+    bench = make(nvmlDeviceGetCount=lambda: 0)
+    bench.supervisor.start()
+    until(lambda: "NVML finds no GPU" in bench.supervisor.trouble())
+    assert bench.supervisor.states() == ()
+    bench.nvml.replaced.clear()
+    bench.become(SAMPLED, SAMPLED)
+
+
+def test_a_driver_that_goes_and_comes_back_is_followed(make: Make) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = ()
+    gone = failing(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+    bench.nvml.replaced |= dict.fromkeys(("nvmlInit", "nvmlDeviceGetCount", "nvmlDeviceGetTemperature"), gone)
+    bench.pass_until(lambda: "kernel module is not loaded" in bench.supervisor.trouble())
+    assert bench.conditions() == [LOST, LOST]
+    bench.nvml.replaced.clear()
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.supervisor.trouble() == ""
+
+
+def test_nvml_is_not_ended_while_a_call_hangs(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: hang, at_s: 10}]}, {profile: h100-sxm}]")
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = (1,)
+    bench.become(HANGING, SAMPLED)
+    bench.pci = frozenset({"0000:1b:00.0", "0000:43:00.0"})
+    bench.nvml.replaced["nvmlDeviceGetCount"] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    bench.pass_until(lambda: "can't count" in bench.supervisor.trouble())
+    del bench.nvml.replaced["nvmlDeviceGetCount"]
+    bench.pass_until(lambda: bench.supervisor.trouble() == "")
+    bench.pass_scans(2)
+    assert bench.conditions() == [HANGING, SAMPLED]
+    assert bench.nvml.calls["nvmlShutdown"] == 0
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 2, "the sound GPU's worker goes on"
+    bench.mock.release_hangs()
+    bench.sound = ()
+    bench.pass_until(lambda: bench.nvml.calls["nvmlShutdown"] == 1)
+    bench.become(SAMPLED, SAMPLED)
+
+
+def test_gpus_that_are_added_to_the_machine_are_found_by_starting_nvml_anew(make: Make) -> None:
+    bench = make()
+    bench.nvml.replaced["nvmlDeviceGetCount"] = lambda: bench.nvml.calls["nvmlInit"]
+    bench.start(SAMPLED)
+    bench.pass_scans(2)
+    assert bench.conditions() == [SAMPLED]
+    bench.sound = ()
+    bench.pci = frozenset({"0000:1b:00.0", "0000:43:00.0"})
+    bench.become(SAMPLED, SAMPLED)
+    assert (bench.nvml.calls["nvmlInit"], bench.nvml.calls["nvmlShutdown"]) == (2, 1)
+
+
+def test_a_changed_mig_layout_gets_a_new_worker_and_other_gpus_keep_theirs(make: Make) -> None:
+    bench = make("gpus: [{profile: a100-sxm, mig: [3g.40gb, 2g.20gb]}, {profile: a100-sxm, mig: [3g.40gb]}]")
+    bench.start(SAMPLED, SAMPLED)
+    divided = bench.nvml.nvmlDeviceGetHandleByIndex(0)
+    real = bench.nvml.nvmlDeviceGetMigDeviceHandleByIndex
+
+    def without_second(handle: Any, index: int) -> Any:
+        if handle is divided and index == 1:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return real(handle, index)
+
+    assert bench.instances(0) == 2
+    bench.nvml.replaced["nvmlDeviceGetMigDeviceHandleByIndex"] = without_second
+    bench.sound = (1,)
+    bench.pass_until(lambda: bench.instances(0) == 1)
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 3
+    assert bench.nvml.calls["nvmlEventSetFree"] == 1
+    assert bench.instances(1) == 1
+
+
+def test_a_loss_does_not_shift_the_numbers_of_the_instances_behind_it(make: Make) -> None:
+    bench = make(
+        """
+gpus:
+  - {profile: a100-sxm, mig: [3g.40gb, 3g.40gb], faults: [{kind: lost, at_s: 10}]}
+  - {profile: a100-sxm, mig: [2g.20gb, 2g.20gb, 2g.20gb]}
+""",
+        "i:0,2",
+    )
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = (1,)
+    bench.become(LOST, SAMPLED)
+    bench.pass_scans(2)
+    assert bench.instances(1) == 1
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 2
+
+
+@pytest.mark.parametrize(("devices", "indices"), [("g:1", [1]), ("g:1,7", [1]), ("i", [])])
+def test_only_what_is_selected_has_a_state(make: Make, devices: str, indices: list[int]) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: lost, at_s: 1}]}, {profile: h100-sxm}]", devices)
+    bench.supervisor.start()
+    until(bench.supervisor.listed)
+    bench.pass_scans(2)
+    assert [state.index for state in bench.supervisor.states()] == indices
+
+
+def test_indices_that_nothing_has_are_told_once(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    bench = make(devices="g:0,7,9")
+    bench.start(SAMPLED)
+    bench.pass_scans(2)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["-d asks for indices that nothing has: 7, 9"]
+
+
+def test_a_new_plan_reaches_every_worker_and_xids_are_remembered(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: xid, at_s: 2, code: 31}]}]")
+    bench.start(SAMPLED)
+    bench.pass_until(lambda: bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 31)
+    bench.supervisor.follow(plan({"DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_SM_CLOCK"}, CATALOGUE))
+    until(lambda: "DCGM_FI_DEV_SM_CLOCK" in bench.values(0))
+    assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 31
+    assert "DCGM_FI_DEV_FB_USED" not in bench.values(0)
