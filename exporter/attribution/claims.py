@@ -1,0 +1,126 @@
+"""From kubelet's allocations to claims: which container holds which entity, by a device plugin or by DRA."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from exporter.attribution.device_ids import DeviceId, EntityIndex, parse_device_id
+from exporter.model import Entity, Holder, Labels
+from podresources.allocations import Allocation, Allocations, ClaimAllocation
+
+DRA_DRIVER = "gpu.nvidia.com"
+
+
+class Source(StrEnum):
+    """What said that a container holds an entity."""
+
+    DEVICE_PLUGIN = "device_plugin"
+    DRA = "dra"
+    NONE = "none"
+
+
+class DraDevice(NamedTuple):
+    """A device of a ResourceSlice: its own UUID, and where it is a MIG device its profile."""
+
+    uuid: str
+    mig_profile: str | None = None
+
+
+DraDevices = Mapping[tuple[str, str], DraDevice]
+"""Devices of driver gpu.nvidia.com by pool and name."""
+
+
+class Claim(NamedTuple):
+    """A container holds an entity, or a share of it.
+
+    `exclusive` is the id that nobody else should hold, None for a share. `extra` are labels of this claim alone.
+    """
+
+    entity: Entity
+    holder: Holder
+    source: Source
+    exclusive: str | None
+    extra: Labels = ()
+
+    @property
+    def pod(self) -> tuple[str, str]:
+        """The claiming pod's namespace and name."""
+        return self.holder.namespace, self.holder.pod
+
+
+class Claims(NamedTuple):
+    """All claims, and the ids of GPUs that mean none of the entities."""
+
+    claims: tuple[Claim, ...]
+    unmatched: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Which extended resources are GPUs: NVIDIA's names, its MIG prefix, and more by name."""
+
+    more: frozenset[str] = frozenset()
+
+    def __contains__(self, resource: object) -> bool:
+        return isinstance(resource, str) and (
+            resource in {"nvidia.com/gpu", "nvidia.com/gpu.shared"}
+            or resource.startswith("nvidia.com/mig-")
+            or resource in self.more
+        )
+
+
+def find_claims(
+    allocations: Allocations, entities: EntityIndex, resources: Resources, dra: DraDevices, *, name_shares: bool
+) -> Claims:
+    """Join allocations with entities.
+
+    Args:
+        allocations: What kubelet lists; neither order nor repetition matters.
+        entities: The node's exported entities.
+        resources: Which resources of device plugins are GPUs.
+        dra: The devices that ResourceSlices describe; empty where they can't be read.
+        name_shares: Add the label vgpu with the number of a shared GPU's replica.
+    """
+    claims: dict[Claim, None] = {}
+    unmatched: set[str] = set()
+    for held in allocations:
+        if isinstance(held, Allocation) and held.resource in resources:
+            claim, name = _of_plugin(held, entities, name_shares=name_shares), held.device_id
+        elif isinstance(held, ClaimAllocation) and held.driver == DRA_DRIVER:
+            claim, name = _of_dra(held, entities, dra), f"{held.pool}/{held.device}"
+        else:
+            continue
+        if claim is None:
+            unmatched.add(name)
+        else:
+            claims[claim] = None
+    return Claims(tuple(claims), frozenset(unmatched))
+
+
+def _of_plugin(held: Allocation, entities: EntityIndex, *, name_shares: bool) -> Claim | None:
+    device = parse_device_id(held.device_id)
+    entity = None if device is None else entities.find(device)
+    if device is None or entity is None:
+        return None
+    extra = (("vgpu", device.replica),) if name_shares and device.replica is not None else ()
+    exclusive = held.device_id if device.replica is None else None
+    return Claim(entity, Holder(held.namespace, held.pod, held.container), Source.DEVICE_PLUGIN, exclusive, extra)
+
+
+def _of_dra(held: ClaimAllocation, entities: EntityIndex, dra: DraDevices) -> Claim | None:
+    device = dra.get((held.pool, held.device))
+    entity = None if device is None else entities.find(DeviceId(uuid=device.uuid))
+    if device is None or entity is None:
+        return None
+    extra = [
+        ("dra_claim_name", held.claim_name),
+        ("dra_claim_namespace", held.claim_namespace),
+        ("dra_device_name", held.device),
+        ("dra_driver_name", held.driver),
+        ("dra_pool_name", held.pool),
+    ]
+    if device.mig_profile is not None:
+        extra += [("dra_mig_device_uuid", device.uuid), ("dra_mig_profile", device.mig_profile)]
+    holder = Holder(held.namespace, held.pod, held.container)
+    return Claim(entity, holder, Source.DRA, None, tuple(extra))

@@ -1,0 +1,42 @@
+"""Every error of this package, as one tree.
+
+PodResourcesError
+├─ SocketMissing       nothing at the path, or not a socket
+├─ Unreachable         the socket can't be connected to, or kubelet takes no call at the moment
+├─ TimedOut            connected, but no answer within the deadline
+└─ UnexpectedAnswer    an answer that is not the PodResources v1 API's
+
+Each message is one sentence: the path, what is wrong, what to do about it.
+"""
+
+from typing import ClassVar
+
+
+class PodResourcesError(Exception):
+    """kubelet did not say who holds what; `reason` is the kind of error as a word that a metric's label can take."""
+
+    reason: ClassVar[str]
+
+
+class SocketMissing(PodResourcesError):
+    """There is no socket at the path."""
+
+    reason = "socket_missing"
+
+
+class Unreachable(PodResourcesError):
+    """Nobody takes calls on the socket at the moment, or not from this user."""
+
+    reason = "unreachable"
+
+
+class TimedOut(PodResourcesError):
+    """kubelet has not answered in time."""
+
+    reason = "timed_out"
+
+
+class UnexpectedAnswer(PodResourcesError):
+    """What came back is not what the PodResources v1 API answers."""
+
+    reason = "unexpected_answer"

@@ -1,0 +1,121 @@
+"""The poller: asks kubelet each second in a thread of its own, and keeps what it said last.
+
+Readers take `latest()`, which never waits. How old an answer may be before owners count as unknown is their affair.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from podresources.allocations import Allocations
+from podresources.errors import PodResourcesError
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 1.0
+"""The pause between two calls."""
+
+_STOP_S = 1.0
+
+
+class Clock(Protocol):
+    """What is used of the standard module `time`, so that a test can hand in a clock of its own."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+    def time(self) -> float:
+        """Return seconds since the epoch."""
+
+
+class Lister(Protocol):
+    """What is polled: a PodResourcesClient."""
+
+    def list(self) -> Allocations:
+        """Return who holds what, or raise PodResourcesError."""
+
+    def close(self) -> None:
+        """End a `list` that waits, and make every later one fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """The last good answer, and what has gone wrong since.
+
+    Attributes:
+        allocations: Who held what at `at`; empty as long as there was no answer at all.
+        at: When the call that gave this answer was made (monotonic seconds); None before the first answer.
+        at_time: The same moment in seconds since the epoch.
+        error: Why the newest call failed; None if it succeeded, and before the first one.
+        failing_since: When the first of the calls that have failed one after the other was made (monotonic seconds).
+        failures: How many calls have failed since the start, by `PodResourcesError.reason`.
+    """
+
+    allocations: Allocations = ()
+    at: float | None = None
+    at_time: float | None = None
+    error: PodResourcesError | None = None
+    failing_since: float | None = None
+    failures: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Poller:
+    """Polls from `start` to `stop`, in a daemon thread. It logs when it begins to fail and when it works again."""
+
+    def __init__(self, lister: Lister, clock: Clock = time, interval_s: float = INTERVAL_S) -> None:
+        self._lister = lister
+        self._clock = clock
+        self._interval_s = interval_s
+        self._latest = Polled()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pod-resources", daemon=True)
+
+    def latest(self) -> Polled:
+        """Return the newest state, whatever kubelet does at the moment."""
+        return self._latest
+
+    def start(self) -> None:
+        """Begin to poll; the first call is made at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop polling and close the lister; returns within a second, also while a call hangs."""
+        self._stopped.set()
+        self._lister.close()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_S)
+
+    def poll(self) -> None:
+        """Ask once and keep the outcome."""
+        before = self._latest
+        monotonic, wall = self._clock.monotonic(), self._clock.time()
+        try:
+            allocations = self._lister.list()
+        except PodResourcesError as error:
+            self._latest = _after_failure(before, error, monotonic)
+        else:
+            self._latest = Polled(allocations, monotonic, wall, failures=before.failures)
+        if not self._stopped.is_set():
+            self._log_change(before, self._latest)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            self.poll()
+            self._stopped.wait(self._interval_s)
+
+    def _log_change(self, before: Polled, after: Polled) -> None:
+        if after.error is not None and before.error is None:
+            log.warning("pod resources: %s", after.error)
+        elif after.error is None and before.failing_since is not None:
+            failed_s = self._clock.monotonic() - before.failing_since
+            log.info("pod resources: kubelet answers again after %.0f s", failed_s)
+
+
+def _after_failure(before: Polled, error: PodResourcesError, at: float) -> Polled:
+    failures = MappingProxyType({**before.failures, error.reason: before.failures.get(error.reason, 0) + 1})
+    since = at if before.failing_since is None else before.failing_since
+    return Polled(before.allocations, before.at, before.at_time, error, since, failures)
