@@ -1,0 +1,66 @@
+# make run and make test set up everything that they need in .venv. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+ARGS ?=
+
+.PHONY: run test lint format golden docs stubs bench device-test clean
+
+run: $(VENV)/installed
+	@if $(BIN)/python -c 'import pynvml; pynvml.nvmlInit()' 2>/dev/null; \
+	then exec $(BIN)/python -m exporter $(ARGS); \
+	else exec $(BIN)/python -m exporter --mock $(ARGS); fi
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# Writes the golden scrapes anew; the diff is the review.
+golden: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/golden --regenerate
+
+# Writes what is generated from code and tables: exporter/fields.py, docs/flags.md.
+docs: $(VENV)/installed-dev
+	$(BIN)/python tools/generate_fields.py
+	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
+
+# Writes the Python messages of kubelet's APIs anew, after a change of a .proto file.
+stubs: $(VENV)/installed-dev
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto tests/kubelet/v1beta1/deviceplugin.proto
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/benchmarks -W ignore --benchmark-columns=min,median,max $(ARGS)
+
+# On a machine with a real GPU only.
+device-test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/device $(ARGS)
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.PHONY: tools kubelet-test
+
+# Builds the real Kubernetes parts that tests run, into a cache outside the tree. ARGS names groups; all without it.
+tools:
+	$(PYTHON) -m tests.tools.build $(ARGS)
+
+# On Linux, as root. A real kubelet, in a network of its own; installs and builds what is missing.
+kubelet-test: $(VENV)/installed-dev
+	$(BIN)/python -m tests.kubelet $(ARGS)

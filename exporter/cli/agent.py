@@ -1,0 +1,189 @@
+"""Wires the exporter together and runs it: the only place where all parts meet."""
+
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter import __version__
+from exporter.attribution.owners import OWNER_INFO
+from exporter.catalogue import CATALOGUE, OWN_SERIES
+from exporter.cli import conditions
+from exporter.cli.counters_in_force import CountersInForce
+from exporter.cli.ownership import Ownership
+from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
+from exporter.kube import read_config_map
+from exporter.labels import LabelCache, LabelOptions
+from exporter.nvml.session import driver_gpus, real_nvml
+from exporter.pages import Content, Pages
+from exporter.sampling.failures import Failures
+from exporter.sampling.plan import Plan, plan
+from exporter.sampling.supervisor import Sampling, Supervisor
+from exporter.server.app import MetricsServer
+from exporter.server.connections import Limits
+from exporter.server.endpoints import Sources
+from exporter.server.listening import systemd_sockets
+from exporter.settings import Settings
+from exporter.telemetry import Known, Telemetry
+
+if TYPE_CHECKING:
+    from exporter.cli.mock_machine import MockMachine
+
+log = logging.getLogger(__name__)
+
+SCAN_S = 5.0
+FIRST_LOOK_S = 30.0
+DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+class Agent:
+    """One exporter with its settings, made but not started."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        """Read all files and open the port.
+
+        Raises:
+            ExporterError: A file, the scenario or the address can't be used.
+        """
+        self._must_find_gpus = not (
+            settings.disable_startup_validate or settings.kubernetes or "KUBERNETES_SERVICE_HOST" in environ
+        )
+        self._is_stopping = False
+        self._mock = _mock_machine(settings)
+        self._settings = settings = _as_kubernetes(settings) if self._mock and self._mock.has_pods else settings
+        self._counters = CountersInForce(_counters_source(settings), (*OWN_SERIES, OWNER_INFO), time)
+        failures = Failures()
+        sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
+        self._supervisor = Supervisor(sampling, self._plan(), failures)
+        socket = self._mock.socket if self._mock and self._mock.socket else Path(settings.pod_resources_socket)
+        self._ownership = Ownership(settings, self._supervisor.states, socket)
+        known = Known(
+            version=__version__,
+            source="nvml" if self._mock is None else "mock",
+            states=self._supervisor.states,
+            nvml_works=lambda: self._supervisor.listed() and not self._supervisor.trouble(),
+            failures=failures.totals,
+            scrapes=lambda: asdict(self._server.counts),
+            reloaded=self._counters.reloaded,
+            owner_news=self._ownership.news,
+        )
+        content = Content(self._supervisor.states, self._ownership.attribution, self._counters.counters)
+        pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
+        sources = Sources(
+            page=pages.page,
+            health=partial(conditions.health, self._supervisor, require_gpus=settings.health_require_gpus),
+            ready=partial(conditions.ready, self._supervisor),
+            version=__version__,
+        )
+        limits = Limits(
+            read_timeout_s=settings.web_read_timeout_s,
+            write_timeout_s=settings.web_write_timeout_s,
+            max_concurrent_scrapes=settings.max_concurrent_scrapes,
+        )
+        self._server = MetricsServer(sources, limits)
+        self._listen(environ)
+
+    def run(self) -> bool:
+        """Serve until SIGTERM or SIGINT; SIGHUP reads the counters again.
+
+        Returns:
+            False if GPUs must be there and NVML does not find them; the log has said why.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop())
+        signal.signal(signal.SIGHUP, lambda *_: self._counters.ask())
+        self._supervisor.start()
+        try:
+            if self._mock:
+                self._mock.start(self._ownership.holders)
+            self._ownership.start()
+            if self._must_find_gpus and not self._find_gpus():
+                return False
+            self._counters.watch(lambda: self._supervisor.follow(self._plan()))
+            gc.collect()
+            gc.freeze()
+            self._server.run()
+        finally:
+            self._ownership.stop()
+            self._supervisor.stop()
+            if self._mock:
+                self._mock.stop()
+        return True
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._server.stop()
+
+    def _find_gpus(self) -> bool:
+        """Wait until NVML has listed the GPUs or can't; one that takes very long is not waited for."""
+        deadline = time.monotonic() + FIRST_LOOK_S
+        while not self._supervisor.listed() and not self._is_stopping and time.monotonic() < deadline:
+            if self._supervisor.trouble():
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _plan(self) -> Plan:
+        return plan({counter.field for counter in self._counters.counters()}, CATALOGUE)
+
+    def _listen(self, environ: Mapping[str, str]) -> None:
+        if self._settings.systemd_socket:
+            self._server.adopt(systemd_sockets(environ, os.getpid()))
+            log.info("serving on systemd's socket")
+            return
+        host, port = self._settings.address
+        bound = self._server.listen(host or None, port)
+        log.info("serving http://%s:%d/metrics", host or "localhost", bound)
+
+
+def _mock_machine(settings: Settings) -> "MockMachine | None":
+    if settings.mock is None:
+        log.info("gpu-metrics-exporter %s reads real GPUs through NVML", __version__)
+        return None
+    from exporter.cli.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)
+
+    log.warning("gpu-metrics-exporter %s serves MOCK GPUs of %s, no real ones", __version__, settings.mock)
+    return MockMachine(settings)
+
+
+def _as_kubernetes(settings: Settings) -> Settings:
+    """Show a mock's pods without a flag."""
+    return replace(settings, kubernetes=True)
+
+
+def _counters_source(settings: Settings) -> CountersSource:
+    if settings.configmap is not None:
+        return CountersConfigMap(*settings.configmap, read_config_map)
+    if settings.inline_counters:
+        return CountersText(settings.config_file or "the configuration file", settings.inline_counters)
+    found = find_counters_file(Path(settings.collectors), is_given=settings.collectors_given)
+    if found.warning:
+        log.warning("%s", found.warning)
+    return found.file
+
+
+def _sampling(settings: Settings, library: Any) -> Sampling:
+    return Sampling(
+        library=library,
+        selection=settings.devices,
+        clock=time,
+        interval_s=settings.collect_interval_s,
+        scan_s=settings.gpu_bind_unbind_poll_s if settings.gpu_bind_unbind_watch else SCAN_S,
+        pci_devices=partial(driver_gpus, DRIVER_GPUS) if settings.mock is None else frozenset,
+    )
+
+
+def _label_options(settings: Settings) -> LabelOptions:
+    return LabelOptions(
+        style=settings.label_style,
+        hostname=None if settings.no_hostname else settings.hostname,
+        kubernetes=settings.kubernetes,
+        use_old_namespace=settings.use_old_namespace,
+        replace_blanks_in_model_name=settings.replace_blanks_in_model_name,
+    )

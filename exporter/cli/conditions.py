@@ -1,0 +1,36 @@
+"""What /health and /ready say, from the state of the supervisor."""
+
+from collections import Counter
+
+from exporter.sampling.supervisor import Supervisor
+from exporter.sampling.workers import Condition
+from exporter.server.endpoints import Status
+
+
+def health(supervisor: Supervisor, *, require_gpus: bool) -> Status:
+    """Say whether the process does its work: its GPUs are being watched, however they are.
+
+    With `require_gpus` also whether at least one GPU is sampled.
+    """
+    if not supervisor.watching():
+        return Status(ok=False, text="the GPUs are not being watched any more")
+    states = supervisor.states()
+    if require_gpus and not any(state.condition is Condition.SAMPLED for state in states):
+        return Status(ok=False, text=f"no GPU is sampled: {_summary(supervisor)}")
+    return Status(ok=True, text=_summary(supervisor))
+
+
+def ready(supervisor: Supervisor) -> Status:
+    """Say whether every GPU has a snapshot or is known to be lost."""
+    states = supervisor.states()
+    waiting = any(state.condition is Condition.STARTING for state in states)
+    return Status(ok=supervisor.listed() and not waiting, text=_summary(supervisor))
+
+
+def _summary(supervisor: Supervisor) -> str:
+    if supervisor.trouble():
+        return supervisor.trouble()
+    if not supervisor.listed():
+        return "NVML is starting"
+    conditions = Counter(state.condition for state in supervisor.states())
+    return ", ".join(f"{conditions[c]} {c}" for c in Condition if conditions[c]) or "no GPU is selected"

@@ -1,0 +1,124 @@
+"""From command line, environment, configuration file and defaults, in this order, to Settings."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from exporter.cli.config_file import ConfigFile, read_config
+from exporter.cli.flag_table import FLAGS, Flag, Status
+from exporter.cli.go_flags import Arity, read_arguments
+from exporter.cli.value_types import DEFAULT_MOCK
+from exporter.errors import ConfigError
+from exporter.settings import Settings
+
+
+class Show(Enum):
+    """What to print instead of serving."""
+
+    HELP = "help"
+    VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Serve with these settings; `notices` are sentences for the log about what is given without effect."""
+
+    settings: Settings
+    notices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A flag that somebody wrote: where, which text, and the value that it stands for."""
+
+    place: str
+    text: str
+    value: Any
+
+
+def parse(arguments: Sequence[str], environ: Mapping[str, str], hostname: str) -> Serve | Show:
+    """Decide what to do; reads nothing but its arguments and the configuration file that they name.
+
+    Args:
+        arguments: The command line without the program's name.
+        environ: The environment; an empty variable is an unset one.
+        hostname: The host's name, for where NODE_NAME does not say the node's.
+
+    Raises:
+        ConfigError: names the flag, variable or key, the value, and what is accepted.
+    """
+    written = _from_arguments(arguments)
+    for show in Show:
+        if show.value in written and written[show.value].value:
+            return show
+    given = _from_environment(environ) | written
+    file = ConfigFile({}, "", ())
+    if "config-file" in given and given["config-file"].value:
+        file = read_config(given["config-file"].value)
+    counters = "" if given.keys() & {"collectors", "configmap-data"} else file.counters
+    given = _from_file(file) | given
+    _refuse(given)
+
+    values: dict[str, Any] = {flag.name: flag.type.read(flag.default) for flag in FLAGS}
+    values |= {name: written.value for name, written in given.items()}
+    if "mock" not in given and values["fake-gpus"]:
+        values["mock"] = DEFAULT_MOCK
+    settings = Settings(
+        **{flag.setting: values[flag.name] for flag in FLAGS if flag.setting is not None},
+        collectors_given="collectors" in given,
+        inline_counters=counters,
+        hostname=environ.get("NODE_NAME") or hostname,
+    )
+    return Serve(settings, (*_notices(given), *file.notices))
+
+
+def _from_arguments(arguments: Sequence[str]) -> dict[str, _Given]:
+    by_name = {name: flag for flag in FLAGS for name in (flag.name, flag.shorthand) if name}
+    arities: dict[str, Arity] = {name: flag.type.arity for name, flag in by_name.items()}
+    given: dict[str, _Given] = {}
+    for name, text in read_arguments(arguments, arities):
+        flag = by_name[name]
+        value = flag.type.bare if text is None else text
+        if flag.type.is_list and flag.name in given:
+            value = f"{given[flag.name].text},{value}"
+        given[flag.name] = _read(flag, value, f"--{flag.name}")
+    return given
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Given]:
+    return {
+        flag.name: _read(flag, environ[flag.variable], flag.variable)
+        for flag in FLAGS
+        if flag.variable and environ.get(flag.variable)
+    }
+
+
+def _from_file(file: ConfigFile) -> dict[str, _Given]:
+    return {flag.name: _read(flag, *file.texts[flag.name]) for flag in FLAGS if flag.name in file.texts}
+
+
+def _read(flag: Flag, text: str, place: str) -> _Given:
+    try:
+        return _Given(place, text, flag.type.read(text))
+    except ValueError as error:
+        reason = f": {error}" if str(error) else ""
+        raise ConfigError(f"{place} takes {flag.type.accepts}, not {text!r}{reason}") from None
+
+
+def _refuse(given: Mapping[str, _Given]) -> None:
+    for flag in FLAGS:
+        if flag.status is Status.REFUSED and flag.name in given and given[flag.name].value:
+            written = given[flag.name]
+            raise ConfigError(f"{written.place} can't be {written.text!r}: {flag.note}")
+
+
+def _notices(given: Mapping[str, _Given]) -> Iterator[str]:
+    """Yield a sentence for each flag that asks for what is not done; false, none and 0 ask for nothing."""
+    for flag in FLAGS:
+        if flag.name not in given or not given[flag.name].value:
+            continue
+        if flag.status is Status.LATER:
+            yield f"{given[flag.name].place} is accepted, but not built yet: {flag.note}"
+        elif flag.status is Status.NO_EFFECT:
+            yield f"{given[flag.name].place} is accepted without effect: {flag.note}"

@@ -1,0 +1,81 @@
+"""Writes docs/flags.md from the tables: `python -m exporter.cli.flags_doc > docs/flags.md`."""
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from exporter.cli.config_file import KEYS
+from exporter.cli.flag_table import FLAGS, Flag, Group
+from exporter.cli.help import placeholder
+
+_INTRODUCTION = """\
+# Flags
+
+Generated from the code by `python -m exporter.cli.flags_doc > docs/flags.md`; a test compares the two.
+
+Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.9) but for `--mock` and
+`--label-style`, which are this project's own.
+
+- **Order.** A flag counts before its variable, that before the configuration file, that before the default.
+- **Syntax** is Go's: one dash or two, `--name=value` or `--name value`. A switch is `--name` or `--name=false`,
+  never `--name false`; its values are 1, t, T, true, True, TRUE, 0, f, F, false, False and FALSE. `--mock` may
+  stand alone. A plain argument, at which dcgm-exporter silently stops reading flags, is an error.
+- **Lists** are separated by commas; a flag may be repeated, and the lists are joined. Of other flags the last
+  counts.
+- **Durations** are Go's: `500ms`, `10s`, `1m30s`.
+- **An empty variable** is an unset one. `NODE_NAME`, which has no flag, is the value of the host name's label.
+- **A wrong value** ends the program with exit code 2 and one sentence, also where dcgm-exporter would go on with
+  the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`).
+- **What is not built yet** is read and checked, and one line in the log says that it has no effect.
+  `--web-config-file` is refused: what needs TLS or authentication is not served in the clear.
+"""
+
+_CONFIG_FILE = """\
+## Configuration file
+
+`--config-file` reads dcgm-exporter's YAML file. `version` is 1 or 2; a key that the version does not have, a
+key that stands twice and a second document are errors. It is read once, at the start.
+"""
+
+_CONFIG_LISTS = """\
+`metrics.fields` lists counters (`name`, `prometheusType`, `help`) instead of `metrics.file`; `--collectors` and
+`--configmap-data` replace it. Of `collections` (2) the one that includes `["*"]` sets `--collect-interval`; the
+others, and `collection.watchGroups` (1), are checked, and a line in the log says that they have no effect yet.
+"""
+
+
+def flags_doc() -> str:
+    """Write the page."""
+    parts = [_INTRODUCTION]
+    for group in Group:
+        parts.append(f"## {group}\n")
+        parts.append(_table(("Flag", "Default", "Variable", "", "State"), map(_row, _flags(group))))
+    parts.append(_CONFIG_FILE)
+    rows = ((f"`{key.path}`", ", ".join(map(str, key.versions)), f"`--{key.flag}`") for key in KEYS)
+    parts.append(_table(("Key", "Version", "Flag"), rows))
+    parts.append(_CONFIG_LISTS)
+    return "\n".join(parts)
+
+
+def _flags(group: Group) -> Iterator[Flag]:
+    return (flag for flag in FLAGS if flag.group is group)
+
+
+def _row(flag: Flag) -> tuple[str, ...]:
+    shorthand = f"`-{flag.shorthand}` " if flag.shorthand else ""
+    state = f"{flag.status.value}: {flag.note}" if flag.note else flag.status.value
+    return (
+        f"{shorthand}`--{flag.name}{placeholder(flag)}`",
+        f"`{flag.default}`" if flag.default else "",
+        f"`{flag.variable}`" if flag.variable else "",
+        flag.help,
+        state,
+    )
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = (heads, ("---",) * len(heads), *rows)
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(flags_doc())

@@ -1,0 +1,51 @@
+"""The help page, written from the table of flags."""
+
+import textwrap
+from collections.abc import Iterator
+
+from exporter.cli.flag_table import FLAGS, Flag, Group, Status
+
+WIDTH = 100
+_INDENT = " " * 6
+_INTRODUCTION = """\
+usage: gpu-metrics-exporter [flags]
+
+Serves GPU metrics for Prometheus under DCGM's names, read through NVML alone.
+
+A flag is written --name=value, --name value or with one dash; a switch --name or --name=false.
+A flag counts before its variable, that before the configuration file, that before the default.
+"""
+
+
+def help_text() -> str:
+    """Write what --help prints, grouped, at most WIDTH characters wide."""
+    return "\n".join((_INTRODUCTION, *map(_group_text, Group)))
+
+
+def _group_text(group: Group) -> str:
+    flags = (flag for flag in FLAGS if flag.group is group)
+    return f"{group}:\n" + "".join(f"{line}\n" for flag in flags for line in _flag_lines(flag))
+
+
+def _flag_lines(flag: Flag) -> Iterator[str]:
+    shorthand = f"-{flag.shorthand}, " if flag.shorthand else ""
+    yield f"  {shorthand}--{flag.name}{placeholder(flag)}"
+    yield from textwrap.wrap(" ".join(_sentences(flag)), WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    default = f"default {flag.default}" if flag.default not in ("", "false") else ""
+    if default or flag.variable:
+        yield f"{_INDENT}[{', '.join(filter(None, (flag.variable, default)))}]"
+
+
+def placeholder(flag: Flag) -> str:
+    """Write what follows the flag's name: "", " PATH", or "[=PATH]" where it may be left out."""
+    if not flag.type.placeholder:
+        return ""
+    return f"[={flag.type.placeholder}]" if flag.type.bare else f" {flag.type.placeholder}"
+
+
+def _sentences(flag: Flag) -> Iterator[str]:
+    yield flag.help
+    if flag.status is Status.LATER:
+        yield f"Not built yet: {flag.note}."
+    elif flag.status is not Status.WORKS:
+        yield f"{flag.note[0].upper()}{flag.note[1:]}."

@@ -1,0 +1,65 @@
+"""The mock as a machine: its NVML, and a fake kubelet that lists its pods on a real Unix socket."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from exporter.nvml.mock import MockNvml, load_scenario
+from exporter.nvml.mock.pods import MockPod
+from exporter.nvml.mock.steering import Steering
+from exporter.settings import Settings
+from podresources.client import KUBELET_SOCKET
+from podresources.fake_kubelet import FakeKubelet
+from podresources.fake_pods import Container, Pod
+
+
+class MockMachine:
+    """A mock NVML and its kubelet, made but not started.
+
+    Attributes:
+        nvml: What stands where pynvml stands.
+        socket: Where the fake kubelet serves PodResources; None where the settings name another kubelet's socket.
+        has_pods: Whether the machine has pods of its own, or can be given some.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the scenario and, where steering is asked for, open its port.
+
+        Raises:
+            ConfigError: The scenario is neither a profile nor a sound file, or the port can't be had.
+        """
+        self.nvml = MockNvml(load_scenario(settings.mock or ""), time)
+        self.socket: Path | None = None
+        self._resources = ExitStack()
+        self._kubelet: FakeKubelet | None = None
+        pods = self.nvml.pods()
+        port = settings.mock_steering_port
+        self.has_pods = bool(pods) or port > 0
+        if settings.pod_resources_socket == str(KUBELET_SOCKET):
+            folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="gpu-exporter-mock-"))
+            self.socket = Path(folder) / "kubelet.sock"
+            self._kubelet = FakeKubelet(self.socket, _pods(pods))
+        self._steering = Steering(self.nvml, port, self._set_pods) if port else None
+
+    def start(self, holders: Callable[[], Mapping[str, frozenset[tuple[str, str]]]]) -> None:
+        """Serve the pods; `holders` says which pods hold a device, by its UUID, for loads that pods share."""
+        self.nvml.follow(holders)
+        for part in (self._kubelet, self._steering):
+            if part is not None:
+                self._resources.enter_context(part)
+
+    def stop(self) -> None:
+        """End the kubelet and the steering, and remove the socket."""
+        self._resources.close()
+
+    def _set_pods(self, pods: Iterable[MockPod]) -> None:
+        if self._kubelet is not None:
+            self._kubelet.set_pods(_pods(pods))
+
+
+def _pods(pods: Iterable[MockPod]) -> tuple[Pod, ...]:
+    return tuple(
+        Pod(pod.namespace, pod.name, tuple(Container(c.name, c.devices) for c in pod.containers)) for pod in pods
+    )

@@ -1,0 +1,118 @@
+"""Wires attribution together: kubelet, the API server and the HPC folder, as far as the settings ask for them."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from exporter.attribution.attributor import Attributor, Naming, Sources
+from exporter.attribution.claims import DraDevices, Resources
+from exporter.attribution.jobs import Jobs
+from exporter.attribution.owners import PodMeta
+from exporter.attribution.pod_labels import PodLabels
+from exporter.attribution.pod_metadata import PodMetadata
+from exporter.attribution.resource_slices import ResourceSlices
+from exporter.kube import connect
+from exporter.model import Attribution, Entity
+from exporter.sampling.workers import GpuState
+from exporter.settings import Settings
+from exporter.telemetry import OwnerNews
+from podresources.poller import Polled, Poller
+
+
+class Ownership:
+    """Everything that finds out who owns the GPUs; made but not started."""
+
+    def __init__(self, settings: Settings, states: Callable[[], tuple[GpuState, ...]], socket: Path) -> None:
+        """Make what the settings ask for.
+
+        Args:
+            settings: What the user wants.
+            states: The GPUs' states, whose snapshots name the entities.
+            socket: kubelet's PodResources socket.
+        """
+        self._states = states
+        self._poller = _poller(socket) if settings.kubernetes else None
+        needs_pods = settings.kubernetes and (settings.enable_pod_labels or settings.enable_pod_uid)
+        labels = PodLabels(settings.pod_label_allowlist) if settings.enable_pod_labels else None
+        self._pods = PodMetadata(connect, settings.hostname, labels) if needs_pods else None
+        self._slices = (
+            ResourceSlices(connect, settings.hostname) if settings.kubernetes and settings.enable_dra else None
+        )
+        self._jobs = Jobs(Path(settings.hpc_job_mapping_dir)) if settings.hpc_job_mapping_dir else None
+        naming = Naming(
+            Resources(frozenset(settings.nvidia_resource_names)), settings.virtual_gpus, settings.enable_pod_uid
+        )
+        sources = Sources(
+            entities=self._entities,
+            polled=self._poller.latest if self._poller else _nothing_polled,
+            pods=self._pods.latest if self._pods else _no_pods,
+            pods_complete=lambda: self._pods is not None and self._pods.complete,
+            jobs=self._jobs.latest if self._jobs else _no_jobs,
+            dra=self._slices.latest if self._slices else _no_devices,
+        )
+        self._attributor = Attributor(sources, naming, time)
+
+    def start(self) -> None:
+        """Begin to ask; returns at once."""
+        for part in (self._poller, self._pods, self._slices, self._jobs, self._attributor):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        """End all threads."""
+        for part in (self._attributor, self._jobs, self._slices, self._pods, self._poller):
+            if part is not None:
+                part.stop()
+
+    def attribution(self) -> Attribution:
+        """Return the newest owners; how they are known is said only where kubelet is asked."""
+        attribution = self._attributor.attribution()
+        return attribution if self._poller is not None else Attribution(attribution.owners)
+
+    def holders(self) -> Mapping[str, frozenset[tuple[str, str]]]:
+        """Return the pods that hold each GPU or MIG device, by its UUID."""
+        return {
+            uuid: frozenset((owner.holder.namespace, owner.holder.pod) for owner in owners if owner.holder.pod)
+            for entity, owners in self._attributor.attribution().owners.items()
+            for uuid in ((entity.gpu.uuid,) if entity.instance is None else entity.instance.uuids)
+        }
+
+    def news(self) -> OwnerNews | None:
+        """Return what telemetry says of attribution; None where kubelet is not asked."""
+        if self._poller is None:
+            return None
+        polled = self._poller.latest()
+        return OwnerNews(
+            known=not self._attributor.silent(),
+            answered_at=polled.at_time,
+            failures=polled.failures,
+            unmatched_total=self._attributor.unmatched_total(),
+        )
+
+    def _entities(self) -> tuple[Entity, ...]:
+        return tuple(entity for state in self._states() for entity in state.entities)
+
+
+def _poller(socket: Path) -> Poller:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when grpc is imported; its lines would break a JSON log
+    from podresources.client import PodResourcesClient  # noqa: PLC0415  (memory that few need not spend)
+
+    return Poller(PodResourcesClient(socket), time)
+
+
+def _nothing_polled() -> Polled:
+    return Polled()
+
+
+def _no_pods() -> Mapping[tuple[str, str], PodMeta] | None:
+    return None
+
+
+def _no_jobs() -> Mapping[str, tuple[str, ...]]:
+    return MappingProxyType({})
+
+
+def _no_devices() -> DraDevices:
+    return MappingProxyType({})

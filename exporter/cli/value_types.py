@@ -1,0 +1,129 @@
+"""The kinds of value that flags take: how a text is read, what help calls it, what an error asks for."""
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.cli.go_flags import Arity
+from exporter.cli.go_values import MAX_INT64, parse_bool, parse_duration, parse_int
+from exporter.settings import (
+    GpuIdType,
+    LabelStyle,
+    LogFormat,
+    parse_configmap,
+    parse_devices,
+    parse_listen_address,
+)
+
+DAY_MS = 24 * 3600 * 1000
+DEFAULT_MOCK = "h100-sxm"
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """One kind of value.
+
+    `read` raises ValueError with a reason, or with none where `accepts` says it all. `bare` is the text that
+    a flag without a value stands for. The texts of a repeated list are joined by commas.
+    """
+
+    placeholder: str
+    accepts: str
+    read: Callable[[str], object]
+    arity: Arity = Arity.VALUE
+    bare: str = ""
+    is_list: bool = False
+
+
+def _whole_number(smallest: int, largest: int = MAX_INT64) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = parse_int(text)
+        if not smallest <= number <= largest:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _interval_s(text: str) -> float:
+    return _whole_number(1, DAY_MS)(text) / 1000
+
+
+def _some_duration(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError
+    return seconds
+
+
+def _choice(options: type[StrEnum]) -> Callable[[str], StrEnum]:
+    def read(text: str) -> StrEnum:
+        if text not in set(options):
+            raise ValueError
+        return options(text)
+
+    return read
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError
+    return text
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item for item in map(str.strip, text.split(",")) if item)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    patterns = _items(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)  # what a later Python would read otherwise
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except (re.error, FutureWarning) as error:
+                raise ValueError(f"{pattern!r}: {error}") from None
+    return patterns
+
+
+def _mock(text: str) -> str | None:
+    try:
+        return DEFAULT_MOCK if parse_bool(text) else None
+    except ValueError:
+        return _path(text)
+
+
+def _dcgm_log_level(text: str) -> str:
+    if text not in ("NONE", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "VERB"):
+        raise ValueError
+    return text
+
+
+def _dcgm_devices(text: str) -> object:
+    return [parse_devices(selection) for selection in text.split("+")]
+
+
+BOOL = ValueType("", "true or false", parse_bool, Arity.SWITCH, bare="true")
+TEXT = ValueType("TEXT", "any text", str)
+PATH = ValueType("PATH", "a path", _path)
+OPTIONAL_PATH = ValueType("PATH", "a path", lambda text: text or None)
+LIST = ValueType("LIST", "a list, separated by commas", _items, is_list=True)
+PATTERNS = ValueType("LIST", "regular expressions, separated by commas", _patterns, is_list=True)
+INTERVAL = ValueType("MS", f"a whole number of milliseconds from 1 to {DAY_MS}", _interval_s)
+WINDOW = ValueType("MS", "a whole number of milliseconds above 0", _whole_number(1))
+COUNT = ValueType("N", "a whole number, 0 or more", _whole_number(0))
+PORT = ValueType("PORT", "a port from 0 to 65535", _whole_number(0, 0xFFFF))
+DURATION = ValueType("DURATION", "a duration above 0 such as 500ms, 10s or 1m30s", _some_duration)
+DURATION_OR_0 = ValueType("DURATION", "a duration such as 500ms, 10s or 1m30s, or 0", parse_duration)
+ADDRESS = ValueType("HOST:PORT", "an address such as :9400, 127.0.0.1:9400 or [::1]:9400", parse_listen_address)
+DEVICES = ValueType("DEVICES", "f, g, i, or g or i with indices as in g:0,2-4", parse_devices)
+DCGM_DEVICES = ValueType("DEVICES", DEVICES.accepts, _dcgm_devices)
+CONFIGMAP = ValueType("NAMESPACE:NAME", "NAMESPACE:NAME or none", parse_configmap)
+GPU_ID_TYPE = ValueType("TYPE", "uid or device-name", _choice(GpuIdType))
+LABEL_STYLE = ValueType("STYLE", "classic, 4.8.3 or 4.9", _choice(LabelStyle))
+LOG_FORMAT = ValueType("FORMAT", "text or json", _choice(LogFormat))
+DCGM_LOG_LEVEL = ValueType("LEVEL", "NONE, FATAL, ERROR, WARN, INFO, DEBUG or VERB", _dcgm_log_level)
+MOCK = ValueType("PROFILE|FILE", "a profile or a scenario file", _mock, Arity.OPTIONAL, bare="true")

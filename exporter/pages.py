@@ -1,0 +1,60 @@
+"""Pages: the whole exposition as bytes, rendered and compressed once for however many scrapes.
+
+Used by one thread, the server's.
+"""
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exporter.counters import Counter
+from exporter.exposition import Format, render
+from exporter.labels import LabelCache
+from exporter.model import Attribution, Clock, Page
+from exporter.sampling.workers import GpuState
+from exporter.telemetry import Telemetry
+
+LONGEST_LIFE_S = 1.0
+"""Own metrics on a page are never older than this, even when no snapshot changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a page is made of; each callable answers at once with something immutable."""
+
+    states: Callable[[], tuple[GpuState, ...]]
+    attribution: Callable[[], Attribution]
+    counters: Callable[[], tuple[Counter, ...]]
+
+
+@dataclass(slots=True)
+class _Rendered:
+    page: Page
+    made_of: tuple[object, ...]
+
+
+class Pages:
+    """The newest page in each format."""
+
+    def __init__(self, content: Content, telemetry: Telemetry, cache: LabelCache, clock: Clock) -> None:
+        self._content = content
+        self._telemetry = telemetry
+        self._cache = cache
+        self._clock = clock
+        self._rendered: dict[Format, _Rendered] = {}
+
+    def page(self, form: Format) -> Page:
+        """Return a page without any sample that has expired; the same one as long as nothing has changed."""
+        content = self._content
+        made_of = states, attribution, counters = content.states(), content.attribution(), content.counters()
+        now = self._clock.monotonic()
+        known = self._rendered.get(form)
+        if known is not None and now < known.page.expires and known.made_of == made_of:
+            return known.page
+        snapshots = [state.snapshot for state in states if state.snapshot is not None]
+        rendering = render(snapshots, attribution, counters, self._cache, now)
+        text = (rendering.text(form) + self._telemetry.text(form)).encode("utf-8", "replace")
+        expires = min(rendering.expires, now + LONGEST_LIFE_S)
+        page = Page(text, gzip.compress(text, compresslevel=1, mtime=0), expires)
+        self._rendered[form] = _Rendered(page, made_of)
+        return page

@@ -1,0 +1,1 @@
+"""The HTTP server: what each path answers, and what becomes of clients that misbehave."""

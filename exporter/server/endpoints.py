@@ -1,0 +1,129 @@
+"""What each path answers: scrapes, health, readiness, landing page, short refusals. Knows no sockets."""
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import NamedTuple
+
+from exporter.exposition import Format
+from exporter.model import Page
+from exporter.server.landing import landing_page
+from exporter.server.negotiation import accepts_gzip, negotiate_format
+
+_log = logging.getLogger(__name__)
+
+_PATHS = ("/metrics", "/health", "/ready", "/")
+_TEXT = "text/plain; charset=utf-8"
+_ORIGIN = re.compile(r"\Ahttps?://[^/?]*")  # a proxy may send the whole URL
+
+
+class Status(NamedTuple):
+    """Whether the exporter is healthy or ready, and the text that says why."""
+
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where answers come from. All are called on the server's thread and must not wait for anything."""
+
+    page: Callable[[Format], Page]
+    health: Callable[[], Status]
+    ready: Callable[[], Status]
+    version: str
+
+
+@dataclass(slots=True)
+class ScrapeCounts:
+    """Scrapes since the start by their result; written by the server's thread, read by any."""
+
+    ok: int = 0
+    error: int = 0
+    rejected: int = 0
+
+
+class Request(NamedTuple):
+    """What is read of a request."""
+
+    method: str
+    target: str
+    accept: str
+    accept_encoding: str
+
+
+class Answer(NamedTuple):
+    """What is sent back; `headers` come on top of Content-Type, Content-Length and Date."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = _TEXT
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Endpoints:
+    """Answers requests and counts scrapes."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.counts = ScrapeCounts()
+        self._sources = sources
+        self._landing_page = landing_page(sources.version)
+        self._failing: set[str] = set()
+
+    def answer(self, request: Request, *, is_full: bool) -> Answer:
+        """Answer one request, never raising; `is_full` refuses a scrape.
+
+        A failure is answered with 500 and logged once until the path works again: no client fills the log.
+        """
+        path = _ORIGIN.sub("", request.target.partition("?")[0]) or "/"
+        if path not in _PATHS:
+            return _text(HTTPStatus.NOT_FOUND, f"Not found; this exporter serves {', '.join(_PATHS)}.")
+        if request.method not in ("GET", "HEAD"):
+            refusal = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} answers GET and HEAD only.")
+            return refusal._replace(headers=(("Allow", "GET, HEAD"),))
+        try:
+            answer = self._answer_path(path, request, is_full=is_full)
+        except Exception:  # noqa: BLE001 - whatever fails, the server goes on
+            if path not in self._failing:
+                self._failing.add(path)
+                _log.exception("%s can't be answered; told once until it can be again", path)
+            return _text(HTTPStatus.INTERNAL_SERVER_ERROR, f"{path} failed; the exporter's log says why.")
+        self._failing.discard(path)
+        return answer
+
+    def _answer_path(self, path: str, request: Request, *, is_full: bool) -> Answer:
+        if path == "/metrics":
+            return self._scrape(request, is_full=is_full)
+        if path == "/health":
+            return _status(self._sources.health())
+        if path == "/ready":
+            return _status(self._sources.ready())
+        return Answer(HTTPStatus.OK, self._landing_page, "text/html; charset=utf-8")
+
+    def _scrape(self, request: Request, *, is_full: bool) -> Answer:
+        if is_full:
+            self.counts.rejected += 1
+            return _text(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Too many scrapes at once (--max-concurrent-scrapes); try again."
+            )
+        form = negotiate_format(request.accept)
+        try:
+            page = self._sources.page(form)
+        except Exception:
+            self.counts.error += 1
+            raise
+        self.counts.ok += 1
+        vary = ("Vary", "Accept, Accept-Encoding")
+        if accepts_gzip(request.accept_encoding):
+            return Answer(HTTPStatus.OK, page.gzip, form.content_type, (vary, ("Content-Encoding", "gzip")))
+        return Answer(HTTPStatus.OK, page.text, form.content_type, (vary,))
+
+
+def _text(status: HTTPStatus, sentence: str) -> Answer:
+    return Answer(status, f"{sentence}\n".encode())
+
+
+def _status(status: Status) -> Answer:
+    return _text(HTTPStatus.OK if status.ok else HTTPStatus.SERVICE_UNAVAILABLE, status.text)

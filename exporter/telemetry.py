@@ -1,0 +1,153 @@
+"""The exporter's own metrics, gpu_exporter_* and process_*, rendered by prometheus_client."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from exporter.exposition import Format
+from exporter.model import Reason
+from exporter.sampling.workers import Condition, GpuState
+
+
+class OwnerNews(NamedTuple):
+    """How attribution fares: whether owners are known, when kubelet answered last (Unix time), what went wrong."""
+
+    known: bool
+    answered_at: float | None
+    failures: Mapping[str, int]
+    unmatched_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Where telemetry looks. Each callable is asked at every rendering and must answer at once.
+
+    `reloaded` is the last reload's success and the epoch second of the last success; `owner_news` None where kubelet
+    is not asked.
+    """
+
+    version: str
+    source: str
+    states: Callable[[], tuple[GpuState, ...]]
+    nvml_works: Callable[[], bool]
+    failures: Callable[[], Mapping[tuple[str, Reason], int]]
+    scrapes: Callable[[], Mapping[str, int]]
+    reloaded: Callable[[], tuple[bool, float]]
+    owner_news: Callable[[], OwnerNews | None] = lambda: None
+
+
+class Telemetry:
+    """Renders the exporter's own metrics."""
+
+    def __init__(self, known: Known) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Own(known))
+        ProcessCollector(registry=self._registry)
+
+    def text(self, form: Format) -> str:
+        """Return all own series in a format, with the end mark that OpenMetrics wants."""
+        generate = generate_latest if form is Format.TEXT else openmetrics.generate_latest
+        return generate(self._registry).decode()
+
+
+class _Own(Collector):
+    def __init__(self, known: Known) -> None:
+        self._known = known
+
+    def collect(self) -> Iterable[Metric]:
+        known = self._known
+        build = GaugeMetricFamily(
+            "gpu_exporter_build_info",
+            "Version, and whether values come from nvml or the mock.",
+            labels=("version", "source"),
+        )
+        build.add_metric((known.version, known.source), 1)
+        yield build
+        yield GaugeMetricFamily(
+            "gpu_exporter_nvml_up", "1 if NVML works as a whole, else 0.", value=int(known.nvml_works())
+        )
+        yield from _of_gpus(known.states())
+        errors = CounterMetricFamily(
+            "gpu_exporter_reading_errors",
+            "Values asked for and not given, by field and reason. What is not supported counts once.",
+            labels=("reading", "reason"),
+        )
+        for (field, reason), total in sorted(known.failures().items()):
+            errors.add_metric((field, reason), total)
+        yield errors
+        scrapes = CounterMetricFamily("gpu_exporter_scrapes", "Answered scrapes by result.", labels=("result",))
+        for result, total in known.scrapes().items():
+            scrapes.add_metric((result,), total)
+        yield scrapes
+        success, last_success = known.reloaded()
+        yield GaugeMetricFamily(
+            "gpu_exporter_config_reload_success",
+            "1 if the counters file was good when last read, else 0 and the older counters are in force.",
+            value=int(success),
+        )
+        yield GaugeMetricFamily(
+            "gpu_exporter_config_reload_success_timestamp_seconds",
+            "When the counters in force were read.",
+            value=last_success,
+        )
+        news = known.owner_news()
+        if news is not None:
+            yield from _of_owners(news)
+
+
+def _of_owners(news: OwnerNews) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "gpu_exporter_owners_known",
+        "1 while kubelet's last answer is recent enough to tell who owns the GPUs, else 0 and pod labels are empty.",
+        value=int(news.known),
+    )
+    if news.answered_at is not None:
+        yield GaugeMetricFamily(
+            "gpu_exporter_pod_resources_timestamp_seconds",
+            "When kubelet was asked that gave the allocations in force.",
+            value=news.answered_at,
+        )
+    failures = CounterMetricFamily(
+        "gpu_exporter_pod_resources_errors", "Failed calls of kubelet's PodResources by reason.", labels=("reason",)
+    )
+    for reason, total in sorted(news.failures.items()):
+        failures.add_metric((reason,), total)
+    yield failures
+    yield CounterMetricFamily(
+        "gpu_exporter_unmatched_device_ids",
+        "Device ids in kubelet's list that no GPU or MIG instance of this exporter has.",
+        value=news.unmatched_total,
+    )
+
+
+def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:
+    collection = GaugeMetricFamily(
+        "gpu_exporter_collection_seconds", "Duration of the newest collection.", labels=("gpu",)
+    )
+    nvml = GaugeMetricFamily(
+        "gpu_exporter_collection_nvml_seconds", "Part of it that was spent within NVML.", labels=("gpu",)
+    )
+    taken = GaugeMetricFamily(
+        "gpu_exporter_snapshot_timestamp_seconds", "When the newest snapshot was taken.", labels=("gpu",)
+    )
+    up = GaugeMetricFamily(
+        "gpu_exporter_gpu_up",
+        "1 if the GPU is sampled, 0 if it is lost, hangs or is starting.",
+        labels=("gpu",),
+    )
+    for state in states:
+        gpu = (str(state.index),)
+        up.add_metric(gpu, int(state.condition is Condition.SAMPLED))
+        if state.snapshot is not None:
+            collection.add_metric(gpu, state.snapshot.cost.total_s)
+            nvml.add_metric(gpu, state.snapshot.cost.nvml_s)
+            taken.add_metric(gpu, state.snapshot.taken_at)
+    lost = sum(state.condition in {Condition.LOST, Condition.HANGING} for state in states)
+    yield from (collection, nvml, taken, up)
+    yield GaugeMetricFamily("gpu_exporter_gpus_lost", "GPUs that are lost or hang in a call.", value=lost)

@@ -1,0 +1,275 @@
+"""The program as its users start it: exit codes, messages, signals, and files that change under it."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "exporter")
+PATIENCE_S = 10.0
+"""How long a test waits for what must happen; it fails after that."""
+END_S = 2.0
+"""How long the program may take to end."""
+
+ONE_COUNTER = "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature.\n"
+TWO_COUNTERS = ONE_COUNTER + "DCGM_FI_DEV_SM_CLOCK, gauge, Clock.\n"
+
+
+class Program:
+    """The program, started."""
+
+    def __init__(self, folder: Path, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
+        self._log = folder / "log"
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                (*COMMAND, *arguments), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log
+            )
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def ends(self, within_s: float = PATIENCE_S) -> int:
+        return self._process.wait(within_s)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
+    def get(self, path: str) -> tuple[int, str]:
+        self.until(lambda: "serving http" in self.log())
+        address = re.findall(r"serving (http://\S+)/metrics", self.log())[0]
+        try:
+            with urllib.request.urlopen(address + path, timeout=PATIENCE_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def names(self) -> set[str]:
+        """Return the names of the series of DCGM's that are served."""
+        return set(re.findall(r"^(DCGM_\w+)\{", self.get("/metrics")[1], re.MULTILINE))
+
+    def value(self, name: str) -> float:
+        return float(re.findall(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)[0])
+
+    def must_end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.send(number)
+        assert self.ends(END_S) == 0, self.log()
+        assert "Traceback" not in self.log()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start the program, on a free port unless a variable says another."""
+    started: list[Program] = []
+
+    def begin(*arguments: str, **variables: str) -> Program:
+        if "DCGM_EXPORTER_LISTEN" not in variables:
+            variables["DCGM_EXPORTER_LISTEN"] = "127.0.0.1:0"
+        started.append(Program(tmp_path, arguments, variables))
+        return started[-1]
+
+    yield begin
+    for program in started:
+        program.kill()
+
+
+Start = Callable[..., Program]
+
+
+@pytest.fixture
+def no_nvml(tmp_path: Path) -> dict[str, str]:
+    """Hide the machine's NVML behind a file that is no library."""
+    (tmp_path / "libnvidia-ml.so.1").write_bytes(b"")
+    return {"LD_LIBRARY_PATH": str(tmp_path)}
+
+
+def refusal(program: Program, code: int) -> str:
+    """Return the one sentence with which the program ended."""
+    assert program.ends() == code, program.log()
+    *before, last = program.log().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+ (INFO|WARNING) ", line) for line in before), program.log()
+    name, _, sentence = last.partition(": ")
+    assert name == "gpu-metrics-exporter"
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("-f", "/nonexistent/counters.csv"), "/nonexistent/counters.csv: the counters file can't be read"),
+        (("-c", "0"), "--collect-interval .* not '0'"),
+        (("-c", "-5"), "--collect-interval .* not '-5'"),
+        (("-c", "soon"), "--collect-interval .* not 'soon'"),
+        (("-d", "g:x"), "--devices .*'g:x'"),
+        (("-d", "q"), "--devices .*'q'"),
+        (("--mock", "h900"), "'h900' is not known: use one of .*h100-sxm"),
+        (("--no-such-flag",), "--no-such-flag"),
+        (("--web-config-file", "/etc/web.yml"), "--web-config-file"),
+        (("-a", "nowhere"), "'nowhere'"),
+    ],
+)
+def test_a_wrong_setting_ends_the_program_with_2_and_one_sentence(
+    start: Start, arguments: tuple[str, ...], words: str
+) -> None:
+    mock = () if "--mock" in arguments else ("--mock",)
+    assert re.search(words, refusal(start(*mock, *arguments), 2))
+
+
+def test_a_port_that_is_taken_ends_the_program_with_2_and_one_sentence(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        sentence = refusal(start("--mock", DCGM_EXPORTER_LISTEN=address), 2)
+    assert sentence.startswith(f"--address {address}: this port is in use")
+
+
+def test_an_unknown_counter_is_refused_with_file_and_line(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "counters.csv"
+    file.write_text("# mine\n" + ONE_COUNTER + "DCGM_FI_DEV_GPU_TEMPO, gauge, Tempo.\n")
+    sentence = refusal(start("--mock", "-f", str(file)), 2)
+    assert sentence.startswith(f"{file}:3: unknown field 'DCGM_FI_DEV_GPU_TEMPO'; did you mean DCGM_FI_DEV_GPU_TEMP?")
+
+
+def test_without_nvml_the_program_ends_with_1_and_says_what_to_do(start: Start, no_nvml: dict[str, str]) -> None:
+    program = start(**no_nvml)
+    assert program.ends() == 1
+    problems = [line for line in program.log().splitlines() if " INFO " not in line]
+    assert len(problems) == 1
+    assert " ERROR libnvidia-ml.so.1 was not found: install the NVIDIA driver" in problems[0]
+
+
+@pytest.mark.parametrize("argument", ["-k", "--disable-startup-validate"])
+def test_in_kubernetes_or_without_validation_it_serves_on_without_nvml(
+    start: Start, no_nvml: dict[str, str], argument: str
+) -> None:
+    program = start(argument, **no_nvml)
+    program.until(lambda: "libnvidia-ml.so.1 was not found" in program.get("/health")[1])
+    assert program.get("/health")[0] == 200
+    assert program.get("/ready")[0] == 503
+    assert program.value("gpu_exporter_nvml_up") == 0
+    assert program.names() == set()
+    assert "reads real GPUs through NVML" in program.log().splitlines()[0]
+    program.must_end()
+
+
+def test_the_mock_is_announced_first_of_all_and_serves_every_default_counter(start: Start) -> None:
+    program = start("--mock", "-k", "--enable-dcgm-log")
+    program.until(lambda: program.get("/ready")[0] == 200)
+    assert "serves MOCK GPUs of h100-sxm" in program.log().splitlines()[0]
+    program.until(lambda: "DCGM_FI_PROF_GR_ENGINE_ACTIVE" in program.names())
+    assert len(program.names()) >= 24
+    assert 'source="mock"' in program.get("/metrics")[1]
+    program.must_end(signal.SIGINT)
+
+
+def test_the_gpu_operators_variables_are_all_it_needs(start: Start) -> None:
+    program = start(
+        DCGM_EXPORTER_LISTEN=":0",
+        DCGM_EXPORTER_KUBERNETES="true",
+        DCGM_EXPORTER_COLLECTORS="/etc/dcgm-exporter/dcp-metrics-included.csv",
+        NODE_NAME="node-7",
+        DCGM_EXPORTER_MOCK="t4",
+    )
+    program.until(lambda: "DCGM_FI_DEV_GPU_TEMP" in program.names())
+    lines = re.findall(r"^DCGM_FI_DEV_GPU_TEMP\{(.*)\} \d+$", program.get("/metrics")[1], re.MULTILINE)
+    assert all(
+        line.endswith('Hostname="node-7",DCGM_FI_DRIVER_VERSION="580.159.04",container="",namespace="",pod=""')
+        for line in lines
+    )
+    assert lines
+    program.must_end()
+
+
+def test_a_changed_counters_file_is_read_again_and_a_bad_one_leaves_the_old_counters(
+    start: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "counters.csv"
+    file.write_text(ONE_COUNTER)
+    program = start("--mock", "-f", str(file))
+    program.until(lambda: program.names() == {"DCGM_FI_DEV_GPU_TEMP"})
+    file.write_text(TWO_COUNTERS)
+    program.until(lambda: program.names() == {"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_SM_CLOCK"})
+    assert program.value("gpu_exporter_config_reload_success") == 1
+    good_at = program.value("gpu_exporter_config_reload_success_timestamp_seconds")
+    file.write_text(TWO_COUNTERS + "DCGM_FI_NONSENSE, gauge, Nothing.\n")
+    program.until(lambda: program.value("gpu_exporter_config_reload_success") == 0)
+    assert program.names() == {"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_SM_CLOCK"}
+    assert program.value("gpu_exporter_config_reload_success_timestamp_seconds") == good_at
+    assert program.log().count("the counters stay as they were") == 1
+    file.write_text(ONE_COUNTER)
+    program.until(lambda: program.names() == {"DCGM_FI_DEV_GPU_TEMP"})
+    assert program.value("gpu_exporter_config_reload_success") == 1
+    program.must_end()
+
+
+def test_sighup_reads_the_counters_again_though_nothing_has_changed(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "counters.csv"
+    file.write_text(ONE_COUNTER)
+    program = start("--mock", "-f", str(file))
+    program.until(lambda: program.names() != set())
+    for _ in range(3):
+        program.send(signal.SIGHUP)
+    program.until(lambda: f"counters read from {file}" in program.log())
+    assert program.names() == {"DCGM_FI_DEV_GPU_TEMP"}
+    program.must_end()
+
+
+def test_a_mounted_config_maps_new_version_is_read(start: Start, tmp_path: Path) -> None:
+    mount = tmp_path / "mounted"
+    for version, text in (("..1", ONE_COUNTER), ("..2", TWO_COUNTERS)):
+        (mount / version).mkdir(parents=True)
+        (mount / version / "metrics.csv").write_text(text)
+    (mount / "..data").symlink_to("..1")
+    (mount / "metrics.csv").symlink_to("..data/metrics.csv")
+    program = start("--mock", "-f", str(mount / "metrics.csv"))
+    program.until(lambda: program.names() == {"DCGM_FI_DEV_GPU_TEMP"})
+    (mount / "..data_tmp").symlink_to("..2")
+    (mount / "..data_tmp").rename(mount / "..data")
+    shutil.rmtree(mount / "..1")
+    program.until(lambda: program.names() == {"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_SM_CLOCK"})
+    program.must_end()
+
+
+@pytest.mark.parametrize("at_s", [0, 1])
+def test_sigterm_ends_the_program_though_a_call_hangs(start: Start, tmp_path: Path, at_s: int) -> None:
+    scenario = tmp_path / "hang.yaml"
+    fault = f"faults: [{{kind: hang, at_s: {at_s}, for_s: 3600}}]"
+    scenario.write_text(f"gpus: [{{profile: h100-sxm, {fault}}}, {{profile: h100-sxm}}]")
+    program = start("--mock", str(scenario), "-c", "100")
+    program.until(lambda: 'DCGM_FI_DEV_GPU_TEMP{gpu="1"' in program.get("/metrics")[1])
+    if at_s > 0:
+        snapshot_of_0 = 'gpu_exporter_snapshot_timestamp_seconds{gpu="0"}'
+        program.until(lambda: time.time() - program.value(re.escape(snapshot_of_0)) > 0.5)
+    program.must_end()
+
+
+@pytest.mark.parametrize(("argument", "text"), [("--version", "gpu-metrics-exporter 0."), ("--help", "--collectors")])
+def test_both_installed_commands_are_the_program(argument: str, text: str) -> None:
+    for name in ("gpu-metrics-exporter", "dcgm-exporter"):
+        command = shutil.which(name, path=str(Path(sys.executable).parent))
+        assert command is not None
+        answer = subprocess.run([command, argument], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+        assert text in answer.stdout
+        assert answer.stderr == ""
