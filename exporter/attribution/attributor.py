@@ -10,6 +10,7 @@ from exporter.attribution.claims import Claims, DraDevices, Resources, find_clai
 from exporter.attribution.device_ids import EntityIndex
 from exporter.attribution.jobs import file_name
 from exporter.attribution.owners import Context, PodMeta, attribute
+from exporter.attribution.strange_ids import StrangeIds
 from exporter.model import Attribution, Clock, Entity
 from podresources.allocations import Allocations
 from podresources.poller import Polled
@@ -20,17 +21,21 @@ LOOK_S = 0.5
 SILENT_AFTER_S = 60.0
 """After what time without an answer kubelet's last one says nothing any more."""
 
+_STOP_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where attribution looks; each callable answers at once with something immutable.
 
-    `pods` are this node's pods by the API server, None while nobody knows, and complete when every pod that has not
-    ended is among them; `jobs` HPC jobs by the name of their file.
+    `entities` are those that are exported, `holdable` all that pods can be given on this node. `pods` are this node's
+    pods by the API server, None while nobody knows, and complete when every pod that has not ended is among them;
+    `jobs` HPC jobs by the name of their file.
     """
 
     entities: Callable[[], tuple[Entity, ...]]
     polled: Callable[[], Polled]
+    holdable: Callable[[], tuple[Entity, ...]] = tuple
     pods: Callable[[], Mapping[tuple[str, str], PodMeta] | None] = lambda: None
     pods_complete: Callable[[], bool] = lambda: False
     jobs: Callable[[], Mapping[str, tuple[str, ...]]] = dict
@@ -50,6 +55,7 @@ class _Seen(NamedTuple):
     """All that owners depend on."""
 
     entities: tuple[Entity, ...]
+    holdable: tuple[Entity, ...]
     allocations: Allocations
     is_silent: bool
     pods: Mapping[tuple[str, str], PodMeta] | None
@@ -65,11 +71,11 @@ class Attributor:
         self._sources = sources
         self._naming = naming
         self._clock = clock
-        self._began = clock.monotonic()
         self._seen: _Seen | None = None
+        self._claims = Claims(())
         self._attribution = Attribution({})
-        self._unmatched: frozenset[str] = frozenset()
-        self._unmatched_total = 0
+        self._strange = StrangeIds()
+        self._is_failing = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="attribution", daemon=True)
 
@@ -78,62 +84,65 @@ class Attributor:
         return self._attribution
 
     def unmatched_total(self) -> int:
-        """Return how many device ids have been met that mean no entity; each counts once while it stays."""
-        return self._unmatched_total
+        """Return how many device ids have been met that mean nothing on this node; each counts once while it stays."""
+        return self._strange.total
 
     def silent(self) -> bool:
-        """Say whether kubelet has not answered for so long that owners are unknown."""
-        at = self._sources.polled().at
-        return self._clock.monotonic() - (self._began if at is None else at) >= SILENT_AFTER_S
+        """Say whether owners are unknown: kubelet has not answered yet, or not for too long."""
+        return self._is_failing or self._is_silent(self._sources.polled())
 
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread."""
+        """End the thread; returns within a second."""
         self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_S)
 
     def look(self) -> None:
-        """Attribute again if anything has changed since the last look."""
+        """Attribute again if anything has changed since the last look, and note the ids that mean nothing."""
         seen = self._see()
-        if seen == self._seen:
-            return
-        claims = find_claims(
-            seen.allocations,
-            EntityIndex(seen.entities),
-            self._naming.resources,
-            seen.dra,
-            name_shares=self._naming.name_shares,
-        )
-        jobs = {e: seen.jobs[file_name(e)] for e in seen.entities if file_name(e) in seen.jobs}
-        context = Context(seen.pods, seen.pods_complete, jobs, seen.is_silent, self._naming.with_uid)
-        self._attribution = attribute(seen.entities, claims, context)
-        self._note_unmatched(claims)
-        self._seen = seen
+        if seen != self._seen:
+            self._claims = self._find_claims(seen)
+            jobs = {e: seen.jobs[file_name(e)] for e in seen.entities if file_name(e) in seen.jobs}
+            context = Context(seen.pods, seen.pods_complete, jobs, seen.is_silent, self._naming.with_uid)
+            self._attribution = attribute(seen.entities, self._claims, context)
+            self._seen = seen
+        self._strange.note(self._claims.unmatched, self._clock.monotonic())
 
     def _see(self) -> _Seen:
         sources = self._sources
         polled = sources.polled()
         return _Seen(
             sources.entities(),
+            sources.holdable(),
             polled.allocations,
-            polled.at is None or self.silent(),
+            self._is_silent(polled),
             sources.pods(),
             sources.pods_complete(),
             sources.jobs(),
             sources.dra(),
         )
 
+    def _is_silent(self, polled: Polled) -> bool:
+        return polled.at is None or self._clock.monotonic() - polled.at >= SILENT_AFTER_S
+
+    def _find_claims(self, seen: _Seen) -> Claims:
+        """Join allocations with all that can be held; where no GPU is known, as without NVML, no id is strange."""
+        index = EntityIndex((*seen.holdable, *seen.entities))
+        naming = self._naming
+        claims = find_claims(seen.allocations, index, naming.resources, seen.dra, name_shares=naming.name_shares)
+        return claims if seen.holdable or seen.entities else Claims((), lacks_slices=claims.lacks_slices)
+
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_S):
+        while not self._stopping.is_set():
             try:
                 self.look()
+                self._is_failing = False
             except Exception:
-                log.exception("attribution failed; the owners stay as they were")
-
-    def _note_unmatched(self, claims: Claims) -> None:
-        for device_id in sorted(claims.unmatched - self._unmatched):
-            log.warning("kubelet lists the device %r, which no GPU or MIG instance of this exporter is", device_id)
-            self._unmatched_total += 1
-        self._unmatched = claims.unmatched
+                if not self._is_failing:
+                    log.exception("attribution failed; owners are unknown until it works again")
+                self._is_failing, self._seen, self._attribution = True, None, Attribution({})
+            self._stopping.wait(LOOK_S)

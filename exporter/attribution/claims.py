@@ -34,7 +34,8 @@ DraDevices = Mapping[tuple[str, str], DraDevice]
 class Claim(NamedTuple):
     """A container holds an entity, or a share of it.
 
-    `exclusive` is the id that nobody else should hold, None for a share. `extra` are labels of this claim alone.
+    `exclusive` is the id that no second pod should be given, None where pods may share a claim. `extra` are labels of
+    this claim alone.
     """
 
     entity: Entity
@@ -50,10 +51,11 @@ class Claim(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """All claims, and the ids of GPUs that mean none of the entities."""
+    """All claims, the ids that mean no entity, and whether there are DRA claims that nothing can be said about."""
 
     claims: tuple[Claim, ...]
-    unmatched: frozenset[str]
+    unmatched: frozenset[str] = frozenset()
+    lacks_slices: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +79,21 @@ def find_claims(
 
     Args:
         allocations: What kubelet lists; neither order nor repetition matters.
-        entities: The node's exported entities.
+        entities: What can be held on this node.
         resources: Which resources of device plugins are GPUs.
         dra: The devices that ResourceSlices describe; empty where they can't be read.
         name_shares: Add the label vgpu with the number of a shared GPU's replica.
     """
-    claims: dict[Claim, None] = {}
-    unmatched: set[str] = set()
-    for held in allocations:
-        if isinstance(held, Allocation) and held.resource in resources:
-            claim, name = _of_plugin(held, entities, name_shares=name_shares), held.device_id
-        elif isinstance(held, ClaimAllocation) and held.driver == DRA_DRIVER:
-            claim, name = _of_dra(held, entities, dra), f"{held.pool}/{held.device}"
-        else:
-            continue
-        if claim is None:
-            unmatched.add(name)
-        else:
-            claims[claim] = None
-    return Claims(tuple(claims), frozenset(unmatched))
+    by_plugin = [held for held in allocations if isinstance(held, Allocation) and held.resource in resources]
+    by_dra = [held for held in allocations if isinstance(held, ClaimAllocation) and held.driver == DRA_DRIVER]
+    found = [(held.device_id, _of_plugin(held, entities, name_shares=name_shares)) for held in by_plugin]
+    if dra:
+        found += [(f"{held.pool}/{held.device}", _of_dra(held, entities, dra)) for held in by_dra]
+    return Claims(
+        claims=tuple(dict.fromkeys(claim for _, claim in found if claim is not None)),
+        unmatched=frozenset(name for name, claim in found if claim is None),
+        lacks_slices=bool(by_dra) and not dra,
+    )
 
 
 def _of_plugin(held: Allocation, entities: EntityIndex, *, name_shares: bool) -> Claim | None:
@@ -104,8 +102,8 @@ def _of_plugin(held: Allocation, entities: EntityIndex, *, name_shares: bool) ->
     if device is None or entity is None:
         return None
     extra = (("vgpu", device.replica),) if name_shares and device.replica is not None else ()
-    exclusive = held.device_id if device.replica is None else None
-    return Claim(entity, Holder(held.namespace, held.pod, held.container), Source.DEVICE_PLUGIN, exclusive, extra)
+    holder = Holder(held.namespace, held.pod, held.container)
+    return Claim(entity, holder, Source.DEVICE_PLUGIN, held.device_id, extra)
 
 
 def _of_dra(held: ClaimAllocation, entities: EntityIndex, dra: DraDevices) -> Claim | None:

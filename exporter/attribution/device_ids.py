@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from exporter.model import Entity
 
-_NAME = re.compile(r"nvidia(?P<minor>\d+)(?:/gi(?P<instance>\d+))?(?:/vgpu(?P<replica>\d+))?")
-_OLD_MIG = re.compile(r"MIG-(?P<uuid>GPU-[0-9a-fA-F-]+)/(?P<instance>\d+)/\d+")
+_NUMBER = "[0-9]{1,9}"
+_NAME = re.compile(rf"nvidia(?P<minor>{_NUMBER})(?:/gi(?P<instance>{_NUMBER}))?(?:/vgpu(?P<replica>{_NUMBER}))?")
+_OLD_MIG = re.compile(rf"MIG-(?P<uuid>GPU-[0-9a-fA-F-]+)/(?P<instance>{_NUMBER})/{_NUMBER}")
 
 
 class DeviceId(NamedTuple):

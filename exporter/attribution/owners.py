@@ -16,7 +16,7 @@ OWNER_INFO = Counter(
     MetricType.GAUGE,
     "Always 1. Who holds an entity and what said so; where nobody is known to hold it, the reason.",
 )
-"""One series an entity and owner."""
+"""One series for each series that an entity has of a field: with its labels, a reason and a source."""
 
 NOBODY = Holder("", "", "")
 
@@ -28,6 +28,7 @@ class Why(StrEnum):
     NO_POD = "no_pod"
     KUBELET_SILENT = "kubelet_silent"
     UNKNOWN_DEVICE_ID = "unknown_device_id"
+    NO_RESOURCE_SLICES = "no_resource_slices"
     LISTED_TWICE = "listed_twice"
 
 
@@ -57,7 +58,7 @@ def attribute(entities: Iterable[Entity], claims: Claims, context: Context) -> A
     """Decide who owns each entity.
 
     Args:
-        entities: All exported GPUs and MIG instances.
+        entities: All exported GPUs and MIG instances; what is claimed besides is left out.
         claims: Who holds them by kubelet's list.
         context: What else is known.
 
@@ -73,30 +74,20 @@ def attribute(entities: Iterable[Entity], claims: Claims, context: Context) -> A
     for entity in entities:
         held, is_twice = _still_held(grouped.get(entity, []), context)
         owners[entity] = _with_jobs(_owners(held, context), context.jobs.get(entity, ()))
-        if held:
-            why = Why.LISTED_TWICE if is_twice else Why.OWNED
-            sources = {claim.holder: claim.source for claim in held}
-            info += [_info(entity, holder, source, why) for holder, source in sorted(sources.items())]
-        else:
-            info.append(_info(entity, NOBODY, Source.NONE, _why_nobody(claims, context)))
+        info.append(_info(entity, held, _why(held, claims, context, is_twice=is_twice)))
     return Attribution(owners, tuple(info))
 
 
-def _still_held(claims: Iterable[Claim], context: Context) -> tuple[list[Claim], bool]:
+def _still_held(claims: list[Claim], context: Context) -> tuple[list[Claim], bool]:
     """Drop ended pods where several pods claim an id that is for one alone; say whether several remain."""
-    by_id: dict[str | None, list[Claim]] = {}
+    pods_by_id: dict[str, set[tuple[str, str]]] = {}
     for claim in claims:
-        by_id.setdefault(claim.exclusive, []).append(claim)
-    held = by_id.pop(None, [])
-    is_twice = False
-    for group in by_id.values():
-        left = group
-        if len({claim.pod for claim in group}) > 1:
-            alive = context.pods if context.pods is not None and context.pods_complete else ()
-            left = [claim for claim in group if claim.pod in alive] or group
-            is_twice = is_twice or len({claim.pod for claim in left}) > 1
-        held += left
-    return held, is_twice
+        if claim.exclusive is not None:
+            pods_by_id.setdefault(claim.exclusive, set()).add(claim.pod)
+    rivals = [pods for pods in pods_by_id.values() if len(pods) > 1]
+    alive = context.pods if context.pods is not None and context.pods_complete else {}
+    ended = {pod for pods in rivals if not pods.isdisjoint(alive) for pod in pods if pod not in alive}
+    return [claim for claim in claims if claim.pod not in ended], any(len(pods - ended) > 1 for pods in rivals)
 
 
 def _owners(claims: Iterable[Claim], context: Context) -> tuple[Owner, ...]:
@@ -118,12 +109,16 @@ def _with_jobs(owners: tuple[Owner, ...], jobs: tuple[str, ...]) -> tuple[Owner,
     )
 
 
-def _why_nobody(claims: Claims, context: Context) -> Why:
+def _why(held: list[Claim], claims: Claims, context: Context, *, is_twice: bool) -> Why:
+    if held:
+        return Why.LISTED_TWICE if is_twice else Why.OWNED
     if context.silent:
         return Why.KUBELET_SILENT
-    return Why.UNKNOWN_DEVICE_ID if claims.unmatched else Why.NO_POD
+    if claims.unmatched:
+        return Why.UNKNOWN_DEVICE_ID
+    return Why.NO_RESOURCE_SLICES if claims.lacks_slices else Why.NO_POD
 
 
-def _info(entity: Entity, holder: Holder, source: Source, why: Why) -> Sample:
-    labels = (("reason", str(why)), ("source", str(source)))
-    return Sample(entity, OWNER_INFO.field, 1, float("inf"), labels, holder)
+def _info(entity: Entity, held: Iterable[Claim], why: Why) -> Sample:
+    source = ",".join(sorted({claim.source for claim in held})) or str(Source.NONE)
+    return Sample(entity, OWNER_INFO.field, 1, float("inf"), (("reason", str(why)), ("source", source)))

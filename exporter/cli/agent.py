@@ -16,7 +16,7 @@ from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import CATALOGUE, OWN_SERIES
 from exporter.cli import conditions
 from exporter.cli.counters_in_force import CountersInForce
-from exporter.cli.ownership import Ownership
+from exporter.cli.ownership import Devices, Ownership
 from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
 from exporter.kube import read_config_map
 from exporter.labels import LabelCache, LabelOptions
@@ -62,7 +62,8 @@ class Agent:
         sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
         self._supervisor = Supervisor(sampling, self._plan(), failures)
         socket = self._mock.socket if self._mock and self._mock.socket else Path(settings.pod_resources_socket)
-        self._ownership = Ownership(settings, self._supervisor.states, socket)
+        devices = Devices(self._supervisor.states, self._supervisor.holdable)
+        self._ownership = Ownership(settings, devices, socket)
         known = Known(
             version=__version__,
             source="nvml" if self._mock is None else "mock",

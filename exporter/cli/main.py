@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 
@@ -20,6 +21,7 @@ OTHER_ERROR = 1
 
 def main() -> int:
     """Run the exporter; returns the process's exit code: 0, 1 (no working NVML), or 2 (a wrong setting)."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as process 1 the default would be to ignore it
     try:
         command = parse(sys.argv[1:], os.environ, socket.gethostname())
         if not isinstance(command, Serve):

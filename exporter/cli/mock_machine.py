@@ -2,10 +2,11 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from exporter.errors import ConfigError
 from exporter.nvml.mock import MockNvml, load_scenario
 from exporter.nvml.mock.pods import MockPod
 from exporter.nvml.mock.steering import Steering
@@ -28,7 +29,7 @@ class MockMachine:
         """Read the scenario and, where steering is asked for, open its port.
 
         Raises:
-            ConfigError: The scenario is neither a profile nor a sound file, or the port can't be had.
+            ConfigError: The scenario is neither a profile nor a sound file, or the port or a folder can't be had.
         """
         self.nvml = MockNvml(load_scenario(settings.mock or ""), time)
         self.socket: Path | None = None
@@ -38,17 +39,24 @@ class MockMachine:
         port = settings.mock_steering_port
         self.has_pods = bool(pods) or port > 0
         if settings.pod_resources_socket == str(KUBELET_SOCKET):
-            folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="gpu-exporter-mock-"))
+            with _explained():
+                folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="gpu-exporter-mock-"))
             self.socket = Path(folder) / "kubelet.sock"
             self._kubelet = FakeKubelet(self.socket, _pods(pods))
         self._steering = Steering(self.nvml, port, self._set_pods) if port else None
 
     def start(self, holders: Callable[[], Mapping[str, frozenset[tuple[str, str]]]]) -> None:
-        """Serve the pods; `holders` says which pods hold a device, by its UUID, for loads that pods share."""
+        """Serve the pods; `holders` says which pods hold a device, by its UUID, for loads that pods share.
+
+        Raises:
+            ConfigError: The fake kubelet's socket can't be had.
+        """
         self.nvml.follow(holders)
-        for part in (self._kubelet, self._steering):
-            if part is not None:
-                self._resources.enter_context(part)
+        if self._kubelet is not None:
+            with _explained():
+                self._resources.enter_context(self._kubelet)
+        if self._steering is not None:
+            self._resources.enter_context(self._steering)
 
     def stop(self) -> None:
         """End the kubelet and the steering, and remove the socket."""
@@ -57,6 +65,17 @@ class MockMachine:
     def _set_pods(self, pods: Iterable[MockPod]) -> None:
         if self._kubelet is not None:
             self._kubelet.set_pods(_pods(pods))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"the mock's kubelet needs a folder for its socket: {error}; let TMPDIR name one, or"
+            " --pod-resources-kubelet-socket the socket of another kubelet"
+        ) from error
 
 
 def _pods(pods: Iterable[MockPod]) -> tuple[Pod, ...]:

@@ -1,8 +1,10 @@
 """Wires attribution together: kubelet, the API server and the HPC folder, as far as the settings ask for them."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,26 +15,42 @@ from exporter.attribution.owners import PodMeta
 from exporter.attribution.pod_labels import PodLabels
 from exporter.attribution.pod_metadata import PodMetadata
 from exporter.attribution.resource_slices import ResourceSlices
-from exporter.kube import connect
+from exporter.kube import ApiServer, connect
 from exporter.model import Attribution, Entity
 from exporter.sampling.workers import GpuState
 from exporter.settings import Settings
 from exporter.telemetry import OwnerNews
 from podresources.poller import Polled, Poller
 
+STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What there is on this node; `holdable` is what pods can be given, exported or not."""
+
+    states: Callable[[], tuple[GpuState, ...]]
+    holdable: Callable[[], tuple[Entity, ...]]
+
+    def exported(self) -> tuple[Entity, ...]:
+        """Return the entities that have series."""
+        return tuple(entity for state in self.states() for entity in state.entities)
+
 
 class Ownership:
     """Everything that finds out who owns the GPUs; made but not started."""
 
-    def __init__(self, settings: Settings, states: Callable[[], tuple[GpuState, ...]], socket: Path) -> None:
+    def __init__(
+        self, settings: Settings, devices: Devices, socket: Path, connect: Callable[[], ApiServer] = connect
+    ) -> None:
         """Make what the settings ask for.
 
         Args:
             settings: What the user wants.
-            states: The GPUs' states, whose snapshots name the entities.
+            devices: What there is on this node.
             socket: kubelet's PodResources socket.
+            connect: Connects to the API server.
         """
-        self._states = states
         self._poller = _poller(socket) if settings.kubernetes else None
         needs_pods = settings.kubernetes and (settings.enable_pod_labels or settings.enable_pod_uid)
         labels = PodLabels(settings.pod_label_allowlist) if settings.enable_pod_labels else None
@@ -45,7 +63,8 @@ class Ownership:
             Resources(frozenset(settings.nvidia_resource_names)), settings.virtual_gpus, settings.enable_pod_uid
         )
         sources = Sources(
-            entities=self._entities,
+            entities=devices.exported,
+            holdable=devices.holdable,
             polled=self._poller.latest if self._poller else _nothing_polled,
             pods=self._pods.latest if self._pods else _no_pods,
             pods_complete=lambda: self._pods is not None and self._pods.complete,
@@ -61,10 +80,14 @@ class Ownership:
                 part.start()
 
     def stop(self) -> None:
-        """End all threads."""
-        for part in (self._attributor, self._jobs, self._slices, self._pods, self._poller):
-            if part is not None:
-                part.stop()
+        """End all threads, at the same time; returns within a second, whatever kubelet and the API server do."""
+        parts = (self._attributor, self._jobs, self._slices, self._pods, self._poller)
+        stops = [threading.Thread(target=part.stop, daemon=True) for part in parts if part is not None]
+        for stop in stops:
+            stop.start()
+        deadline = time.monotonic() + STOP_S
+        for stop in stops:
+            stop.join(max(0.0, deadline - time.monotonic()))
 
     def attribution(self) -> Attribution:
         """Return the newest owners; how they are known is said only where kubelet is asked."""
@@ -90,9 +113,6 @@ class Ownership:
             failures=polled.failures,
             unmatched_total=self._attributor.unmatched_total(),
         )
-
-    def _entities(self) -> tuple[Entity, ...]:
-        return tuple(entity for state in self._states() for entity in state.entities)
 
 
 def _poller(socket: Path) -> Poller:

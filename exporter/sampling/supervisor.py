@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.errors import NvmlError
-from exporter.model import Clock, Reason
+from exporter.model import Clock, Entity, Reason
 from exporter.nvml import session
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Layout, select, unmatched_ids
@@ -23,7 +23,7 @@ from exporter.settings import DeviceKind, DeviceSelection
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 0.25
+WATCH_S = 0.5
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 STOP_S = 1.0
@@ -85,6 +85,11 @@ class Supervisor:
     def states(self) -> tuple[GpuState, ...]:
         """Return every selected GPU's state in NVML's order. Makes no NVML call."""
         return self._workers.states()
+
+    def holdable(self) -> tuple[Entity, ...]:
+        """Return what pods can be given, exported or not: each GPU, or in its place the instances that divide it."""
+        layouts = tuple(self._layouts.values())
+        return tuple(target.entity for layout in layouts for target in layout.instances or (layout.whole,))
 
     def watching(self) -> bool:
         """Say whether the supervisor lives."""

@@ -104,6 +104,16 @@ def test_names_come_in_the_order_of_field_ids() -> None:
 
 
 @both_states
+def test_a_scrape_of_ours_on_the_real_card_has_the_same_series(state: str) -> None:
+    """Taken by `make device-test` on an H100; docs/h100.md compares its values with NVML's."""
+    page = (DATA / f"h100-own-{state}.metrics").read_text(encoding="utf-8")
+    ours = [(series.name, series.label_names) for series in of_dcgm(page) if series.name != XID]
+    assert ours == [(series.name, series.label_names) for series in read_series(recorded(state))]
+    types = read_types(page)
+    assert {name: types[name] for name, _ in ours} == read_types(recorded(state))
+
+
+@both_states
 def test_same_label_names_in_the_same_order(state: str) -> None:
     theirs = {series.label_names for series in read_series(recorded(state))}
     ours = {series.label_names for series in of_dcgm(scrape(one_h100(state), 3.0, Setup())) if series.name != XID}

@@ -68,7 +68,7 @@ def _build_group(group: Group) -> Mapping[str, Path]:
 
 def _stamp(group: Group) -> str:
     """Name what the binaries depend on. Go's version is not in it: with a filled cache no Go is needed."""
-    parts = (group.digest, *FLAGS, *GO_SETTINGS.values(), platform.machine())
+    parts = (group.digest, group.ldflags, *FLAGS, *GO_SETTINGS.values(), platform.machine())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 

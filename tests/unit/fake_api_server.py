@@ -51,7 +51,7 @@ class FakeApiServer:
         refusals: The statuses to answer with, by kind of request.
         answers: What to answer instead, by kind of request.
         page: How many objects an answer to a list holds at most.
-        held: Answers wait for this.
+        held: The kind of request whose answers wait.
         ends: How the next watches end: the one that runs, then each that begins.
     """
 
@@ -60,8 +60,7 @@ class FakeApiServer:
         self.requests: list[Request] = []
         self.refusals: dict[str, int] = {}
         self.answers: dict[str, bytes] = {}
-        self.held = threading.Event()
-        self.held.set()
+        self.held = ""
         self.page = 1000
         self.ends: list[End] = []
         self.changed = threading.Condition()
@@ -83,7 +82,7 @@ class FakeApiServer:
         self.kubeconfig.write_text(json.dumps(config), encoding="utf-8")
 
     def down(self) -> None:
-        self.held.set()
+        self.let_go()
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -115,6 +114,12 @@ class FakeApiServer:
     def end_watch(self, *ends: End) -> None:
         with self.changed:
             self.ends += ends
+            self.changed.notify_all()
+
+    def let_go(self) -> None:
+        """Give the answers that were held."""
+        with self.changed:
+            self.held = ""
             self.changed.notify_all()
 
     def forget(self) -> None:
@@ -199,7 +204,8 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(parts.path, query, self.headers["Accept"])
         api = self.server.api
         api.requests.append(request)
-        api.held.wait()
+        with api.changed:
+            api.changed.wait_for(lambda: request.kind != api.held)
         refusal = api.refusals.get(request.kind)
         if refusal is not None:
             self._answer({"message": f"no {request.kind} for you"}, refusal)

@@ -17,6 +17,7 @@ from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import until
 
 FAST = Pace(first_s=0.01, longest_s=0.05, longest_without_right_s=0.1)
+MEBIBYTE = 1 << 20
 BOOKMARK = b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"150"}}}'
 BROKEN = End(b'{"type":"ADDED","object":{"metadata":{"na', is_clean=False)
 
@@ -217,6 +218,25 @@ def test_watches_that_end_at_once_make_no_storm(api: FakeApiServer, end: End) ->
     assert [request.kind for request in api.requests] == ["list", "watch"]
 
 
+class WatchedClock(FakeClock):
+    """A clock that says how often it was read."""
+
+    reads = 0
+
+    def monotonic(self) -> float:
+        self.reads += 1
+        return super().monotonic()
+
+
+def test_a_watch_that_told_nothing_for_long_is_followed_by_another_at_once(api: FakeApiServer) -> None:
+    clock = WatchedClock()
+    with following(api, clock, Pace(first_s=60.0, longest_s=60.0)):
+        for number in (1, 2, 3):
+            until(lambda number=number: clock.reads == 2 * number - 1)  # type: ignore[misc]
+            clock.advance(300.0)
+            api.end_watch(End())
+
+
 def test_a_refusal_that_lasts_is_tried_more_and_more_seldom(api: FakeApiServer) -> None:
     api.refusals["list"] = 403
     with following(api, pace=Pace(first_s=0.01, longest_s=0.01, longest_without_right_s=60.0)):
@@ -377,7 +397,7 @@ def test_an_answer_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytes
         until(lambda: followed.watch.failing_since is not None)
         api.answers.clear()
         until(lambda: followed.watch.is_current)
-        api.end_watch(End(BOOKMARK + b" " * LONGEST_LINE + b"\n"))
+        api.end_watch(End(BOOKMARK + b" " * (LONGEST_LINE + MEBIBYTE) + b"\n"))
         until(lambda: len(warnings(caplog)) == 2)
         until(lambda: followed.watch.is_current)
     assert all("did not answer as an API server does" in line for line in warnings(caplog))
@@ -412,14 +432,12 @@ def test_a_watch_stops_at_once(api: FakeApiServer, state: str) -> None:
 def test_a_watch_that_is_stopped_while_it_is_opened_ends_with_the_answer(
     api: FakeApiServer, caplog: pytest.LogCaptureFixture, refusals: dict[str, int]
 ) -> None:
+    api.held = "watch"
+    api.refusals = refusals
     with following(api) as followed:
-        until(lambda: followed.watch.is_current)
-        api.held.clear()
-        api.refusals = refusals
-        api.end_watch(End())
-        until(lambda: len(api.asked("watch")) == 2)
+        until(lambda: bool(api.asked("watch")))
         followed.watch.stop()
-        api.held.set()
+        api.let_go()
         until(lambda: not [thread for thread in threading.enumerate() if thread.name == "watch pods"])
     assert warnings(caplog) == []
 

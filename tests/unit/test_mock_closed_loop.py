@@ -130,6 +130,8 @@ def test_pods_that_share_a_gpu_add_no_capacity_and_a_stranger_takes_its_part_awa
     assert after_a_while(nvml, clock)[:3] == [60, 60, 0]
     nvml.machine.set_pods((*sharing, pod("web", 1)))  # half of GPU 1 is left for llm-2: 1.5 GPUs in all
     assert after_a_while(nvml, clock)[:3] == [80, 40, 0]
+    nvml.machine.set_demand("inference", 9)
+    assert after_a_while(nvml, clock)[:3] == [100, 50, 0]
 
 
 def test_mig_instances_count_as_their_part_of_a_gpu(clock: FakeClock) -> None:
@@ -163,7 +165,7 @@ def test_mig_instances_count_as_their_part_of_a_gpu(clock: FakeClock) -> None:
 def test_several_demands_on_one_gpu_add_up_to_a_busy_gpu_at_the_most(clock: FakeClock) -> None:
     nvml = started(
         scenario("""
-        demands: {chat: {gpus: 0.5, pods: {name: chat}}, search: {gpus: 0.3, pods: {name: search}}}
+        demands: {chat: {gpus: 0.5, pods: {name: chat|both}}, search: {gpus: 0.3, pods: {name: search|both}}}
         gpus: [{profile: t4, load: {kind: demand}}, {profile: t4, load: {kind: demand, name: search}}]
         pods:
           - {namespace: a, name: chat, containers: [{gpus: [{gpu: 0, replica: 0}]}]}
@@ -175,7 +177,7 @@ def test_several_demands_on_one_gpu_add_up_to_a_busy_gpu_at_the_most(clock: Fake
     nvml.machine.set_demand("chat", 9)
     nvml.machine.set_demand("search", 9)
     assert after_a_while(nvml, clock) == [100, 0]
-    nvml.machine.set_pods((pod("chat", 0), pod("chat", 1, namespace="b")))
+    nvml.machine.set_pods((pod("both", 0),))
     assert after_a_while(nvml, clock) == [100, 0]
 
 

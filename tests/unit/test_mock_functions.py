@@ -300,14 +300,18 @@ def test_mig_takes_nvlink_away_from_the_gpu_and_gives_none_to_its_instances(cloc
         gpu = nvml.nvmlDeviceGetHandleByIndex(0)
         for device in (gpu, nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, 0)):
             assert nvml.nvmlDeviceGetFieldValues(device, [transmitted])[0].nvmlReturn == NOT_SUPPORTED
-    older = nvml.nvmlGpmSampleGet(gpu, nvml.nvmlGpmSampleAlloc())
+    of_whole = [gpm_sample(nvml, gpu)]
+    of_instance = [nvml.nvmlGpmMigSampleGet(gpu, 1, nvml.nvmlGpmSampleAlloc())]
     clock.advance(1)
-    request = pynvml.c_nvmlGpmMetricsGet_t()
-    request.version, request.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, 1
-    request.sample1, request.sample2 = older, gpm_sample(nvml, gpu)
-    request.metrics[0].metricId = pynvml.NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC
-    nvml.nvmlGpmMetricsGet(request)
-    assert request.metrics[0].nvmlReturn == pynvml.NVML_ERROR_INVALID_ARGUMENT
+    of_whole.append(gpm_sample(nvml, gpu))
+    of_instance.append(nvml.nvmlGpmMigSampleGet(gpu, 1, nvml.nvmlGpmSampleAlloc()))
+    for older, newer in (of_whole, of_instance):
+        request = pynvml.c_nvmlGpmMetricsGet_t()
+        request.version, request.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, 1
+        request.sample1, request.sample2 = older, newer
+        request.metrics[0].metricId = pynvml.NVML_GPM_METRIC_NVLINK_TOTAL_RX_PER_SEC
+        nvml.nvmlGpmMetricsGet(request)
+        assert request.metrics[0].nvmlReturn == pynvml.NVML_ERROR_INVALID_ARGUMENT
 
 
 def test_gpm_tells_the_instances_apart_and_the_gpu_is_their_weighted_sum(clock: FakeClock) -> None:

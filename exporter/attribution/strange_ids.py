@@ -1,0 +1,36 @@
+"""Device ids that kubelet lists and that mean nothing on this node: counted, and named in the log, once each."""
+
+import logging
+from collections.abc import Set as AbstractSet
+
+log = logging.getLogger(__name__)
+
+STRANGE_AFTER_S = 15.0
+"""How long an id may mean nothing before it counts: GPUs are looked for each 5 s, and one may hang meanwhile."""
+
+MOST_NAMED = 10
+"""How many ids one line of the log names."""
+
+
+class StrangeIds:
+    """Remembers since when each id has meant nothing. One that comes to mean something counts anew if it strays again.
+
+    Attributes:
+        total: How many have been met.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._since: dict[str, float] = {}
+        self._counted: set[str] = set()
+
+    def note(self, ids: AbstractSet[str], now: float) -> None:
+        """Take all ids that mean nothing at a moment, in monotonic seconds."""
+        self._since = {device_id: self._since.get(device_id, now) for device_id in ids}
+        strange = {device_id for device_id, since in self._since.items() if now - since >= STRANGE_AFTER_S}
+        new = sorted(strange - self._counted)
+        self._counted = strange
+        if new:
+            self.total += len(new)
+            named = ", ".join(map(repr, new[:MOST_NAMED])) + (", ..." if len(new) > MOST_NAMED else "")
+            log.warning("kubelet lists what is no GPU or MIG instance of this node (%d): %s", len(new), named)

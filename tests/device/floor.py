@@ -1,0 +1,86 @@
+"""What the default counters cost at least: the same NVML calls, once a second, by nothing but pynvml.
+
+python tests/device/floor.py [seconds]; prints the CPU of a core that the calls take, for a comparison in one run
+with tests/benchmarks/figures.py.
+"""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pynvml
+
+
+def main() -> None:
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20
+    pynvml.nvmlInit()
+    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
+    events = pynvml.nvmlEventSetCreate()
+    pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, events)
+    request = pynvml.c_nvmlGpmMetricsGet_t()
+    request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
+    metrics = (
+        pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL,
+        pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL,
+        pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL,
+        pynvml.NVML_GPM_METRIC_PCIE_TX_PER_SEC,
+        pynvml.NVML_GPM_METRIC_PCIE_RX_PER_SEC,
+    )
+    request.numMetrics = len(metrics)
+    for i, metric in enumerate(metrics):
+        request.metrics[i].metricId = metric
+    older = pynvml.nvmlGpmSampleGet(handle, pynvml.nvmlGpmSampleAlloc())
+    newer = pynvml.nvmlGpmSampleAlloc()
+    values = [
+        pynvml.NVML_FI_DEV_MEMORY_TEMP,
+        pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION,
+        pynvml.NVML_FI_DEV_REMAPPED_COR,
+        pynvml.NVML_FI_DEV_REMAPPED_UNC,
+        pynvml.NVML_FI_DEV_REMAPPED_FAILURE,
+    ]
+
+    def gpm() -> None:
+        nonlocal older, newer
+        pynvml.nvmlGpmSampleGet(handle, newer)
+        request.sample1, request.sample2 = older, newer
+        pynvml.nvmlGpmMetricsGet(request)
+        older, newer = newer, older
+
+    def xids() -> None:
+        with contextlib.suppress(pynvml.NVMLError_Timeout):
+            pynvml.nvmlEventSetWait_v2(events, 0)
+
+    steps: dict[str, Callable[[], Any]] = {
+        "clocks": lambda: [
+            pynvml.nvmlDeviceGetClockInfo(handle, c) for c in (pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM)
+        ],
+        "temperature": lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+        "power": lambda: pynvml.nvmlDeviceGetPowerUsage(handle),
+        "pcie replay": lambda: pynvml.nvmlDeviceGetPcieReplayCounter(handle),
+        "utilization": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
+        "encoder": lambda: pynvml.nvmlDeviceGetEncoderUtilization(handle),
+        "decoder": lambda: pynvml.nvmlDeviceGetDecoderUtilization(handle),
+        "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2),
+        "field values": lambda: pynvml.nvmlDeviceGetFieldValues(handle, values),
+        "xids": xids,
+        "gpm": gpm,
+    }
+    spent = dict.fromkeys(steps, 0.0)
+    rounds = 0
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        time.sleep(1)
+        rounds += 1
+        for name, step in steps.items():
+            before = time.thread_time()
+            step()
+            spent[name] += time.thread_time() - before
+    for name, cpu_s in spent.items():
+        print(f"floor {name}: {100 * cpu_s / rounds:.4f} % of a core")
+    print(f"floor in all: {100 * sum(spent.values()) / rounds:.3f} % of a core")
+
+
+if __name__ == "__main__":
+    main()
