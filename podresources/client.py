@@ -5,6 +5,8 @@ It owns the connection. What it learns is plain data (`allocations`); what goes 
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,6 +28,10 @@ DEADLINE_S = 2.0
 MAX_ANSWER_BYTES = 16 << 20
 """The largest answer that is read: 16 KiB for each of 1000 pods."""
 
+STARTING_S = 3.0
+"""For how long a restarted kubelet's empty list is not believed: it lists nobody until it has the node's pods from the
+API server, about a second as a rule, while their containers run all the time."""
+
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
     ("grpc.use_local_subchannel_pool", 1),  # a new channel inherits no back-off from the one before
@@ -39,12 +45,17 @@ class PodResourcesClient:
     One thread calls `list`. `close` may be called from any, and ends a `list` that waits for its answer.
     """
 
-    def __init__(self, path: Path = KUBELET_SOCKET, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, path: Path = KUBELET_SOCKET, deadline_s: float = DEADLINE_S, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._path = path.absolute()
         self._deadline_s = deadline_s
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._connected_to: SocketId | None = None
+        self._now = now
+        self._restarted_at = float("-inf")
+        self._held_any = False
         self._is_closed = False
 
     def list(self) -> Allocations:
@@ -54,10 +65,16 @@ class PodResourcesClient:
             PodResourcesError: kubelet did not answer, or not with a list. The next call connects anew.
         """
         try:
-            return parse_allocations(self._ask(self._current_channel()))
+            allocations = parse_allocations(self._ask(self._current_channel()))
         except PodResourcesError:
             self._disconnect()
             raise
+        if not allocations and self._held_any and self._now() - self._restarted_at < STARTING_S:
+            raise Unreachable(
+                f"kubelet behind {self._path} has just started and lists nobody yet: ask again in a moment"
+            )
+        self._held_any = bool(allocations)
+        return allocations
 
     def close(self) -> None:
         """End the connection for good; a call that waits for its answer fails now."""
@@ -80,6 +97,8 @@ class PodResourcesClient:
             if self._is_closed:
                 raise self._was_closed()
             channel = grpc.insecure_channel(f"unix:{quote(os.fsencode(self._path))}", _OPTIONS)
+            if self._connected_to not in {None, socket_id}:
+                self._restarted_at = self._now()
             self._channel, self._connected_to = channel, socket_id
         return channel
 

@@ -29,6 +29,7 @@ class Why(StrEnum):
     KUBELET_SILENT = "kubelet_silent"
     UNKNOWN_DEVICE_ID = "unknown_device_id"
     NO_RESOURCE_SLICES = "no_resource_slices"
+    HELD_IN_PARTS = "held_in_parts"
     LISTED_TWICE = "listed_twice"
 
 
@@ -74,7 +75,8 @@ def attribute(entities: Iterable[Entity], claims: Claims, context: Context) -> A
     for entity in entities:
         held, is_twice = _still_held(grouped.get(entity, []), context)
         owners[entity] = _with_jobs(_owners(held, context), context.jobs.get(entity, ()))
-        info.append(_info(entity, held, _why(held, claims, context, is_twice=is_twice)))
+        why = _why_nobody(entity, claims, context) if not held else Why.LISTED_TWICE if is_twice else Why.OWNED
+        info.append(_info(entity, held, why))
     return Attribution(owners, tuple(info))
 
 
@@ -109,11 +111,11 @@ def _with_jobs(owners: tuple[Owner, ...], jobs: tuple[str, ...]) -> tuple[Owner,
     )
 
 
-def _why(held: list[Claim], claims: Claims, context: Context, *, is_twice: bool) -> Why:
-    if held:
-        return Why.LISTED_TWICE if is_twice else Why.OWNED
+def _why_nobody(entity: Entity, claims: Claims, context: Context) -> Why:
     if context.silent:
         return Why.KUBELET_SILENT
+    if entity.instance is None and any(claim.entity.gpu == entity.gpu for claim in claims.claims):
+        return Why.HELD_IN_PARTS
     if claims.unmatched:
         return Why.UNKNOWN_DEVICE_ID
     return Why.NO_RESOURCE_SLICES if claims.lacks_slices else Why.NO_POD

@@ -11,7 +11,6 @@ from exporter.nvml.mock import MockNvml, load_scenario
 from exporter.nvml.mock.pods import MockPod
 from exporter.nvml.mock.steering import Steering
 from exporter.settings import Settings
-from podresources.client import KUBELET_SOCKET
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
 
@@ -38,7 +37,7 @@ class MockMachine:
         pods = self.nvml.pods()
         port = settings.mock_steering_port
         self.has_pods = bool(pods) or port > 0
-        if settings.pod_resources_socket == str(KUBELET_SOCKET):
+        if not settings.pod_resources_socket_given:
             with _explained():
                 folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="gpu-exporter-mock-"))
             self.socket = Path(folder) / "kubelet.sock"

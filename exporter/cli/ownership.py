@@ -106,13 +106,17 @@ class Ownership:
         """Return what telemetry says of attribution; None where kubelet is not asked."""
         if self._poller is None:
             return None
-        polled = self._poller.latest()
-        return OwnerNews(
-            known=not self._attributor.silent(),
-            answered_at=polled.at_time,
-            failures=polled.failures,
-            unmatched_total=self._attributor.unmatched_total(),
-        )
+        return owner_news(self._attributor, self._poller.latest())
+
+
+def owner_news(attributor: Attributor, polled: Polled) -> OwnerNews:
+    """Return what telemetry says of attribution."""
+    return OwnerNews(
+        known=not attributor.silent(),
+        answered_at=polled.at_time,
+        failures=polled.failures,
+        unmatched_total=attributor.unmatched_total(),
+    )
 
 
 def _poller(socket: Path) -> Poller:

@@ -1,6 +1,5 @@
 """The program as its users start it: exit codes, messages, signals, and files that change under it."""
 
-import os
 import re
 import shutil
 import signal
@@ -8,95 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "exporter")
-PATIENCE_S = 10.0
-"""How long a test waits for what must happen; it fails after that."""
-END_S = 2.0
-"""How long the program may take to end."""
+from tests.integration.program import PATIENCE_S, Program, Start
 
 ONE_COUNTER = "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature.\n"
 TWO_COUNTERS = ONE_COUNTER + "DCGM_FI_DEV_SM_CLOCK, gauge, Clock.\n"
-
-
-class Program:
-    """The program, started."""
-
-    def __init__(self, folder: Path, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
-        self._log = folder / "log"
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                (*COMMAND, *arguments), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log
-            )
-
-    def log(self) -> str:
-        return self._log.read_text()
-
-    def ends(self, within_s: float = PATIENCE_S) -> int:
-        return self._process.wait(within_s)
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            assert self._process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
-
-    def get(self, path: str) -> tuple[int, str]:
-        self.until(lambda: "serving http" in self.log())
-        address = re.findall(r"serving (http://\S+)/metrics", self.log())[0]
-        try:
-            with urllib.request.urlopen(address + path, timeout=PATIENCE_S) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    def names(self) -> set[str]:
-        """Return the names of the series of DCGM's that are served."""
-        return set(re.findall(r"^(DCGM_\w+)\{", self.get("/metrics")[1], re.MULTILINE))
-
-    def value(self, name: str) -> float:
-        return float(re.findall(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)[0])
-
-    def must_end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        self.send(number)
-        assert self.ends(END_S) == 0, self.log()
-        assert "Traceback" not in self.log()
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start the program, on a free port unless a variable says another."""
-    started: list[Program] = []
-
-    def begin(*arguments: str, **variables: str) -> Program:
-        if "DCGM_EXPORTER_LISTEN" not in variables:
-            variables["DCGM_EXPORTER_LISTEN"] = "127.0.0.1:0"
-        started.append(Program(tmp_path, arguments, variables))
-        return started[-1]
-
-    yield begin
-    for program in started:
-        program.kill()
-
-
-Start = Callable[..., Program]
 
 
 @pytest.fixture
@@ -182,24 +100,6 @@ def test_the_mock_is_announced_first_of_all_and_serves_every_default_counter(sta
     assert len(program.names()) >= 24
     assert 'source="mock"' in program.get("/metrics")[1]
     program.must_end(signal.SIGINT)
-
-
-def test_the_gpu_operators_variables_are_all_it_needs(start: Start) -> None:
-    program = start(
-        DCGM_EXPORTER_LISTEN=":0",
-        DCGM_EXPORTER_KUBERNETES="true",
-        DCGM_EXPORTER_COLLECTORS="/etc/dcgm-exporter/dcp-metrics-included.csv",
-        NODE_NAME="node-7",
-        DCGM_EXPORTER_MOCK="t4",
-    )
-    program.until(lambda: "DCGM_FI_DEV_GPU_TEMP" in program.names())
-    lines = re.findall(r"^DCGM_FI_DEV_GPU_TEMP\{(.*)\} \d+$", program.get("/metrics")[1], re.MULTILINE)
-    assert all(
-        line.endswith('Hostname="node-7",DCGM_FI_DRIVER_VERSION="580.159.04",container="",namespace="",pod=""')
-        for line in lines
-    )
-    assert lines
-    program.must_end()
 
 
 def test_a_changed_counters_file_is_read_again_and_a_bad_one_leaves_the_old_counters(

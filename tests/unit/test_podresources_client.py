@@ -17,6 +17,7 @@ from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError, SocketMissing, TimedOut, UnexpectedAnswer, Unreachable
 from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Fault, Hang, RateLimit, Refuse, Slow
 from podresources.fake_pods import Container, Pod
+from tests.unit.fake_clock import FakeClock
 
 NOBODY = 65534
 PODS = [Pod("prod", "infer", [Container("main", {"nvidia.com/gpu": ["GPU-1", "GPU-2"]})])]
@@ -290,9 +291,30 @@ def test_a_replaced_socket_is_followed_while_the_old_kubelet_still_serves(
     with FakeKubelet(path, PODS), FakeKubelet(tmp_path / "new.sock") as new:
         assert client.list() == HELD
         (tmp_path / "new.sock").rename(path)
-        assert client.list() == ()
+        with pytest.raises(Unreachable, match="just started"):
+            client.list()
         new.set_pods(PODS)
         assert client.list() == HELD
+
+
+def test_a_restarted_kubelets_empty_list_is_believed_after_three_seconds(path: Path) -> None:
+    clock = FakeClock()
+    client = PodResourcesClient(path, now=clock.monotonic)
+    with FakeKubelet(path, PODS) as kubelet:
+        assert client.list() == HELD
+        kubelet.set_pods([])
+        assert client.list() == (), "no restart, no doubt"
+        kubelet.set_pods(PODS)
+        assert client.list() == HELD
+        kubelet.set_pods([])
+        kubelet.restart()
+        for later_s in (0.0, 2.9):
+            clock.advance(later_s)
+            with pytest.raises(Unreachable, match="just started and lists nobody yet"):
+                client.list()
+        clock.advance(0.2)
+        assert client.list() == ()
+    client.close()
 
 
 def test_a_thousand_pods_come_in_one_answer(path: Path) -> None:

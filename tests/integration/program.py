@@ -1,0 +1,77 @@
+"""The program as its users start it: a process with arguments and variables, its log, and its pages."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-m", "exporter")
+PATIENCE_S = 10.0
+"""How long a test waits for what must happen; it fails after that."""
+END_S = 2.0
+"""How long the program may take to end."""
+
+
+class Program:
+    """The program, started."""
+
+    def __init__(self, folder: Path, arguments: tuple[str, ...], variables: dict[str, str]) -> None:
+        self._log = folder / "log"
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **variables}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                (*COMMAND, *arguments), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log
+            )
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def ends(self, within_s: float = PATIENCE_S) -> int:
+        return self._process.wait(within_s)
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def get(self, path: str) -> tuple[int, str]:
+        self.until(lambda: "serving http" in self.log())
+        address = re.findall(r"serving (http://\S+)/metrics", self.log())[0]
+        try:
+            with urllib.request.urlopen(address + path, timeout=PATIENCE_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def names(self) -> set[str]:
+        """Return the names of the series of DCGM's that are served."""
+        return set(re.findall(r"^(DCGM_\w+)\{", self.get("/metrics")[1], re.MULTILINE))
+
+    def value(self, name: str) -> float:
+        return float(re.findall(rf"^{name} (\S+)$", self.get("/metrics")[1], re.MULTILINE)[0])
+
+    def must_end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.send(number)
+        assert self.ends(END_S) == 0, self.log()
+        assert "Traceback" not in self.log()
+
+
+Start = Callable[..., Program]
+"""The fixture start."""

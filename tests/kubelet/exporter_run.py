@@ -1,0 +1,108 @@
+"""The exporter as a process beside a real kubelet, scraped ten times a second."""
+
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from podresources.allocations import Allocation, Allocations
+from tests.kubelet.waiting import NotYet
+
+LABELLED = re.compile(
+    r'^DCGM_FI_DEV_GPU_UTIL\{.*UUID="([^"]+)".*container="([^"]*)",namespace="([^"]*)",pod="([^"]*)"', re.MULTILINE
+)
+
+Owners = Mapping[str, frozenset[str]]
+"""namespace/pod/container of each owner, by the GPU's UUID; a GPU that nobody owns has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """What one scrape showed, or why it failed. Times are of the monotonic clock."""
+
+    began: float
+    ended: float
+    owners: Owners
+    error: str = ""
+
+
+def owners_by(allocations: Allocations) -> Owners:
+    """Return what kubelet's list says, in the form of what a scrape shows."""
+    found: dict[str, set[str]] = {}
+    for one in allocations:
+        assert isinstance(one, Allocation)
+        found.setdefault(one.device_id.partition("::")[0], set()).add(f"{one.namespace}/{one.pod}/{one.container}")
+    return {uuid: frozenset(owners) for uuid, owners in found.items()}
+
+
+class ExporterRun:
+    """Runs and scrapes the exporter while `with` lasts."""
+
+    def __init__(self, kubelet_socket: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._command = [sys.executable, "-m", "exporter", "-a", self._address, "--mock", "-k"]
+        self._command += ["--pod-resources-kubelet-socket", str(kubelet_socket)]
+        self._scrapes: list[Scrape] = []
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._scrape_on, name="scraper", daemon=True)
+
+    @property
+    def scrapes(self) -> tuple[Scrape, ...]:
+        """All scrapes since the exporter was ready, oldest first."""
+        return tuple(self._scrapes)
+
+    def must_show(self, owners: Owners) -> None:
+        """Raise NotYet unless the newest scrape shows exactly these owners."""
+        shown = self._scrapes[-1].owners if self._scrapes else {}
+        if shown != owners:
+            raise NotYet(f"shown {dict(shown)}, not {dict(owners)}")
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while self._fetch("/ready") is None:
+            assert time.monotonic() < deadline, "the exporter is not ready within 20 s"
+            time.sleep(0.05)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_ending.set()
+        self._thread.join()
+        self._process.terminate()
+        self._process.wait(5)
+
+    def _scrape_on(self) -> None:
+        while not self._is_ending.wait(0.1):
+            began = time.monotonic()
+            page = self._fetch("/metrics")
+            ended = time.monotonic()
+            error = "" if page is not None else "no page"
+            self._scrapes.append(Scrape(began, ended, _shown(page or ""), error))
+
+    def _fetch(self, path: str) -> str | None:
+        try:
+            with urllib.request.urlopen(f"http://{self._address}{path}", timeout=5) as answer:
+                text: str = answer.read().decode()
+        except OSError:
+            return None
+        return text
+
+
+def _shown(page: str) -> Owners:
+    found: dict[str, set[str]] = {}
+    for uuid, container, namespace, pod in LABELLED.findall(page):
+        if pod:
+            found.setdefault(uuid, set()).add(f"{namespace}/{pod}/{container}")
+    return {uuid: frozenset(owners) for uuid, owners in found.items()}
