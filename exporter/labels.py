@@ -4,7 +4,7 @@ A block is rendered once for each entity and owner, and kept until either change
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter.model import Entity, Holder, Labels, Owner, Owners, Sample
 from exporter.settings import LabelStyle
@@ -56,12 +56,16 @@ _NOBODY = Owner(Holder("", "", ""))
 
 @dataclass(slots=True)
 class _Known:
-    """An entity's blocks, with and without the model's name, and from what they were rendered."""
+    """An entity's blocks, with and without the model's name, and from what they were rendered.
+
+    `own` are the blocks of samples with labels or a holder of their own, by these and whether the model is named.
+    """
 
     texts: Labels
     owners: tuple[Owner, ...]
     blocks: tuple[str, ...]
     nameless_blocks: tuple[str, ...]
+    own: dict[tuple[Labels, Holder | None, bool], tuple[str, ...]] = field(default_factory=dict)
 
 
 class LabelCache:
@@ -101,12 +105,18 @@ class LabelCache:
         known = self._known[sample.entity]
         if not sample.labels and sample.holder is None:
             return known.blocks if names_model else known.nameless_blocks
+        key = sample.labels, sample.holder, names_model
+        if key not in known.own:
+            known.own[key] = self._own_blocks(sample, known, names_model=names_model)
+        return known.own[key]
+
+    def _own_blocks(self, sample: Sample, known: _Known, *, names_model: bool) -> tuple[str, ...]:
         owners = known.owners
         if sample.holder is not None:
             same = tuple(owner for owner in owners if owner.holder == sample.holder)
             owners = same[:1] or (Owner(sample.holder),)
         head = self._head(sample.entity, names_model=names_model)
-        return [self._block(head, known.texts, owner, sample.labels) for owner in owners]
+        return tuple(self._block(head, known.texts, owner, sample.labels) for owner in owners)
 
     def _owners(self, entity: Entity, owners: Owners) -> tuple[Owner, ...]:
         holder = entity if entity.link is None else Entity(entity.gpu, entity.instance)

@@ -16,12 +16,16 @@ from exporter.sampling.workers import Condition, GpuState
 
 
 class OwnerNews(NamedTuple):
-    """How attribution fares: whether owners are known, when kubelet answered last (Unix time), what went wrong."""
+    """How attribution fares: whether owners are known, when kubelet answered last (Unix time), what went wrong.
+
+    `watches` says for each resource that is watched on the API server whether its changes come.
+    """
 
     known: bool
     answered_at: float | None
     failures: Mapping[str, int]
     unmatched_total: int
+    watches: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +125,17 @@ def _of_owners(news: OwnerNews) -> Iterator[Metric]:
     yield failures
     yield CounterMetricFamily(
         "gpu_exporter_unmatched_device_ids",
-        "Device ids in kubelet's list that no GPU or MIG instance of this exporter has.",
+        "Device ids that kubelet lists and that mean no GPU or MIG instance of this node.",
         value=news.unmatched_total,
     )
+    watches = GaugeMetricFamily(
+        "gpu_exporter_kube_watch_up",
+        "1 while the API server tells of changes of the resource, else 0 and what was known last counts.",
+        labels=("resource",),
+    )
+    for resource, is_up in sorted(news.watches.items()):
+        watches.add_metric((resource,), int(is_up))
+    yield watches
 
 
 def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:

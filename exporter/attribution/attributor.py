@@ -1,4 +1,4 @@
-"""Keeps the owners of all entities up to date, off the scrape path and off NVML's: a look each half second."""
+"""Keeps the owners of all entities up to date, off the scrape path and off NVML's: a look each quarter of a second."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ from podresources.poller import Polled
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 0.5
+LOOK_S = 0.25
 SILENT_AFTER_S = 60.0
 """After what time without an answer kubelet's last one says nothing any more."""
 

@@ -85,9 +85,8 @@ class Ownership:
         stops = [threading.Thread(target=part.stop, daemon=True) for part in parts if part is not None]
         for stop in stops:
             stop.start()
-        deadline = time.monotonic() + STOP_S
         for stop in stops:
-            stop.join(max(0.0, deadline - time.monotonic()))
+            stop.join(STOP_S)
 
     def attribution(self) -> Attribution:
         """Return the newest owners; how they are known is said only where kubelet is asked."""
@@ -106,16 +105,19 @@ class Ownership:
         """Return what telemetry says of attribution; None where kubelet is not asked."""
         if self._poller is None:
             return None
-        return owner_news(self._attributor, self._poller.latest())
+        watches = {"pods": self._pods, "resourceslices": self._slices}
+        up = {resource: watch.failing_since is None for resource, watch in watches.items() if watch is not None}
+        return owner_news(self._attributor, self._poller.latest(), up)
 
 
-def owner_news(attributor: Attributor, polled: Polled) -> OwnerNews:
-    """Return what telemetry says of attribution."""
+def owner_news(attributor: Attributor, polled: Polled, watches: Mapping[str, bool]) -> OwnerNews:
+    """Return what telemetry says of attribution; `watches` tells for each resource whether its changes come."""
     return OwnerNews(
         known=not attributor.silent(),
         answered_at=polled.at_time,
         failures=polled.failures,
         unmatched_total=attributor.unmatched_total(),
+        watches=watches,
     )
 
 

@@ -14,6 +14,7 @@ import gc
 import gzip
 import math
 import multiprocessing
+import random
 import socket
 import struct
 import sys
@@ -79,12 +80,13 @@ class PageSource:
 
 def sample(offset_s: float) -> None:
     """Burn CPU once a second, as a sampler does, until the process ends."""
-    time.sleep(offset_s)
+    due = math.ceil(time.monotonic()) + offset_s
     while True:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += 1.0
         start = time.thread_time()
         while time.thread_time() - start < SAMPLER_CPU_S:
             str(start).encode().decode()
-        time.sleep(1.0)
 
 
 def serve(control: Connection, page_bytes: int) -> None:
@@ -211,11 +213,13 @@ def receive(sock: socket.socket) -> bytes:
 
 
 def scrape_for(port: int, seconds: float, rate_hz: float) -> Run:
-    """Scrape at a steady rate."""
+    """Scrape at a rate, at irregular times, so that scrapes and samplers don't fall into step."""
     latencies, failures = [], 0
-    start = time.monotonic()
-    for index in range(int(seconds * rate_hz)):
-        time.sleep(max(0.0, start + index / rate_hz - time.monotonic()))
+    pauses = random.Random(1)  # noqa: S311 - the same times in each run
+    due = time.monotonic()
+    for _ in range(int(seconds * rate_hz)):
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += pauses.uniform(0.5, 1.5) / rate_hz
         try:
             latencies.append(scrape(port))
         except OSError as error:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.program import Program, Start
+from tests.unit.fake_api_server import FakeApiServer
 
 
 @pytest.fixture
@@ -20,3 +21,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for program in started:
         program.kill()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[FakeApiServer]:
+    """Run a tiny API server; a program finds it by its kubeconfig."""
+    server = FakeApiServer(tmp_path / "kubeconfig")
+    server.up()
+    yield server
+    server.down()

@@ -63,7 +63,7 @@ class Exporter:
             failures=dict,
             scrapes=dict,
             reloaded=lambda: (True, 0.0),
-            owner_news=lambda: owner_news(self._attributor, self._poller.latest()),
+            owner_news=lambda: owner_news(self._attributor, self._poller.latest(), {}),
         )
         content = Content(self._states, self._attributor.attribution, lambda: (UTIL, OWNER_INFO))
         self._pages = Pages(content, Telemetry(known), LabelCache(LabelOptions(kubernetes=True)), self.clock)

@@ -204,6 +204,24 @@ def test_blocks_are_rendered_once_while_nothing_changes() -> None:
     assert after is before
 
 
+def test_blocks_of_samples_with_labels_or_holders_of_their_own_are_rendered_once_and_kept_apart() -> None:
+    cache = LabelCache(IN_KUBERNETES)
+    cache.update([GPU], {}, {GPU: (POD, OTHER_POD)})
+    samples = [
+        value_of(labels=labels, holder=holder)
+        for labels in ((), (("err_code", "13"),), (("err_code", "31"),))
+        for holder in (None, POD.holder, OTHER_POD.holder)
+    ]
+    found = {
+        (n, named): tuple(cache.blocks(s, names_model=bool(named))) for n, s in enumerate(samples) for named in (0, 1)
+    }
+    assert len(set(found.values())) == len(found) == 18
+    for (n, named), before in found.items():
+        assert all(a is b for a, b in zip(cache.blocks(samples[n], names_model=bool(named)), before, strict=True))
+    cache.update([GPU], {}, {GPU: (OTHER_POD,)})
+    assert [len(list(cache.blocks(sample))) for sample in samples] == [1] * 9
+
+
 def test_instance_that_was_made_anew_is_another_one() -> None:
     cache = LabelCache(NODE)
     cache.update([INSTANCE], {}, {})

@@ -1,14 +1,16 @@
 """Who owns what, and what of it stands on a page."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.claims import DraDevice, DraDevices
-from exporter.attribution.owners import OWNER_INFO, Context, PodMeta, attribute
+from exporter.attribution.claims import DraDevice, DraDevices, Source
+from exporter.attribution.owners import OWNER_INFO, Context, PodMeta, Why, attribute
 from exporter.exposition import Format, render
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Attribution, Entity, Holder
@@ -97,6 +99,7 @@ def test_gpu_has_its_pod_s_labels_and_an_idle_one_has_them_empty() -> None:
 def test_every_pod_that_shares_a_gpu_has_a_series_in_a_fixed_order() -> None:
     shares = [held(f"{uuid_of(GPU)}::{n}", pod) for n, pod in enumerate((JOB, WEB_TOO, WEB))]
     assert Node(tuple(shares)).series(GPU) == [labels(WEB), labels(WEB_TOO), labels(JOB)]
+    assert {source for _, source, _ in Node(tuple(shares)).reasons(GPU)} == {"device_plugin"}
     assert Node(tuple(shares[::-1])).page() == Node(tuple(shares)).page()
 
 
@@ -133,6 +136,10 @@ def test_pods_of_one_name_in_two_namespaces_are_two() -> None:
 def test_instances_carry_their_own_pods() -> None:
     node = Node((held(MIG, WEB, "nvidia.com/mig-1g.10gb"), held(MIG_OF_TWO, JOB, "nvidia.com/mig-1g.10gb")))
     assert (node.series(MIG), node.series(MIG_OF_TWO)) == ([labels(WEB)], [labels(JOB)])
+
+
+def test_instance_beside_one_that_is_held_is_nobodys() -> None:
+    assert Node((held(MIG, WEB, "nvidia.com/mig-1g.10gb"),)).reasons(MIG_OF_TWO) == [("", "none", "no_pod")]
 
 
 def test_instance_whose_compute_instances_two_pods_hold_has_both() -> None:
@@ -301,6 +308,17 @@ def test_shares_of_one_gpu_are_different_ids() -> None:
     node = Node((held(SHARE, WEB), held(f"{EXCLUSIVE}::1", WEB_TOO)), known("team-a/web-1"))
     assert [found["pod"] for found in node.series(GPU)] == ["web-0", "web-1"]
     assert [reason for *_, reason in node.reasons(GPU)] == ["", ""]
+
+
+def test_documentation_explains_every_reason_and_source() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "attribution.md").read_text(encoding="utf-8")
+
+    def rows(column: str) -> list[str]:
+        table = text[text.index(f"| `{column}` |") :].split("\n\n")[0]
+        return re.findall(r"^\| (?:`(\w+)`|empty) \|", table, re.MULTILINE)[1:]
+
+    assert sorted(rows("reason")) == sorted(Why)
+    assert sorted(rows("source")) == sorted(Source)
 
 
 # Whatever the names are.

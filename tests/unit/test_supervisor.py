@@ -127,6 +127,15 @@ def test_every_gpu_is_sampled_and_the_states_come_in_nvmls_order(make: Make) -> 
     assert bench.supervisor.trouble() == ""
 
 
+@pytest.mark.parametrize("devices", ["f", "g:1", "i"])
+def test_what_pods_can_be_given_is_told_whatever_is_exported(make: Make, devices: str) -> None:
+    bench = make("gpus: [{profile: a100-sxm}, {profile: a100-sxm, mig: [3g.40gb, 2g.20gb]}]", devices)
+    bench.supervisor.start()
+    until(lambda: bool(bench.supervisor.states()))
+    found = [(e.gpu.index, e.instance and e.instance.profile) for e in bench.supervisor.holdable()]
+    assert found == [(0, None), (1, "3g.40gb"), (1, "2g.20gb")]
+
+
 def test_a_stop_ends_all_threads_and_then_nvml(make: Make) -> None:
     bench = make()
     bench.start(SAMPLED, SAMPLED)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.model import Reason
 from exporter.nvml.mock import Scenario, load_scenario
 from exporter.sampling.workers import Condition, GpuState
-from exporter.telemetry import Known, Telemetry
+from exporter.telemetry import Known, OwnerNews, Telemetry
 from tests.golden.memory_scrape import Setup, scrape
 from tests.golden.series import read_series, read_types
 from tests.golden.soundness import assert_linted, parse
@@ -18,7 +19,7 @@ from tests.unit.mock_machines import scenario
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "telemetry.md"
 UNITS = ("_seconds", "_bytes", "_ratio", "_info", "_total")
-STATES = ("_up", "_success", "_lost")
+STATES = ("_up", "_success", "_lost", "_known")
 """Ends of gauges without a unit: yes or no, or how many."""
 
 
@@ -110,6 +111,38 @@ def test_process_metrics_are_of_this_process() -> None:
     assert 0 < found["process_open_fds"] <= found["process_max_fds"]
 
 
+OWNERS = OwnerNews(
+    known=True,
+    answered_at=1.6e9,
+    failures={"timed_out": 4, "socket_missing": 1},
+    unmatched_total=2,
+    watches={"resourceslices": False, "pods": True},
+)
+
+
+def test_news_of_the_owners_are_told_where_kubelet_is_asked() -> None:
+    def told(news: OwnerNews | None) -> list[str]:
+        lines = text(replace(known(), owner_news=lambda: news))
+        return [line for line in lines if not line.startswith(("#", "process_")) and line not in text(known())]
+
+    assert told(None) == []
+    assert told(OWNERS) == [
+        "gpu_exporter_owners_known 1.0",
+        "gpu_exporter_pod_resources_timestamp_seconds 1.6e+09",
+        'gpu_exporter_pod_resources_errors_total{reason="socket_missing"} 1.0',
+        'gpu_exporter_pod_resources_errors_total{reason="timed_out"} 4.0',
+        "gpu_exporter_unmatched_device_ids_total 2.0",
+        'gpu_exporter_kube_watch_up{resource="pods"} 1.0',
+        'gpu_exporter_kube_watch_up{resource="resourceslices"} 0.0',
+    ]
+
+
+def test_kubelet_that_has_never_answered_has_no_time_of_an_answer() -> None:
+    lines = text(replace(known(), owner_news=lambda: OWNERS._replace(known=False, answered_at=None)))
+    assert "gpu_exporter_owners_known 0.0" in lines
+    assert not [line for line in lines if "pod_resources_timestamp" in line]
+
+
 def test_answers_are_asked_for_at_every_rendering() -> None:
     scrapes = {"ok": 0}
     telemetry = Telemetry(replace(known(), scrapes=lambda: scrapes))
@@ -153,18 +186,20 @@ def test_no_histogram_and_no_time_of_creation(form: Format) -> None:
 
 
 def test_names_end_in_their_unit_or_state() -> None:
-    for name, kind in read_types("\n".join(text(known(SAMPLED, GONE)))).items():
+    told = replace(known(SAMPLED, GONE), owner_news=lambda: OWNERS)
+    for name, kind in read_types("\n".join(text(told))).items():
         if name.startswith("gpu_exporter_"):
             assert name.endswith((*UNITS, *STATES)), name
             assert name.endswith("_total") == (kind == "counter"), name
 
 
 def test_linter_of_prometheus_has_no_objection() -> None:
-    assert_linted(Telemetry(known(SAMPLED, GONE)).text(Format.TEXT))
+    assert_linted(Telemetry(replace(known(SAMPLED, GONE), owner_news=lambda: OWNERS)).text(Format.TEXT))
 
 
 def test_openmetrics_has_the_same_series() -> None:
-    telemetry = Telemetry(replace(known(SAMPLED, HANGING), failures=lambda: {("X", Reason.UNKNOWN): 1}))
+    told = replace(known(SAMPLED, HANGING), failures=lambda: {("X", Reason.UNKNOWN): 1}, owner_news=lambda: OWNERS)
+    telemetry = Telemetry(told)
     families = parse(telemetry.text(Format.OPENMETRICS), Format.OPENMETRICS)
     in_openmetrics = {(s.name, *s.labels.items()) for f in families for s in f.samples}
     in_text = {(s.name, *s.labels.items()) for s in read_series(telemetry.text(Format.TEXT))}
@@ -173,6 +208,7 @@ def test_openmetrics_has_the_same_series() -> None:
 
 def test_documentation_names_every_own_metric() -> None:
     page = scrape(scenario("gpus: [{profile: h100-sxm}]"), 1.0, Setup())
-    printed = {name for name in read_types(page) if name.startswith("gpu_exporter_")}
+    page += "\n".join(text(replace(known(), owner_news=lambda: OWNERS)))
+    printed = {name for name in read_types(page) if name.startswith("gpu_exporter_")} | {OWNER_INFO.name}
     rows = re.findall(r"^\| `(\w+)` \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(rows) == printed

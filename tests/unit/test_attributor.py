@@ -1,0 +1,327 @@
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from exporter.attribution.attributor import SILENT_AFTER_S, Attributor, Naming, Sources
+from exporter.attribution.claims import DraDevice, DraDevices, Resources
+from exporter.attribution.owners import PodMeta
+from exporter.attribution.strange_ids import MOST_NAMED, STRANGE_AFTER_S
+from exporter.model import Attribution, Entity
+from podresources.allocations import Allocations
+from podresources.poller import Polled
+from tests.unit.fake_clock import FakeClock
+from tests.unit.faulty_nvml import until
+from tests.unit.holding import claimed, gpu, held, instance, uuid_of
+
+GPU, OTHER = gpu(0), gpu(1)
+MIG, SECOND_MIG = instance(OTHER, 1), instance(OTHER, 2)
+STRANGER = "GPU-deadbeef-0000-0000-0000-000000000000"
+
+
+@dataclass
+class Node:
+    """What attribution looks at; a test changes it as it goes."""
+
+    entities: tuple[Entity, ...] = (GPU, OTHER)
+    holdable: tuple[Entity, ...] = ()
+    polled: Polled = field(default_factory=Polled)
+    pods: Mapping[tuple[str, str], PodMeta] | None = None
+    is_complete: bool = False
+    jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    dra: DraDevices = field(default_factory=dict)
+    broken: str = ""
+    looks: int = 0
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def attributor(self, naming: Naming | None = None) -> Attributor:
+        sources = Sources(
+            entities=self.exported,
+            polled=lambda: self.polled,
+            holdable=lambda: self.holdable,
+            pods=lambda: self.pods,
+            pods_complete=lambda: self.is_complete,
+            jobs=lambda: self.jobs,
+            dra=lambda: self.dra,
+        )
+        return Attributor(sources, naming or Naming(), self.clock)
+
+    def exported(self) -> tuple[Entity, ...]:
+        self.looks += 1
+        if self.broken:
+            raise RuntimeError(self.broken)
+        return self.entities
+
+    def answer(self, *allocations: Allocations) -> None:
+        """Let kubelet give an answer now; without arguments an empty one."""
+        self.polled = Polled(sum(allocations, ()), self.clock.now, self.clock.wall)
+
+
+def pods_of(attribution: Attribution, entity: Entity) -> list[str]:
+    return [owner.holder.pod for owner in attribution.owners.get(entity, ())]
+
+
+def reasons(attribution: Attribution) -> list[str]:
+    return [dict(sample.labels)["reason"] for sample in attribution.info]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# What is kept up to date.
+
+
+def test_owners_follow_kubelet() -> None:
+    node = Node()
+    attributor = node.attributor()
+    assert attributor.attribution() == Attribution({})
+    for pod in ("web-0", "web-1"):
+        node.answer((held(GPU, f"team-a/{pod}/main"),))
+        attributor.look()
+        assert pods_of(attributor.attribution(), GPU) == [pod]
+        assert pods_of(attributor.attribution(), OTHER) == []
+    node.answer()
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == []
+
+
+def test_instances_are_attributed_as_soon_as_they_are_there() -> None:
+    node = Node()
+    node.answer((held(MIG, "team-a/web-0/main"), held(SECOND_MIG, "team-a/web-1/main")))
+    attributor = node.attributor()
+    attributor.look()
+    assert attributor.attribution().owners.keys() == {GPU, OTHER}
+    node.entities = (GPU, MIG, SECOND_MIG)
+    attributor.look()
+    assert attributor.attribution().owners.keys() == {GPU, MIG, SECOND_MIG}
+    assert pods_of(attributor.attribution(), SECOND_MIG) == ["web-1"]
+
+
+def test_labels_jobs_and_slices_are_followed_too() -> None:
+    node = Node()
+    node.answer((held(GPU), claimed("gpu-1", "team-a/web-1/main")))
+    attributor = node.attributor(Naming(with_uid=True))
+    attributor.look()
+    node.pods = {("team-a", "web-0"): PodMeta("uid-1", (("app", "web"),))}
+    attributor.look()
+    [owner] = attributor.attribution().owners[GPU]
+    assert (owner.labels, owner.extra) == ((("app", "web"),), (("pod_uid", "uid-1"),))
+    node.jobs = {"1": ("job-7",)}
+    attributor.look()
+    assert [owner.extra for owner in attributor.attribution().owners[OTHER]] == [(("hpc_job", "job-7"),)]
+    node.dra = {("node-1", "gpu-1"): DraDevice(uuid_of(OTHER))}
+    attributor.look()
+    assert pods_of(attributor.attribution(), OTHER) == ["web-1"]
+
+
+def test_jobs_of_an_instance_are_in_a_file_with_both_numbers() -> None:
+    node = Node(entities=(GPU, MIG, SECOND_MIG), jobs={"1.2": ("job-11",), "1": ("job-of-no-instance",)})
+    attributor = node.attributor()
+    attributor.look()
+    jobs = {entity: [owner.extra for owner in owners] for entity, owners in attributor.attribution().owners.items()}
+    assert jobs == {GPU: [], MIG: [], SECOND_MIG: [(("hpc_job", "job-11"),)]}
+
+
+def test_ended_pod_is_left_out_once_the_api_server_knows_all_pods() -> None:
+    node = Node()
+    node.answer((held(GPU, "team-a/web-0/main"), held(GPU, "team-a/web-1/main")))
+    attributor = node.attributor()
+    node.pods = {("team-a", "web-1"): PodMeta("uid-1")}
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"]
+    node.is_complete = True
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-1"]
+
+
+def test_naming_is_heeded() -> None:
+    node = Node()
+    node.answer((held(f"{uuid_of(GPU)}::3", resource="example.com/gpu"),))
+    attributor = node.attributor(Naming(Resources(frozenset({"example.com/gpu"})), name_shares=True))
+    attributor.look()
+    assert [owner.extra for owner in attributor.attribution().owners[GPU]] == [(("vgpu", "3"),)]
+
+
+def test_nothing_is_published_anew_while_nothing_changes() -> None:
+    node = Node()
+    node.answer((held(GPU),))
+    attributor = node.attributor()
+    attributor.look()
+    before = attributor.attribution()
+    node.clock.advance(1.0)
+    node.answer((held(GPU),))
+    attributor.look()
+    assert attributor.attribution() is before
+
+
+# While kubelet is silent.
+
+
+def test_owners_are_unknown_until_kubelet_has_answered() -> None:
+    node = Node()
+    attributor = node.attributor()
+    attributor.look()
+    assert attributor.silent()
+    assert set(reasons(attributor.attribution())) == {"kubelet_silent"}
+    node.answer()
+    attributor.look()
+    assert not attributor.silent()
+    assert set(reasons(attributor.attribution())) == {"no_pod"}
+
+
+def test_owners_stay_for_a_minute_of_silence_and_return_with_the_next_answer() -> None:
+    node = Node()
+    node.answer((held(GPU),))
+    attributor = node.attributor()
+    node.clock.advance(SILENT_AFTER_S - 0.1)
+    attributor.look()
+    assert not attributor.silent()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0"]
+    node.clock.advance(0.1)
+    attributor.look()
+    assert attributor.silent()
+    assert pods_of(attributor.attribution(), GPU) == []
+    assert set(reasons(attributor.attribution())) == {"kubelet_silent"}
+    node.answer((held(GPU),))
+    attributor.look()
+    assert not attributor.silent()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0"]
+
+
+# Ids that mean nothing.
+
+
+def test_strange_id_is_counted_once_and_named_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    attributor = node.attributor()
+    for second in range(int(STRANGE_AFTER_S) + 60):
+        node.answer((held(STRANGER), held(GPU, "team-a/web-1/main")))
+        attributor.look()
+        assert attributor.unmatched_total() == (second >= STRANGE_AFTER_S)
+        node.clock.advance(1.0)
+    assert pods_of(attributor.attribution(), GPU) == ["web-1"]
+    assert warnings(caplog) == [f"kubelet lists what is no GPU or MIG instance of this node (1): '{STRANGER}'"]
+
+
+def test_id_that_was_strange_for_a_moment_does_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node(entities=(GPU,))
+    node.answer((held(MIG),))
+    attributor = node.attributor()
+    attributor.look()
+    assert reasons(attributor.attribution()) == ["unknown_device_id"]
+    node.clock.advance(STRANGE_AFTER_S - 0.1)
+    node.entities = (GPU, MIG)
+    attributor.look()
+    node.clock.advance(STRANGE_AFTER_S)
+    attributor.look()
+    assert (attributor.unmatched_total(), warnings(caplog)) == (0, [])
+
+
+def test_id_that_strays_again_counts_again() -> None:
+    node = Node()
+    attributor = node.attributor()
+    for _ in range(2):
+        node.answer((held(STRANGER),))
+        attributor.look()
+        node.clock.advance(STRANGE_AFTER_S)
+        attributor.look()
+        node.answer()
+        attributor.look()
+    assert attributor.unmatched_total() == 2
+
+
+def test_many_strange_ids_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    node.answer(tuple(held(f"GPU-{n:04}") for n in range(500)))
+    attributor = node.attributor()
+    for _ in range(2):
+        attributor.look()
+        node.clock.advance(STRANGE_AFTER_S)
+    assert attributor.unmatched_total() == 500
+    [line] = warnings(caplog)
+    assert "(500)" in line
+    assert line.count("GPU-") == MOST_NAMED
+
+
+def test_hostile_id_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    node.answer((held("GPU-\n2026-01-01 ERROR all is lost"),))
+    attributor = node.attributor()
+    for _ in range(2):
+        attributor.look()
+        node.clock.advance(STRANGE_AFTER_S)
+    [line] = warnings(caplog)
+    assert "\n" not in line
+
+
+def test_no_id_is_strange_while_no_gpu_is_known() -> None:
+    node = Node(entities=())
+    node.answer((held(STRANGER), held(GPU)))
+    attributor = node.attributor()
+    for _ in range(2):
+        attributor.look()
+        node.clock.advance(STRANGE_AFTER_S)
+    assert attributor.unmatched_total() == 0
+
+
+@pytest.mark.parametrize(
+    ("exported", "held_besides", "why"),
+    [((GPU,), OTHER, ["no_pod"]), ((GPU, OTHER), MIG, ["no_pod", "held_in_parts"]), ((MIG,), GPU, ["no_pod"])],
+    ids=["-d g:0", "-d g of a GPU that MIG divides", "-d i"],
+)
+def test_what_the_node_has_and_is_not_exported_is_not_strange(
+    exported: tuple[Entity, ...], held_besides: Entity, why: list[str]
+) -> None:
+    node = Node(entities=exported, holdable=(GPU, held_besides))
+    node.answer((held(held_besides, "team-a/web-1/main"),))
+    attributor = node.attributor()
+    for _ in range(2):
+        attributor.look()
+        node.clock.advance(STRANGE_AFTER_S)
+    assert attributor.unmatched_total() == 0
+    assert attributor.attribution().owners == dict.fromkeys(exported, ())
+    assert reasons(attributor.attribution()) == why
+
+
+# Its thread.
+
+
+@pytest.fixture
+def running() -> Iterator[tuple[Node, Attributor]]:
+    node = Node()
+    attributor = node.attributor()
+    attributor.start()
+    yield node, attributor
+    attributor.stop()
+
+
+def test_started_it_looks_by_itself_until_it_is_stopped(running: tuple[Node, Attributor]) -> None:
+    node, attributor = running
+    node.answer((held(GPU),))
+    until(lambda: pods_of(attributor.attribution(), GPU) == ["web-0"])
+    attributor.stop()
+    assert "attribution" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_goes_wrong_costs_the_owners_until_it_works_again(
+    running: tuple[Node, Attributor], caplog: pytest.LogCaptureFixture
+) -> None:
+    node, attributor = running
+    node.answer((held(GPU),))
+    until(lambda: bool(pods_of(attributor.attribution(), GPU)))
+    node.broken = "something nobody has thought of"
+    until(lambda: attributor.attribution() == Attribution({}))
+    assert attributor.silent()
+    enough = node.looks + 2
+    until(lambda: node.looks >= enough)
+    node.broken = ""
+    until(lambda: pods_of(attributor.attribution(), GPU) == ["web-0"])
+    assert not attributor.silent()
+    assert [record.exc_info is not None for record in caplog.records] == [True], "said once"
+
+
+def test_stopping_one_that_never_ran_is_no_error() -> None:
+    Node().attributor().stop()
