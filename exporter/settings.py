@@ -86,14 +86,13 @@ class Settings:
 
     Counters come from `configmap` where it is set, else from `inline_counters` where that is not empty (the
     text of a counters file, from the lines of `config_file`), else from the file `collectors`;
-    `collectors_given` and `pod_resources_socket_given` are false where those paths
-    are only the defaults. `mock` is a profile or a scenario file,
+    `given` has the names of the flags that somebody set, be it to the default. `mock` is a profile or a scenario file,
     None for real GPUs. `hostname` is the value of the label, whatever `no_hostname` says.
     `max_concurrent_scrapes` 0 is unlimited, `mock_steering_port` 0 is no steering.
     """
 
+    given: frozenset[str]
     collectors: str
-    collectors_given: bool
     inline_counters: str
     configmap: ConfigMapName | None
     config_file: str | None
@@ -113,7 +112,6 @@ class Settings:
     virtual_gpus: bool
     enable_dra: bool
     pod_resources_socket: str
-    pod_resources_socket_given: bool
     hpc_job_mapping_dir: str | None
     label_style: LabelStyle
     use_old_namespace: bool

@@ -91,6 +91,10 @@ class Attributor:
         """Say whether owners are unknown: kubelet has not answered yet, or not for too long."""
         return self._is_failing or self._is_silent(self._sources.polled())
 
+    def settled(self) -> bool:
+        """Say whether an answer of kubelet's has been attributed."""
+        return self._seen is not None and not self._seen.is_silent
+
     def start(self) -> None:
         """Begin; returns at once."""
         self._thread.start()

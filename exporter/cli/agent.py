@@ -56,9 +56,9 @@ class Agent:
         )
         self._is_stopping = False
         self._mock = _mock_machine(settings)
-        self._settings = settings = _as_kubernetes(settings) if self._mock and self._mock.has_pods else settings
+        self._settings = settings = _with_mock_pods(settings, self._mock)
         self._counters = CountersInForce(_counters_source(settings), (*OWN_SERIES, OWNER_INFO), time)
-        failures = Failures()
+        failures = Failures(self._counters.printed_name)
         sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
         self._supervisor = Supervisor(sampling, self._plan(), failures)
         socket = self._mock.socket if self._mock and self._mock.socket else Path(settings.pod_resources_socket)
@@ -79,7 +79,7 @@ class Agent:
         sources = Sources(
             page=pages.page,
             health=partial(conditions.health, self._supervisor, require_gpus=settings.health_require_gpus),
-            ready=partial(conditions.ready, self._supervisor),
+            ready=partial(conditions.ready, self._supervisor, self._ownership.settled),
             version=__version__,
         )
         limits = Limits(
@@ -110,6 +110,7 @@ class Agent:
             gc.collect()
             gc.freeze()
             self._server.run()
+            log.info("asked to end")
         finally:
             self._ownership.stop()
             self._supervisor.stop()
@@ -149,12 +150,16 @@ def _mock_machine(settings: Settings) -> "MockMachine | None":
         return None
     from exporter.cli.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)
 
+    machine = MockMachine(settings)
     log.warning("gpu-metrics-exporter %s serves MOCK GPUs of %s, no real ones", __version__, settings.mock)
-    return MockMachine(settings)
+    return machine
 
 
-def _as_kubernetes(settings: Settings) -> Settings:
-    """Show a mock's pods without a flag."""
+def _with_mock_pods(settings: Settings, mock: "MockMachine | None") -> Settings:
+    """Show a mock's pods unless somebody has said whether they are to be shown."""
+    if mock is None or not mock.has_pods or "kubernetes" in settings.given:
+        return settings
+    log.info("the mock has pods, so -k is on; -k=false leaves them out")
     return replace(settings, kubernetes=True)
 
 
@@ -163,7 +168,7 @@ def _counters_source(settings: Settings) -> CountersSource:
         return CountersConfigMap(*settings.configmap, read_config_map)
     if settings.inline_counters:
         return CountersText(settings.config_file or "the configuration file", settings.inline_counters)
-    found = find_counters_file(Path(settings.collectors), is_given=settings.collectors_given)
+    found = find_counters_file(Path(settings.collectors), is_given="collectors" in settings.given)
     if found.warning:
         log.warning("%s", found.warning)
     return found.file

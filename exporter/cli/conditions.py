@@ -1,6 +1,7 @@
 """What /health and /ready say, from the state of the supervisor."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from exporter.sampling.supervisor import Supervisor
 from exporter.sampling.workers import Condition
@@ -20,11 +21,14 @@ def health(supervisor: Supervisor, *, require_gpus: bool) -> Status:
     return Status(ok=True, text=_summary(supervisor))
 
 
-def ready(supervisor: Supervisor) -> Status:
-    """Say whether every GPU has a snapshot or is known to be lost."""
+def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Status:
+    """Say whether every GPU has a snapshot or is known to be lost, and kubelet has been asked where it is to be."""
     states = supervisor.states()
-    waiting = any(state.condition is Condition.STARTING for state in states)
-    return Status(ok=supervisor.listed() and not waiting, text=_summary(supervisor))
+    if not supervisor.listed() or any(state.condition is Condition.STARTING for state in states):
+        return Status(ok=False, text=_summary(supervisor))
+    if not owners_settled():
+        return Status(ok=False, text="kubelet has not been asked yet who holds the GPUs")
+    return Status(ok=True, text=_summary(supervisor))
 
 
 def _summary(supervisor: Supervisor) -> str:

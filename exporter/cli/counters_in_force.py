@@ -43,6 +43,10 @@ class CountersInForce:
         """Return the counters in force, this exporter's own series included."""
         return self._read.counters
 
+    def printed_name(self, field: str) -> str:
+        """Return the name under which a field is printed first, or its own where it is not printed."""
+        return next((counter.name for counter in self._read.counters if counter.field == field), field)
+
     def reloaded(self) -> tuple[bool, float]:
         """Return whether the newest file was good, and when the counters in force were read (Unix time)."""
         return self._read.success, self._read.read_at

@@ -91,7 +91,7 @@ FLAGS = (
         "f",
         Group.COLLECTION,
         "What to export. f: each GPU, or its MIG instances where it has any; g: GPUs alone; i: MIG instances"
-        " alone. g:0,2-4 and i:0,2-4 choose by number.",
+        " alone. g:0,2-4 chooses by GPU index, i:0,2-4 by a count over all instances of the node, from 0.",
         "d",
         "DCGM_EXPORTER_DEVICES_STR",
         setting="devices",
@@ -124,7 +124,8 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.COLLECTION,
-        "Start, serve and keep trying where NVML does not work, instead of ending with the reason.",
+        "Start, serve and keep trying where NVML does not work, instead of ending with the reason; so it is with -k and"
+        " in a Kubernetes pod anyway.",
         variable="DISABLE_STARTUP_VALIDATE",
         setting="disable_startup_validate",
     ),

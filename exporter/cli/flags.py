@@ -66,8 +66,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], hostname: str) -
         values["mock"] = DEFAULT_MOCK
     settings = Settings(
         **{flag.setting: values[flag.name] for flag in FLAGS if flag.setting is not None},
-        collectors_given="collectors" in given,
-        pod_resources_socket_given="pod-resources-kubelet-socket" in given,
+        given=frozenset(given),
         inline_counters=counters,
         hostname=environ.get("NODE_NAME") or hostname,
     )

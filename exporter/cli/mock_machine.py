@@ -1,5 +1,6 @@
 """The mock as a machine: its NVML, and a fake kubelet that lists its pods on a real Unix socket."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,8 @@ from exporter.nvml.mock.steering import Steering
 from exporter.settings import Settings
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
+
+log = logging.getLogger(__name__)
 
 
 class MockMachine:
@@ -37,7 +40,7 @@ class MockMachine:
         pods = self.nvml.pods()
         port = settings.mock_steering_port
         self.has_pods = bool(pods) or port > 0
-        if not settings.pod_resources_socket_given:
+        if "pod-resources-kubelet-socket" not in settings.given:
             with _explained():
                 folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="gpu-exporter-mock-"))
             self.socket = Path(folder) / "kubelet.sock"
@@ -54,6 +57,7 @@ class MockMachine:
         if self._kubelet is not None:
             with _explained():
                 self._resources.enter_context(self._kubelet)
+            log.info("the mock's kubelet serves %s", self.socket)
         if self._steering is not None:
             self._resources.enter_context(self._steering)
 

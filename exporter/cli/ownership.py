@@ -101,6 +101,10 @@ class Ownership:
             for uuid in ((entity.gpu.uuid,) if entity.instance is None else entity.instance.uuids)
         }
 
+    def settled(self) -> bool:
+        """Say whether owners are as known as they can be: kubelet's answer is on the series, or it gives none."""
+        return self._poller is None or self._poller.latest().error is not None or self._attributor.settled()
+
     def news(self) -> OwnerNews | None:
         """Return what telemetry says of attribution; None where kubelet is not asked."""
         if self._poller is None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable
 
 from exporter.model import Missing, Reason
 
@@ -18,22 +19,25 @@ EVERYTHING = "all"
 class Failures:
     """What has failed since the start, by field and reason. Told by all workers, read by telemetry."""
 
-    def __init__(self) -> None:
+    def __init__(self, printed: Callable[[str], str] = str) -> None:
+        """Count under the names that `printed` gives the fields: those of the user's counters file."""
+        self._printed = printed
         self._totals: Counter[tuple[str, Reason]] = Counter()
         self._said: set[Missing] = set()
         self._lock = threading.Lock()
 
     def __call__(self, missing: Missing) -> None:
         """Count one failed value; log it if this entity has not failed in this way before."""
+        name = self._printed(missing.field)
         with self._lock:
-            self._totals[missing.field, missing.reason] += 1
+            self._totals[name, missing.reason] += 1
             if missing in self._said or missing.field == EVERYTHING:
                 return
             self._said.add(missing)
         level = logging.INFO if missing.reason in NORMAL else logging.WARNING
         instance = missing.entity.instance
         place = f"GPU {missing.entity.gpu.index}" + (f" instance {instance.gpu_instance_id}" if instance else "")
-        log.log(level, "%s has no %s: %s", place, missing.field, missing.reason)
+        log.log(level, "%s has no %s: %s", place, name, missing.reason)
 
     def totals(self) -> dict[tuple[str, Reason], int]:
         """Return how often each field has been missing for each reason."""

@@ -102,6 +102,27 @@ def test_the_mock_is_announced_first_of_all_and_serves_every_default_counter(sta
     program.must_end(signal.SIGINT)
 
 
+def test_a_mocks_pods_are_on_the_first_page_of_a_ready_exporter(start: Start) -> None:
+    program = start("--mock", "-a", "127.0.0.1:0")
+    program.until(lambda: program.get("/ready")[0] == 200)
+    assert 'namespace="chat",pod="llama-405b-0"' in program.get("/metrics")[1]
+
+
+def test_a_mocks_pods_stay_away_where_they_are_not_wanted(start: Start) -> None:
+    program = start("--mock", "-k=false", "-a", "127.0.0.1:0")
+    program.until(lambda: "\nDCGM_FI_DEV_GPU_UTIL{" in program.get("/metrics")[1])
+    assert 'pod="' not in program.get("/metrics")[1]
+
+
+def test_a_value_that_is_missing_is_named_as_the_counters_file_names_it(start: Start) -> None:
+    program = start("--mock", "-a", "127.0.0.1:0")
+    missing = (
+        'gpu_exporter_reading_errors_total{reading="DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL",reason="not_supported"} 8.0'
+    )
+    program.until(lambda: missing in program.get("/metrics")[1])
+    assert "has no DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL: not_supported" in program.log()
+
+
 def test_a_changed_counters_file_is_read_again_and_a_bad_one_leaves_the_old_counters(
     start: Start, tmp_path: Path
 ) -> None:

@@ -72,7 +72,7 @@ def test_version_1_sets_what_its_keys_stand_for(tmp_path: Path) -> None:
     command = serve(tmp_path, VERSION_1)
     found = command.settings
     assert found.collectors == "/etc/dcgm-exporter/mine.csv"
-    assert found.collectors_given
+    assert "collectors" in found.given
     assert found.collect_interval_s == 30
     assert found.gpu_bind_unbind_watch
     assert found.gpu_bind_unbind_poll_s == 0.25
@@ -90,7 +90,7 @@ def test_version_1_sets_what_its_keys_stand_for(tmp_path: Path) -> None:
 def test_version_2_takes_the_interval_from_the_collection_of_all_fields(tmp_path: Path) -> None:
     command = serve(tmp_path, VERSION_2)
     assert command.settings.collect_interval_s == 1.001
-    assert not command.settings.collectors_given
+    assert "collectors" not in command.settings.given
     assert [notice.partition(" is accepted")[0] for notice in command.notices] == [
         f"{tmp_path}/config.yaml: sources.dcgm.watch.maxKeepAge",
         f"{tmp_path}/config.yaml: collections[1]",

@@ -167,17 +167,14 @@ def test_every_flag_has_dcgm_exporters_names_and_the_default(row: Row) -> None:
 def test_every_flag_given_its_default_changes_nothing(row: Row) -> None:
     for arguments, environ in spellings(row, row.ours):
         changed = serve(arguments, environ).settings
-        assert replace(changed, collectors_given=False, pod_resources_socket_given=False) == settings()
+        assert replace(changed, given=frozenset()) == settings()
 
 
 @rows(is_kept)
 def test_every_flag_sets_its_setting_in_every_spelling(row: Row) -> None:
     text, setting, value, _ = example(row)
     expected = settings() if setting is None else replace(settings(), **{setting: value})
-    if row.flag == "collectors":
-        expected = replace(expected, collectors_given=True)
-    if row.flag == "pod-resources-kubelet-socket":
-        expected = replace(expected, pod_resources_socket_given=True)
+    expected = replace(expected, given=frozenset({row.flag}))
     for arguments, environ in spellings(row, text):
         assert serve(arguments, environ).settings == expected
 
@@ -225,9 +222,7 @@ def test_no_two_flags_share_a_name_a_variable_or_a_setting() -> None:
     set_by_flags = [flag.setting for flag in FLAGS if flag.setting]
     for values in (names, variables, set_by_flags):
         assert len(values) == len(set(values))
-    assert {*set_by_flags, "collectors_given", "pod_resources_socket_given", "inline_counters", "hostname"} == {
-        field.name for field in fields(Settings)
-    }
+    assert {*set_by_flags, "given", "inline_counters", "hostname"} == {field.name for field in fields(Settings)}
 
 
 def test_flags_that_do_not_work_say_why() -> None:

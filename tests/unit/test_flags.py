@@ -67,7 +67,7 @@ def test_the_gpu_operators_environment_starts() -> None:
         settings(),
         kubernetes=True,
         collectors="/etc/dcgm-exporter/dcp-metrics-included.csv",
-        collectors_given=True,
+        given=frozenset({"address", "kubernetes", "collectors"}),
         hostname="gpu-node-7",
     )
 

@@ -132,17 +132,16 @@ def test_flags_say_which_resources_count_and_whether_shares_are_named(own: Own, 
     until(lambda: [owner.extra for owner in owners(ownership, GPU)] == [(("vgpu", "3"),)])
 
 
-@pytest.mark.usefixtures("kubelet")
-def test_pod_on_what_is_not_exported_makes_no_other_gpu_suspicious(tmp_path: Path) -> None:
+def test_pod_on_what_is_not_exported_makes_no_other_gpu_suspicious(kubelet: FakeKubelet, tmp_path: Path) -> None:
+    kubelet.set_pods([BATCH])
     command = parse(("-k", "-d", "g:0"), {}, "host")
     assert isinstance(command, Serve)
     devices = Devices(states=lambda: STATES[:1], holdable=lambda: (GPU, MIG))
     ownership = Ownership(command.settings, devices, tmp_path / "kubelet.sock")
     ownership.start()
     try:
-        until(lambda: pods(ownership, GPU) == ["web-0"])
-        assert ownership.attribution().owners.keys() == {GPU}
-        assert [dict(sample.labels)["reason"] for sample in ownership.attribution().info] == [""]
+        until(lambda: (told := ownership.news()) is not None and told.known)
+        until(lambda: [dict(sample.labels)["reason"] for sample in ownership.attribution().info] == ["no_pod"])
     finally:
         ownership.stop()
 
