@@ -113,7 +113,7 @@ class Attributor:
             jobs = {e: seen.jobs[file_name(e)] for e in seen.entities if file_name(e) in seen.jobs}
             context = Context(seen.pods, seen.pods_complete, jobs, seen.is_silent, self._naming.with_uid)
             self._attribution = attribute(seen.entities, self._claims, context)
-            self._seen = seen
+        self._seen = seen
         self._strange.note(self._claims.unmatched, self._clock.monotonic())
 
     def _see(self) -> _Seen:

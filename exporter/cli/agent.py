@@ -16,7 +16,7 @@ from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import CATALOGUE, OWN_SERIES
 from exporter.cli import conditions
 from exporter.cli.counters_in_force import CountersInForce
-from exporter.cli.ownership import Devices, Ownership
+from exporter.cli.ownership import Devices, Ownership, quiet_grpc
 from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
 from exporter.kube import read_config_map
 from exporter.labels import LabelCache, LabelOptions
@@ -148,6 +148,7 @@ def _mock_machine(settings: Settings) -> "MockMachine | None":
     if settings.mock is None:
         log.info("gpu-metrics-exporter %s reads real GPUs through NVML", __version__)
         return None
+    quiet_grpc()
     from exporter.cli.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)
 
     machine = MockMachine(settings)

@@ -125,8 +125,13 @@ def owner_news(attributor: Attributor, polled: Polled, watches: Mapping[str, boo
     )
 
 
+def quiet_grpc() -> None:
+    """Keep gRPC from writing lines of its own, which would break a log in JSON; to be called before it is imported."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
 def _poller(socket: Path) -> Poller:
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read when grpc is imported; its lines would break a JSON log
+    quiet_grpc()
     from podresources.client import PodResourcesClient  # noqa: PLC0415  (memory that few need not spend)
 
     return Poller(PodResourcesClient(socket), time)
