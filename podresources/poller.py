@@ -104,7 +104,10 @@ class Poller:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self.poll()
+            try:
+                self.poll()
+            except Exception:
+                log.exception("pod resources: a poll failed; the last answer stays")
             self._stopped.wait(self._interval_s)
 
     def _log_change(self, before: Polled, after: Polled) -> None:

@@ -93,7 +93,8 @@ class Attributor:
 
     def settled(self) -> bool:
         """Say whether an answer of kubelet's has been attributed."""
-        return self._seen is not None and not self._seen.is_silent
+        seen = self._seen
+        return seen is not None and not seen.is_silent
 
     def start(self) -> None:
         """Begin; returns at once."""

@@ -112,7 +112,10 @@ class Jobs:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                log.exception("HPC jobs: a look failed; the jobs stay as they were")
             self._stopping.wait(self._interval_s)
 
     def _names(self, troubles: dict[str, str]) -> list[str]:

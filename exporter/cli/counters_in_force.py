@@ -63,8 +63,11 @@ class CountersInForce:
         while True:
             time.sleep(LOOK_S)
             asked, self._asked = self._asked, False
-            if (asked or self._source.changed()) and self._reload():
-                on_change()
+            try:
+                if (asked or self._source.changed()) and self._reload():
+                    on_change()
+            except Exception:
+                log.exception("reading the counters again failed; they stay as they were")
 
     def _reload(self) -> bool:
         try:

@@ -21,7 +21,9 @@ OTHER_ERROR = 1
 
 def main() -> int:
     """Run the exporter; returns the process's exit code: 0, 1 (no working NVML), or 2 (a wrong setting)."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as process 1 the default would be to ignore it
+    # Until the agent runs there is nothing to put away; an exception raised wherever the start happens to be gets lost.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         command = parse(sys.argv[1:], os.environ, socket.gethostname())
         if not isinstance(command, Serve):

@@ -129,6 +129,10 @@ class Watch(Generic[T]):
                     self._follow(server)
             except ExporterError as error:
                 self._fail(error)
+            except Exception as error:
+                log.exception("%s: the watch failed and begins anew", self._resource.called)
+                self._is_listed = False
+                self._fail(ExporterError(f"unforeseen: {error!r}"))
 
     def _follow(self, server: ApiServer) -> None:
         """List and watch until something goes wrong. A watch that ends or breaks off goes on where it was."""

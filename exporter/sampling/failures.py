@@ -23,20 +23,21 @@ class Failures:
         """Count under the names that `printed` gives the fields: those of the user's counters file."""
         self._printed = printed
         self._totals: Counter[tuple[str, Reason]] = Counter()
-        self._said: set[Missing] = set()
+        self._said: set[tuple[str, str, Reason]] = set()
         self._lock = threading.Lock()
 
     def __call__(self, missing: Missing) -> None:
         """Count one failed value; log it if this entity has not failed in this way before."""
         name = self._printed(missing.field)
-        with self._lock:
-            self._totals[name, missing.reason] += 1
-            if missing in self._said or missing.field == EVERYTHING:
-                return
-            self._said.add(missing)
-        level = logging.INFO if missing.reason in NORMAL else logging.WARNING
         instance = missing.entity.instance
         place = f"GPU {missing.entity.gpu.index}" + (f" instance {instance.gpu_instance_id}" if instance else "")
+        said = (place, name, missing.reason)
+        with self._lock:
+            self._totals[name, missing.reason] += 1
+            if said in self._said or missing.field == EVERYTHING:
+                return
+            self._said.add(said)
+        level = logging.INFO if missing.reason in NORMAL else logging.WARNING
         log.log(level, "%s has no %s: %s", place, name, missing.reason)
 
     def totals(self) -> dict[tuple[str, Reason], int]:

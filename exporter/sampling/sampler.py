@@ -17,6 +17,12 @@ from exporter.sampling.trackers.tracker import DeviceTracker
 
 SHORTEST_LIFE_S = 3.0
 
+ASK_AGAIN_S = 600.0
+"""After what time even what was not supported is asked again: a driver may say so while it is not ready."""
+
+WITHOUT_TOTALS = frozenset({Tracker.GPM, Tracker.RATES})
+"""Trackers that remember the last collection alone."""
+
 OnMissing = Callable[[Missing], None]
 """Is told of each value that was asked for and not given; what is not supported is told once."""
 
@@ -49,13 +55,19 @@ class Sampler:
         self._on_missing = on_missing
         self._slots: list[_Slot] = []
         self._trackers: dict[Tracker, DeviceTracker] = {}
+        self._plan = Plan((), (), {})
+        self._bound_at = clock.monotonic()
         self._xids: Source | None = None
         self._told: set[Missing] = set()
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
+        self._plan = plan
+        self._bound_at = self._clock.monotonic()
         sources: list[Source] = list(bind(plan, self.device, self._calls))
         self._xids = None
+        for kind in self._trackers.keys() & WITHOUT_TOTALS - plan.tracked.keys():
+            self._trackers.pop(kind).close()  # what it remembers would be compared with a reading of long after
         for kind, readings in plan.tracked.items():
             if kind not in self._trackers:
                 self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
@@ -73,6 +85,8 @@ class Sampler:
         """
         started, spent_s, count = time.perf_counter(), self._calls.spent_s, self._calls.count
         now = self._clock.monotonic()
+        if now - self._bound_at >= ASK_AGAIN_S:
+            self.follow(self._plan)
         gone = self._read_due(now)
         samples: list[Sample] = []
         missing: list[Missing] = []

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,9 +36,9 @@ class Limits:
 
 @dataclass(slots=True)
 class _Sending:
-    """The newest answer on a connection: its size, and the timer that ends the connection if it stays."""
+    """The newest answer on a connection, and the timer that ends the connection if it stays."""
 
-    size_bytes: int = 0
+    body: bytes = b""
     deadline: asyncio.TimerHandle | None = None
 
 
@@ -61,12 +62,12 @@ class Connections:
         if sending is not None and sending.deadline is not None:
             sending.deadline.cancel()
 
-    def answered(self, connection: "HTTP1ServerConnection", size_bytes: int) -> None:
+    def answered(self, connection: "HTTP1ServerConnection", body: bytes) -> None:
         """Note that an answer was handed over; what the kernel did not take at once gets a deadline."""
         if connection not in self._open:
             return
         self.closed(connection)
-        sending = self._open[connection] = _Sending(size_bytes)
+        sending = self._open[connection] = _Sending(body)
         if not connection.stream.writing():
             return
         if self._limits.write_timeout_s > 0:
@@ -94,13 +95,19 @@ class Connections:
         return [connection for connection in self._open if connection.stream.writing()]
 
     def _shed(self, newest: "HTTP1ServerConnection") -> None:
-        """Drop those that have been reading the longest until the unsent answers fit; never the newest."""
+        """Drop those that have been reading the longest until the unsent answers fit; never those of the newest.
+
+        Connections that are sent the same page share its bytes, so that it counts once.
+        """
         sending = self._sending()
-        unsent_bytes = sum(self._open[connection].size_bytes for connection in sending)
+        bodies = Counter(id(self._open[connection].body) for connection in sending)
+        unsent_bytes = sum({id(body): len(body) for body in (self._open[c].body for c in sending)}.values())
         for connection in sending:
-            if unsent_bytes <= self._limits.max_unsent_bytes or connection is newest:
+            body = self._open[connection].body
+            if unsent_bytes <= self._limits.max_unsent_bytes or body is self._open[newest].body:
                 return
-            unsent_bytes -= self._open[connection].size_bytes
+            bodies[id(body)] -= 1
+            unsent_bytes -= 0 if bodies[id(body)] else len(body)
             self._drop(connection)
 
     def _expire(self, connection: "HTTP1ServerConnection") -> None:

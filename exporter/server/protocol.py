@@ -24,6 +24,9 @@ from exporter.server.endpoints import Answer, Endpoints, Request
 _READ_CHUNK_BYTES = 8 * 1024  # tornado fills a buffer of this size with zeros for every read
 _JOINED_BYTES = 16 * 1024  # up to here, head and body are copied together and sent by one write
 
+_LONGEST_TIMEOUT_MS = 2**31 - 1
+"""What the kernel takes: 24 days."""
+
 
 class HttpListener(TCPServer, HTTPServerConnectionDelegate):
     """Accepts connections and serves HTTP/1.1 on them, within the limits, on the running event loop."""
@@ -59,7 +62,7 @@ class HttpListener(TCPServer, HTTPServerConnectionDelegate):
         """Bound how much of an answer the kernel holds (else some MiB), and how long after a close."""
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.send_buffer_bytes)
         if sock.family in (socket.AF_INET, socket.AF_INET6):  # systemd may hand over a Unix socket
-            timeout_ms = int(self._limits.write_timeout_s * 1000)
+            timeout_ms = min(int(self._limits.write_timeout_s * 1000), _LONGEST_TIMEOUT_MS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -105,7 +108,7 @@ class _Exchange(HTTPMessageDelegate):
     def finish(self) -> None:
         answer = self._endpoints.answer(self._request, is_full=self._connections.are_scrapes_full())
         self._send(answer, with_body=self._request.method != "HEAD")
-        self._connections.answered(self._connection, len(answer.body))
+        self._connections.answered(self._connection, answer.body)
 
     def _send(self, answer: Answer, *, with_body: bool) -> None:
         """Send an answer. A large body is not copied, so that slow clients share their page's bytes."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.exposition import Format
+from exporter.model import Page
 from exporter.server.connections import Limits
 from tests.integration.serving import LAST_SCRAPE, PATIENCE_S, SCRAPE, Exporter, Served, is_ended, read_to_end, serving
 
@@ -167,9 +168,30 @@ def test_scrapes_beyond_those_allowed_at_once_are_rejected() -> None:
 # Memory.
 
 
+def test_a_write_timeout_beyond_the_kernels_longest_is_as_good_as_none() -> None:
+    with serving(Limits(write_timeout_s=1000 * 3600)) as served:
+        assert served.ask("/metrics").status == 200
+
+
+class EverNew(Exporter):
+    """An exporter whose page is another one at each scrape."""
+
+    def page(self, form: Format) -> Page:
+        known = super().page(form)
+        return known._replace(text=bytes(bytearray(known.text)))
+
+
+def test_scrapers_of_the_same_page_share_its_memory_and_none_is_ended() -> None:
+    limits = Limits(max_unsent_bytes=2 * len(LARGE_PAGE))
+    with serving(limits, large_page()) as served, contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(non_reader(served)) for _ in range(20)]
+        assert honest_scrape_works(served)
+        assert all(read_to_end_of_page(reader) for reader in readers)
+
+
 def test_those_that_have_been_reading_longest_are_ended_when_unread_answers_take_too_much() -> None:
     limits = Limits(max_unsent_bytes=3 * len(LARGE_PAGE))
-    with serving(limits, large_page()) as served, contextlib.ExitStack() as stack:
+    with serving(limits, EverNew(pages=large_page().pages)) as served, contextlib.ExitStack() as stack:
         readers = [stack.enter_context(non_reader(served)) for _ in range(5)]
         assert honest_scrape_works(served)
         assert all(is_ended(sock) for sock in readers[:2])

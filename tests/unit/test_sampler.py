@@ -72,13 +72,18 @@ def test_the_cost_of_a_collection_is_told_with_its_calls() -> None:
     assert 0 < second.nvml_s < second.total_s
 
 
-@pytest.mark.parametrize(("interval_s", "slow_reads"), [(1.0, 3), (7.0, 14), (30.0, 61), (100.0, 121)])
-def test_readings_keep_their_own_periods_whatever_the_interval_is(interval_s: float, slow_reads: int) -> None:
+@pytest.mark.parametrize(
+    ("interval_s", "slow_reads", "looks"), [(1.0, 3, 1), (7.0, 14, 2), (30.0, 61, 7), (100.0, 121, 21)]
+)
+def test_readings_keep_their_own_periods_whatever_the_interval_is(
+    interval_s: float, slow_reads: int, looks: int
+) -> None:
+    """Every ten minutes all is asked, what is fixed or was not supported too."""
     bench = Bench(READINGS, interval_s=interval_s)
     for _ in range(121):
         assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
     assert bench.nvml.calls[TEMPERATURE] == 121
-    assert bench.nvml.calls["nvmlSystemGetDriverVersion"] == 1
+    assert bench.nvml.calls["nvmlSystemGetDriverVersion"] == looks
     assert bench.nvml.calls[POWER] == slow_reads
 
 
@@ -116,6 +121,18 @@ def test_what_is_not_supported_is_asked_once_and_told_once() -> None:
     assert bench.nvml.calls[TEMPERATURE] == 1
     assert bench.nvml.calls["nvmlDeviceGetFieldValues"] == 1
     assert [missing.field for missing in bench.told] == ["FAST", "MEMORY"]
+
+
+def test_what_was_not_supported_is_asked_again_after_ten_minutes() -> None:
+    """A driver says so too while it is not ready: one such answer must not cost a series for good."""
+    bench = Bench(READINGS)
+    bench.nvml.replaced[POWER] = failing(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+    assert "SLOW" not in bench.read()
+    del bench.nvml.replaced[POWER]
+    bench.clock.advance(590)
+    assert "SLOW" not in bench.read()
+    bench.clock.advance(20)
+    assert "SLOW" in bench.read()
 
 
 def test_one_field_value_that_is_not_supported_leaves_the_others_in_one_call() -> None:

@@ -37,6 +37,8 @@ class RateTracker:
 
     def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
         """Answer each reading with a rate a second; the first time and after a counter's reset there is none."""
+        asked = {reading.source for reading in readings}
+        self._last = {source: counters for source, counters in self._last.items() if source in asked}
         ids = tuple(dict.fromkeys(pair for reading in readings for pair in _ids(reading)))
         answers = self._calls.field_values(self._device.handle, ids)
         now = self._clock.monotonic()
