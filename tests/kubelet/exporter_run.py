@@ -60,6 +60,11 @@ class ExporterRun:
         """All scrapes since the exporter was ready, oldest first."""
         return tuple(self._scrapes)
 
+    def must_have_scraped(self, count: int) -> None:
+        """Raise NotYet until there are so many scrapes."""
+        if len(self._scrapes) < count:
+            raise NotYet(f"{len(self._scrapes)} scrapes of {count}")
+
     def must_show(self, owners: Owners) -> None:
         """Raise NotYet unless the newest scrape shows exactly these owners."""
         shown = self._scrapes[-1].owners if self._scrapes else {}
