@@ -102,7 +102,7 @@ def test_an_unknown_group_is_refused_with_those_that_there_are(machine: Machine)
     done = machine.build("nonsense")
     assert done.returncode == 1
     assert "nonsense is no group" in done.stdout
-    assert "there are etcd, " in done.stdout
+    assert "there are adapter, etcd, " in done.stdout
 
 
 def test_kubernetes_binaries_are_stamped_with_their_version() -> None:
