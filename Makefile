@@ -27,10 +27,11 @@ format: $(VENV)/installed-dev
 golden: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/golden --regenerate
 
-# Writes what is generated from code and tables: exporter/fields.py, docs/flags.md.
+# Writes what is generated from code and tables: exporter/fields.py, docs/flags.md, the tables of chart/README.md.
 docs: $(VENV)/installed-dev
 	$(BIN)/python tools/generate_fields.py
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
+	$(BIN)/python tools/chart_readme.py
 
 # Writes the Python messages of kubelet's APIs anew, after a change of a .proto file.
 stubs: $(VENV)/installed-dev
@@ -64,3 +65,21 @@ tools:
 # On Linux, as root. A real kubelet, in a network of its own; installs and builds what is missing.
 kubelet-test: $(VENV)/installed-dev
 	$(BIN)/python -m tests.kubelet $(ARGS)
+
+.PHONY: chart-test
+
+# On Linux, as root. The chart in a real cluster; builds and fetches what is missing. ARGS=--regenerate writes tests/chart/golden anew.
+chart-test: $(VENV)/installed-dev
+	$(BIN)/python -m tests.chart $(ARGS)
+
+.PHONY: image lock
+
+# On Linux, as root, with buildah and mmdebstrap: the container image as an archive. No daemon, no registry.
+image:
+	$(PYTHON) -m tools.image $(or $(ARGS),dist/gpu-metrics-exporter.tar)
+
+# The image's dependencies and their hashes. Versions stay where they can; ARGS=--upgrade takes the newest that are allowed.
+lock: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-python-downloads --generate-hashes \
+		--custom-compile-command 'make lock' --output-file requirements.lock $(ARGS) pyproject.toml

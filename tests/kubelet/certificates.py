@@ -6,6 +6,7 @@ from pathlib import Path
 API_SERVER = "10.77.0.1"
 API_SERVICE = "10.96.0.1"
 NODE_NAME = "node0"
+FRONT_PROXY = "front-proxy"
 
 _SERVING_NAMES = (
     "DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,"
@@ -32,30 +33,36 @@ current-context: test
 
 
 def make_certificates(folder: Path) -> None:
-    """Fill a folder: ca.crt, server.crt and .key, sa.key and .pub, and for each client .crt, .key and .kubeconfig."""
+    """Fill a folder: ca.crt, server.crt and .key, sa.key and .pub, and for each client .crt, .key and .kubeconfig.
+
+    front-proxy.crt and .key, of an authority of their own, are what the API server shows to aggregated APIs.
+    """
     folder.mkdir(parents=True)
-    _make_authority(folder)
-    _sign(folder, "server", "/CN=server", f"extendedKeyUsage=serverAuth\nsubjectAltName={_SERVING_NAMES}")
+    _make_authority(folder, "ca")
+    sign(folder, "server", "/CN=server", f"extendedKeyUsage=serverAuth\nsubjectAltName={_SERVING_NAMES}")
+    _make_authority(folder, "front-proxy-ca")
+    sign(folder, "front-proxy", f"/CN={FRONT_PROXY}", "extendedKeyUsage=clientAuth", authority="front-proxy-ca")
     for name, subject in _CLIENTS.items():
-        _sign(folder, name, subject, "extendedKeyUsage=clientAuth")
+        sign(folder, name, subject, "extendedKeyUsage=clientAuth")
         text = _KUBECONFIG.format(server=API_SERVER, folder=folder, name=name)
         (folder / f"{name}.kubeconfig").write_text(text)
     _openssl(folder, "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "sa.key")
     _openssl(folder, "ec", "-in", "sa.key", "-pubout", "-out", "sa.pub")
 
 
-def _make_authority(folder: Path) -> None:
-    uses = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    files = ("-keyout", "ca.key", "-out", "ca.crt")
-    _openssl(folder, "req", "-x509", *_NEW_KEY, "-days", _DAYS, "-subj", "/CN=ca", *files, *uses)
-
-
-def _sign(folder: Path, name: str, subject: str, extensions: str) -> None:
+def sign(folder: Path, name: str, subject: str, extensions: str, authority: str = "ca") -> None:
+    """Make a key and a certificate, NAME.key and NAME.crt, beside the authority that signs it."""
     key, request, certificate = f"{name}.key", f"{name}.csr", f"{name}.crt"
     (folder / f"{name}.ext").write_text(f"keyUsage=critical,digitalSignature\n{extensions}\n")
     _openssl(folder, "req", *_NEW_KEY, "-subj", subject, "-keyout", key, "-out", request)
-    authority = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", _DAYS)
-    _openssl(folder, "x509", "-req", "-in", request, *authority, "-extfile", f"{name}.ext", "-out", certificate)
+    signer = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial", "-days", _DAYS)
+    _openssl(folder, "x509", "-req", "-in", request, *signer, "-extfile", f"{name}.ext", "-out", certificate)
+
+
+def _make_authority(folder: Path, name: str) -> None:
+    uses = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    files = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
+    _openssl(folder, "req", "-x509", *_NEW_KEY, "-days", _DAYS, "-subj", f"/CN={name}", *files, *uses)
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

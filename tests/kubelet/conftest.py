@@ -27,6 +27,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> list[str]:
+    """Lines that stand below the results of all tests."""
+    return request.config.stash[FIGURES]
+
+
+@pytest.fixture(scope="session")
 def uuids() -> tuple[str, ...]:
     """The UUIDs of the GPUs that the exporter sees in mock mode."""
     nvml = MockNvml(load_scenario("h100-sxm"), time)

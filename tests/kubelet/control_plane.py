@@ -5,13 +5,14 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kubelet.certificates import API_SERVER, API_SERVICE, make_certificates
+from tests.kubelet.certificates import API_SERVER, API_SERVICE, FRONT_PROXY, make_certificates
 from tests.kubelet.programs import Program
 from tests.kubelet.waiting import NotYet, wait_for
 
@@ -22,22 +23,36 @@ _START_S = 60.0
 _KUBECTL_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a control plane can do beyond what pods on a node need.
+
+    Attributes:
+        aggregates: Whether other servers can answer for a part of the API, as prometheus-adapter does.
+    """
+
+    aggregates: bool = False
+    api_server_flags: tuple[str, ...] = ()
+    controller_flags: tuple[str, ...] = ()
+
+
 class ControlPlane:
     """A cluster without nodes, from `with` on; all its files lie in one folder."""
 
-    def __init__(self, tools: Mapping[str, Path], folder: Path) -> None:
+    def __init__(self, tools: Mapping[str, Path], folder: Path, extras: Extras = Extras()) -> None:
         self.certificates = folder / "pki"
         self.logs = folder / "log"
         self._tools = tools
         self._folder = folder
+        self._extras = extras
         self._etcd = self.program("etcd", *self._etcd_flags())
         self._api_server = self.program("kube-apiserver", *self._api_server_flags())
         self._controllers = self.program("kube-controller-manager", *self._controller_flags())
         self._scheduler = self.program("kube-scheduler", *self._client_flags("scheduler"), "--leader-elect=false")
 
-    def program(self, name: str, *flags: str) -> Program:
+    def program(self, name: str, *flags: str, variables: Mapping[str, str] | None = None) -> Program:
         """Return one of the tools as a program that is yet to be started; its log is here, too."""
-        return Program([self._tools[name], *flags], self.logs / f"{name}.log")
+        return Program([self._tools[name], *flags], self.logs / f"{name}.log", variables)
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True)
@@ -60,7 +75,7 @@ class ControlPlane:
     ) -> None:
         self._kill()
 
-    def kubectl(self, *arguments: str, manifests: list[Manifest] | None = None) -> str:
+    def kubectl(self, *arguments: str, manifests: Sequence[Manifest] | None = None) -> str:
         """Return what kubectl prints as administrator; manifests are given to it as a file.
 
         Raises:
@@ -74,7 +89,7 @@ class ControlPlane:
         )
         given = None
         if manifests is not None:
-            given = json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests})
+            given = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
             arguments = (*arguments, "--filename=-")
         done = subprocess.run(
             [self._tools["kubectl"], *where, *arguments],
@@ -180,6 +195,21 @@ class ControlPlane:
             f"--kubelet-client-certificate={pki}/apiserver-kubelet.crt",
             f"--kubelet-client-key={pki}/apiserver-kubelet.key",
             "--kubelet-preferred-address-types=InternalIP",
+            *(self._aggregation_flags() if self._extras.aggregates else ()),
+            *self._extras.api_server_flags,
+        )
+
+    def _aggregation_flags(self) -> tuple[str, ...]:
+        pki = self.certificates
+        return (
+            "--enable-aggregator-routing",  # to the pods' own addresses: there is no kube-proxy
+            f"--requestheader-client-ca-file={pki}/front-proxy-ca.crt",
+            f"--requestheader-allowed-names={FRONT_PROXY}",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-username-headers=X-Remote-User",
+            f"--proxy-client-cert-file={pki}/front-proxy.crt",
+            f"--proxy-client-key-file={pki}/front-proxy.key",
         )
 
     def _controller_flags(self) -> tuple[str, ...]:
@@ -190,6 +220,7 @@ class ControlPlane:
             "--use-service-account-credentials",
             f"--flex-volume-plugin-dir={self._folder / 'volume-plugins'}",
             "--leader-elect=false",
+            *self._extras.controller_flags,
         )
 
     def _client_flags(self, name: str) -> tuple[str, ...]:

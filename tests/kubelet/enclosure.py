@@ -28,7 +28,9 @@ _KERNEL_SETTINGS = (  # kubelet writes them; inside, they are plain files
     "/proc/sys/kernel/keys/root_maxbytes",
 )
 _FIRST_PROCESS = f"""
-for folder in {" ".join(_PRIVATE_FOLDERS)}; do mount -t tmpfs -o mode=0755 cluster $folder || exit 1; done
+for folder in {" ".join(_PRIVATE_FOLDERS)}; do
+    [ ! -d $folder ] || mount -t tmpfs -o mode=0755 cluster $folder || exit 1
+done
 mkdir /run/settings
 for setting in {" ".join(_KERNEL_SETTINGS)}; do
     copy=/run/settings/${{setting##*/}}
@@ -61,16 +63,20 @@ def is_inside() -> bool:
     return os.environ.get(INSIDE) == "1"
 
 
-def run_enclosed(argv: Sequence[str]) -> int:
+def run_enclosed(argv: Sequence[str], *, has_kubelet: bool = True, inherited: Sequence[int] = ()) -> int:
     """Run a program enclosed and wait for its end; returns its exit status.
+
+    Without a kubelet nothing is left outside, so that any number can run at a time. The program has the inherited
+    file descriptors under the same numbers; a socket among them stays in the network outside.
 
     Raises:
         Occupied: A kubelet lives on this machine, or another run of this.
     """
     with ExitStack() as stack:
-        stack.enter_context(_only_run())
-        stack.enter_context(_only_node())
-        process = subprocess.Popen([*_ENCLOSE, *argv], env={**os.environ, INSIDE: "1"})
+        if has_kubelet:
+            stack.enter_context(_only_run())
+            stack.enter_context(_only_node())
+        process = subprocess.Popen([*_ENCLOSE, *argv], env={**os.environ, INSIDE: "1"}, pass_fds=inherited)
         try:
             return _wait(process)
         finally:

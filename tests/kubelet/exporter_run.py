@@ -94,7 +94,7 @@ class ExporterRun:
             page = self._fetch("/metrics")
             ended = time.monotonic()
             error = "" if page is not None else "no page"
-            self._scrapes.append(Scrape(began, ended, _shown(page or ""), error))
+            self._scrapes.append(Scrape(began, ended, owners_on(page or ""), error))
 
     def _fetch(self, path: str) -> str | None:
         try:
@@ -105,7 +105,8 @@ class ExporterRun:
         return text
 
 
-def _shown(page: str) -> Owners:
+def owners_on(page: str) -> Owners:
+    """Return the owners that a page shows, of the GPUs that have one."""
     found: dict[str, set[str]] = {}
     for uuid, container, namespace, pod in LABELLED.findall(page):
         if pod:

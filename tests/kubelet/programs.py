@@ -1,7 +1,8 @@
 """Programs that run in the background while a test goes on, each with a log of its own."""
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE_S = 10.0
@@ -15,10 +16,11 @@ class ProgramEnded(Exception):
 class Program:
     """One program, which can be started and stopped again and again; its log goes on."""
 
-    def __init__(self, argv: Sequence[str | Path], log: Path) -> None:
+    def __init__(self, argv: Sequence[str | Path], log: Path, variables: Mapping[str, str] | None = None) -> None:
         self.name = Path(argv[0]).name
         self._argv = [str(part) for part in argv]
         self._log = log
+        self._variables = {**os.environ, **(variables or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -28,6 +30,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                env=self._variables,
                 start_new_session=True,  # Ctrl-C is for the tests, which then end it
             )
 

@@ -41,6 +41,8 @@ _PACKAGES: Mapping[str, Callable[[], object]] = {  # Debian's name for it: what 
     "iproute2": _on_path("ip"),
     "openssl": _on_path("openssl"),
     "util-linux": _on_path("unshare", "setpriv"),
+    "buildah": _on_path("buildah"),
+    "mmdebstrap": _on_path("mmdebstrap"),
 }
 
 

@@ -57,7 +57,7 @@ def _build_group(group: Group) -> Mapping[str, Path]:
     folder = cache_folder() / f"{group.name}-{_stamp(group)}"
     given = _given(group)
     found = given | {name: folder / name for name in group.packages if name not in given}
-    with _locked(cache_folder() / f"{group.name}.lock"):
+    with locked(cache_folder() / f"{group.name}.lock"):
         missing = [name for name, path in found.items() if not path.exists()]
         if missing:
             _compile(group, missing, folder)
@@ -91,7 +91,7 @@ def _compile(group: Group, binaries: list[str], folder: Path) -> None:
         target = ("-tags", group.tags, "-ldflags", group.ldflags, "-o", f"{temporary}/")
         packages = [group.packages[name] for name in binaries]
         done = subprocess.run(
-            [*NICE, "go", "build", *FLAGS, *target, *packages], cwd=group.folder, env=_go_environment(), check=False
+            [*NICE, "go", "build", *FLAGS, *target, *packages], cwd=group.folder, env=go_environment(), check=False
         )
         if done.returncode:
             raise BuildFailed(f"go build failed in {group.folder} with exit status {done.returncode}")
@@ -102,7 +102,8 @@ def _compile(group: Group, binaries: list[str], folder: Path) -> None:
     _say(f"{group.name}: built in {spent:.1f} s ({cpu_s:.0f} s of CPU), {folder}")
 
 
-def _go_environment() -> Mapping[str, str]:
+def go_environment() -> Mapping[str, str]:
+    """Return the environment in which Go keeps everything in the cache folder."""
     go = cache_folder() / "go"
     return {"GOMODCACHE": f"{go}/mod", "GOCACHE": f"{go}/build", **os.environ, **GO_SETTINGS}
 
@@ -113,7 +114,7 @@ def _children_cpu_s() -> float:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one process at a time build a group."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

@@ -1,0 +1,40 @@
+{{/*
+A text of files/alerts or files/dashboards with what stands in <> filled in, as (list . text). The files are no templates,
+so that {{ }} in them are Prometheus's and Grafana's. <hostname>, <uuid>, <model>, <pod>, <namespace>, <container> are label
+names; <entity> are the labels of a GPU or MIG instance, <board> those of a GPU, whatever parts it has; the words of
+files/dashboards/parts/fields.yaml with a selector are a field under either of its names.
+*/}}
+{{- define "dcgm-exporter.filled" -}}
+{{- $root := index . 0 -}}
+{{- $text := index . 1 -}}
+{{- $words := dict
+  "entity" "<hostname>, gpu, <uuid>, GPU_I_PROFILE, GPU_I_ID"
+  "board" "<hostname>, gpu, <uuid>"
+-}}
+{{- range $word, $meaning := $words -}}{{- $text = replace (printf "<%s>" $word) $meaning $text -}}{{- end -}}
+{{- $words = include "dcgm-exporter.labelNames" $root | fromYaml -}}
+{{- $_ := set $words "exporter" (include "dcgm-exporter.fullname" $root) -}}
+{{- $_ := set $words "exporterNamespace" (include "dcgm-exporter.namespace" $root) -}}
+{{- $_ := set $words "release" $root.Release.Name -}}
+{{- $_ := set $words "pods" (include "dcgm-exporter.podsOfWorkload" $root) -}}
+{{- $_ := set $words "job" (include "dcgm-exporter.job" $root) -}}
+{{- $_ := set $words "idleMinutes" (toString $root.Values.alerts.idleMinutes) -}}
+{{- $_ := set $words "temperatureCelsius" (toString $root.Values.alerts.temperatureCelsius) -}}
+{{- $_ := set $words "xids of applications" "13|31|43|45|68|109" -}}{{/* for which NVIDIA's device plugin leaves a GPU in service */}}
+{{- range $word, $meaning := $words -}}{{- $text = replace (printf "<%s>" $word) $meaning $text -}}{{- end -}}
+{{- with fromYaml $text }}{{ with .selector }}{{- $text = replace "<selector>" . $text -}}{{- end }}{{ end -}}
+{{- range $word, $field := $root.Files.Get "files/dashboards/parts/fields.yaml" | fromYaml -}}
+{{- $either := printf "(%s{${1}} or %s{${1}}%s)" .classic .newer (default "" .factor) -}}
+{{- $text = regexReplaceAll (printf "<%s>[{]([^}]*)[}]" $word) $text $either -}}
+{{- end -}}
+{{- $text -}}
+{{- end -}}
+
+{{/* The label `job` of the exporter's targets: a Service's name, or what the operator makes of a PodMonitor's. */}}
+{{- define "dcgm-exporter.job" -}}
+{{- if .Values.podMonitor.enabled -}}
+{{- printf "%s/%s" (include "dcgm-exporter.namespace" .) (include "dcgm-exporter.named" (list . "metrics")) -}}
+{{- else -}}
+{{- include "dcgm-exporter.fullname" . -}}
+{{- end -}}
+{{- end -}}

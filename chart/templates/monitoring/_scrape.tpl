@@ -1,0 +1,29 @@
+{{/*
+One endpoint of a ServiceMonitor or PodMonitor. The operator gives each target the exporter's own pod, namespace and
+container as labels. They are dropped, so that those on the series are the workload's even where a Prometheus overrides
+honorLabels, and series that nobody owns stay unowned.
+*/}}
+{{- define "dcgm-exporter.scrapeEndpoint" -}}
+port: metrics
+path: /metrics
+interval: {{ .Values.serviceMonitor.interval }}
+scrapeTimeout: {{ .Values.serviceMonitor.scrapeTimeout }}
+honorLabels: {{ .Values.serviceMonitor.honorLabels }}
+relabelings:
+  - {action: replace, sourceLabels: [__meta_kubernetes_pod_name], targetLabel: exporter_pod}
+  - {action: labeldrop, regex: pod|namespace|container}
+  {{- with .Values.serviceMonitor.relabelings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.serviceMonitor.metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Which object scrapes: ServiceMonitor, PodMonitor, or nothing where the cluster does not know it or nobody wants it. */}}
+{{- define "dcgm-exporter.monitorKind" -}}
+{{- $kind := .Values.podMonitor.enabled | ternary "PodMonitor" "ServiceMonitor" -}}
+{{- $isWanted := or .Values.podMonitor.enabled (and .Values.serviceMonitor.enabled .Values.service.enable) -}}
+{{- if and $isWanted (.Capabilities.APIVersions.Has (printf "%s/%s" .Values.serviceMonitor.apiVersion $kind)) -}}{{- $kind -}}{{- end -}}
+{{- end -}}

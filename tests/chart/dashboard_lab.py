@@ -1,0 +1,123 @@
+"""What dashboards are tried on: exporters of each label style, an HPA and a model server beside them, a Prometheus."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chart.alert_cases import STYLES
+from tests.chart.prometheus_run import Prometheus, mock_exporter, page_of_series, prometheus
+
+ARGUMENTS = {
+    "classic": [],
+    "4.8.3": ["--label-style=4.8.3"],
+    "4.9": ["--label-style=4.9", "-f", "/etc/dcgm-exporter/dcgm-4.9-counters.csv"],
+    "old": ["-o"],
+}
+"""How an exporter is told each style; the newest label names come with the newer names of fields."""
+POD = "llama-70b-6d8f9c7b5-kq2xw"
+
+
+def scenario(style: str) -> dict[str, Any]:
+    """Whole, shared, divided, idle and broken GPUs."""
+    namespace = f"chat-{style}"
+
+    def pod(name: str, *gpus: object) -> dict[str, Any]:
+        return {"namespace": namespace, "name": name, "containers": [{"gpus": list(gpus)}]}
+
+    return {
+        "gpus": [
+            {"profile": "h100-sxm", "nvlink": True, "count": 2, "load": 50},
+            {"profile": "h100-sxm", "load": 0},
+            {"profile": "h100-sxm", "load": 80},
+            {"profile": "h100-sxm", "load": 40, "mig": ["1g.10gb", "3g.40gb"]},
+            {"profile": "h100-sxm", "load": 10, "faults": [{"kind": "xid", "at_s": 2, "code": 79}]},
+            {"profile": "h100-sxm", "load": 10, "faults": [{"kind": "lost", "at_s": 2}]},
+        ],
+        "pods": [
+            pod(POD, 0),
+            pod("llama-70b-6d8f9c7b5-zt7mn", 1),
+            pod("notebook-0", 2),
+            pod("reranker-0", {"gpu": 3, "replica": 0}),
+            pod("embedder-0", {"gpu": 3, "replica": 1}),
+            pod("ocr-0", {"gpu": 4, "mig": 0}),
+        ],
+    }
+
+
+HPA = """
+kube_horizontalpodautoscaler_info{%s,scaletargetref_kind="Deployment",scaletargetref_name="llama-70b"} 1
+kube_horizontalpodautoscaler_status_current_replicas{%s} 2
+kube_horizontalpodautoscaler_status_desired_replicas{%s} 3
+kube_horizontalpodautoscaler_spec_min_replicas{%s} 1
+kube_horizontalpodautoscaler_spec_max_replicas{%s} 8
+kube_horizontalpodautoscaler_spec_target_metric{%s,metric_name="gpu_utilization",metric_target_type="average"} 40
+kube_horizontalpodautoscaler_status_target_metric{%s,metric_name="gpu_utilization",metric_target_type="average"} 50
+kube_horizontalpodautoscaler_status_condition{%s,condition="ScalingActive",status="true"} 1
+kube_horizontalpodautoscaler_status_condition{%s,condition="ScalingActive",status="false"} 0
+"""
+SERVER = """
+vllm:num_requests_waiting{%s} 7
+vllm:num_requests_running{%s} 2
+vllm:kv_cache_usage_perc{%s} 0.4
+vllm:generation_tokens_total{%s} 1000
+vllm:time_to_first_token_seconds_bucket{%s,le="+Inf"} 9
+vllm:time_to_first_token_seconds_count{%s} 9
+vllm:e2e_request_latency_seconds_bucket{%s,le="+Inf"} 9
+vllm:e2e_request_latency_seconds_count{%s} 9
+"""
+
+
+def other_series() -> str:
+    """Return what kube-state-metrics and a model server tell, in the namespace of each style."""
+    text = ""
+    for style in STYLES:
+        text += HPA.replace("%s", f'namespace="chat-{style}",horizontalpodautoscaler="llama"')
+        text += SERVER.replace("%s", f'namespace="chat-{style}",pod="{POD}",model_name="llama",engine="0"')
+    return text
+
+
+def variables(style: str) -> dict[str, str]:
+    """Return what is chosen in each dashboard, so that only series of this style's exporter answer."""
+    return {
+        "node": f"node-{style}",
+        "gpu": ".*",
+        "model": ".*",
+        "namespace": f"chat-{style}",
+        "pod": ".+",
+        "hpa": "llama",
+        "workload": "llama-70b",
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """A Prometheus, and the exporters' addresses by their label style."""
+
+    prometheus: Prometheus
+    exporters: Mapping[str, str]
+
+
+@contextmanager
+def running_lab(folder: Path, rules: Mapping[str, Any]) -> Iterator[Lab]:
+    """Run everything. Targets have the labels that the chart's monitor gives them."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        exporters = {}
+        for style, arguments in ARGUMENTS.items():
+            patch.setenv("NODE_NAME", f"node-{style}")
+            own = folder / style
+            own.mkdir()
+            exporters[style] = stack.enter_context(mock_exporter(own, scenario(style), *arguments))
+        page = stack.enter_context(page_of_series(other_series()))
+        targets = [
+            {"targets": [address], "labels": {"exporter_pod": f"exporter-{style}"}}
+            for style, address in exporters.items()
+        ]
+        jobs = [
+            {"job_name": "dcgm-exporter", "honor_labels": True, "static_configs": targets},
+            {"job_name": "others", "honor_labels": True, "static_configs": [{"targets": [page]}]},
+        ]
+        yield Lab(stack.enter_context(prometheus(folder, jobs, rules)), exporters)

@@ -1,0 +1,229 @@
+"""`adapter.deploy`: the adapter's objects, and the real adapter with the rendered rules, arguments and certificate."""
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from tests.chart.alert_cases import STYLES
+from tests.chart.fake_cluster import Access
+from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
+from tests.chart.helm import Helm, Refused, Rendered
+from tests.chart.running_adapter import Adapter, running_adapter
+from tests.kubelet.waiting import NotYet, wait_for
+
+Object = dict[str, Any]
+
+DEPLOYED = {"adapter": {"deploy": True}}
+SERVER = 'vllm:num_requests_waiting{engine="0"} 3\nvllm:num_requests_waiting{engine="1"} 4\n'
+NAME = "dcgm-exporter-adapter.monitoring.svc"
+API = "/apis/custom.metrics.k8s.io"
+_PATIENCE_S = 60.0
+
+
+def adapter_values(**keys: Any) -> Object:
+    return {"adapter": {"deploy": True, **keys}}
+
+
+def container_of(rendered: Rendered) -> Object:
+    [container] = rendered.one("Deployment")["spec"]["template"]["spec"]["containers"]
+    return dict(container)
+
+
+def exporter_page() -> str:
+    """Return the fleet's series as the exporter's page has them."""
+    series = scraped(STYLES["classic"].names, 0, is_renamed=False)
+    lines = [f"{name} {values.removesuffix('x40')}" for name, values in series.items()]
+    return "\n".join(line.replace(',job="a"', "").replace('job="a",', "") for line in lines) + "\n"
+
+
+def answer_of(adapter: Adapter, path: str, key: str, count: int = 1) -> Object:
+    """Return what it answers, as soon as there are so many things under a key."""
+
+    def look() -> Object:
+        try:
+            status, answer = adapter.get(path, NAME)
+        except OSError as error:
+            raise NotYet(str(error)) from error
+        if status != HTTPStatus.OK or len(answer[key]) < count:
+            raise NotYet(f"{status} {answer}")
+        return dict(answer)
+
+    return wait_for(path, look, _PATIENCE_S)
+
+
+def values_of(adapter: Adapter, metric: str, count: int) -> Mapping[str, float]:
+    path = f"{API}/v1beta2/namespaces/inference/pods/*/{metric}?labelSelector=app%3Dx"
+    answer = answer_of(adapter, path, "items", count)
+    return {one["describedObject"]["name"]: _number(one["value"]) for one in answer["items"]}
+
+
+def _number(quantity: str) -> float:
+    return float(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity.replace("k", "e3"))
+
+
+@pytest.fixture(scope="module")
+def adapter(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adapter]:
+    values = {
+        **DEPLOYED,
+        "serviceMonitor": {"interval": "1s", "scrapeTimeout": "1s"},
+        "prometheus": {"url": "http://prometheus.test:9090"},
+    }
+    pages = {"exporter": exporter_page(), "server": SERVER}
+    targets: Mapping[str, Mapping[str, str]] = {"exporter": {}, "server": {"namespace": "inference", "pod": "left"}}
+    folder = tmp_path_factory.mktemp("adapter")
+    with running_adapter(helm.template(values), pages, targets, PODS, folder) as running:
+        answer_of(running, f"{API}/v1beta2", "resources", count=2 * len(EXPECTED) + 2)
+        yield running
+
+
+@pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])
+def test_the_real_adapter_takes_the_rules_and_lists_their_metrics(version: str, adapter: Adapter) -> None:
+    _, answer = adapter.get(f"{API}/{version}", NAME)
+    names = {one["name"] for one in answer["resources"]}
+    assert names >= {f"pods/{metric}" for metric in [*EXPECTED, "inference_queue_depth"]}
+
+
+@pytest.mark.parametrize("metric", EXPECTED)
+def test_an_hpa_that_asks_for_a_workload_s_pods_gets_a_number_for_each(metric: str, adapter: Adapter) -> None:
+    expected = pytest.approx(EXPECTED[metric], abs=0.0011)  # the adapter cuts at a thousandth
+    assert values_of(adapter, metric, len(EXPECTED[metric])) == expected
+
+
+def test_a_model_server_s_queue_is_the_sum_of_its_engines(adapter: Adapter) -> None:
+    assert values_of(adapter, "inference_queue_depth", 1) == {"left": 7}
+
+
+@pytest.mark.parametrize("name", [NAME, "dcgm-exporter-adapter.monitoring", "dcgm-exporter-adapter"])
+def test_its_certificate_is_good_for_each_of_its_names(name: str, adapter: Adapter) -> None:
+    assert adapter.get("/livez", name)[0] == 200
+
+
+def test_its_certificate_is_good_for_nobody_else(adapter: Adapter) -> None:
+    with pytest.raises(OSError, match="Hostname mismatch"):
+        adapter.get("/livez", "dcgm-exporter.monitoring.svc")
+
+
+def test_its_probes_need_no_token(adapter: Adapter, helm: Helm) -> None:
+    container = container_of(helm.template(DEPLOYED))
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert adapter.get(container[probe]["httpGet"]["path"], NAME, token="")[0] == 200
+
+
+def test_it_does_what_its_roles_allow_and_no_role_is_idle(adapter: Adapter, helm: Helm) -> None:
+    """auth-delegator and authentication-reader are Kubernetes' own roles: what is in them stands here."""
+    [rule] = helm.template(DEPLOYED).one("ClusterRole", "monitoring-dcgm-exporter-adapter")["rules"]
+    own = {Access(verb, *rule["apiGroups"], *rule["resources"]) for verb in rule["verbs"]}
+    delegator = {
+        Access("create", "authentication.k8s.io", "tokenreviews"),
+        Access("create", "authorization.k8s.io", "subjectaccessreviews"),
+    }
+    reader = {Access(verb, "", "configmaps", "kube-system") for verb in ("get", "list", "watch")}
+    assert adapter.cluster.accesses <= own | delegator | reader
+    for role in (own, delegator, reader):
+        assert adapter.cluster.accesses & role
+
+
+def test_both_versions_of_the_api_lead_to_the_service_and_trust_its_certificate(helm: Helm) -> None:
+    rendered = helm.template(DEPLOYED)
+    for version in ("v1beta1", "v1beta2"):
+        spec = rendered.one("APIService", f"{version}.custom.metrics.k8s.io")["spec"]
+        assert (spec["group"], spec["version"]) == ("custom.metrics.k8s.io", version)
+        assert rendered.one("Service", spec["service"]["name"])["metadata"]["namespace"] == spec["service"]["namespace"]
+        assert spec["caBundle"] == rendered.one("Secret")["data"]["ca.crt"]
+        assert "insecureSkipTLSVerify" not in spec
+
+
+def test_cert_manager_makes_the_certificate_where_it_is_asked(helm: Helm) -> None:
+    rendered = helm.template(adapter_values(tls={"mode": "certManager"}))
+    assert rendered.all("Secret") == []
+    [volume] = [one for one in rendered.one("Deployment")["spec"]["template"]["spec"]["volumes"] if "secret" in one]
+    [leaf] = [one for one in rendered.all("Certificate") if one["spec"]["secretName"] == volume["secret"]["secretName"]]
+    issuer = rendered.one("Issuer", leaf["spec"]["issuerRef"]["name"])
+    [authority] = [one for one in rendered.all("Certificate") if one["spec"].get("isCA")]
+    assert issuer["spec"]["ca"]["secretName"] == authority["spec"]["secretName"]
+    assert rendered.one("Issuer", authority["spec"]["issuerRef"]["name"])["spec"] == {"selfSigned": {}}
+    for service in rendered.all("APIService"):
+        where = f"{leaf['metadata']['namespace']}/{leaf['metadata']['name']}"
+        assert service["metadata"]["annotations"] == {"cert-manager.io/inject-ca-from": where}
+        assert "caBundle" not in service["spec"]
+
+
+def test_an_issuer_of_the_user_needs_none_of_the_chart_s(helm: Helm) -> None:
+    tls = {"mode": "certManager", "issuer": {"name": "ours", "kind": "ClusterIssuer"}}
+    rendered = helm.template(adapter_values(tls=tls))
+    assert rendered.all("Issuer") == []
+    assert rendered.one("Certificate")["spec"]["issuerRef"] == {"name": "ours", "kind": "ClusterIssuer"}
+
+
+@pytest.mark.parametrize(
+    ("values", "relist_ms", "max_age_ms"),
+    [
+        ({}, 15000, 60000),
+        ({"serviceMonitor": {"interval": "5s"}}, 5000, 60000),
+        ({"serviceMonitor": {"interval": "1m30s"}}, 90000, 360000),
+        ({"servingMonitors": [{"name": "llm", "runtime": "vllm", "interval": "2m"}]}, 15000, 480000),
+        (adapter_values(relistInterval="30s", maxAge="90s"), 30000, 90000),
+        (adapter_values(relistInterval="10m"), 600000, 600000),
+        (adapter_values(relistInterval="500ms"), 500, 60000),
+    ],
+)
+def test_a_metric_outlasts_a_late_and_a_failed_scrape(
+    values: Object, relist_ms: int, max_age_ms: int, helm: Helm
+) -> None:
+    arguments = container_of(helm.template({**DEPLOYED, **values}))["args"]
+    assert f"--metrics-relist-interval={relist_ms}ms" in arguments
+    assert f"--metrics-max-age={max_age_ms}ms" in arguments
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            adapter_values(maxAge="20s"),
+            r"adapter\.maxAge: with 20s metrics would come and go, because a scrape comes every 15s",
+        ),
+        (
+            adapter_values(maxAge="40s", relistInterval="1m"),
+            r"adapter\.maxAge: 40s is less than the relist interval of 60s",
+        ),
+        (adapter_values(rules={"create": False}), r"adapter\.deploy: the adapter needs rules"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_sentence(values: Object, sentence: str, helm: Helm) -> None:
+    with pytest.raises(Refused, match=sentence):
+        helm.template(values)
+
+
+def test_rules_that_are_there_already_are_taken(helm: Helm) -> None:
+    rendered = helm.template(adapter_values(rules={"create": False, "name": "mine"}))
+    template = rendered.one("Deployment")["spec"]["template"]
+    assert [one["configMap"]["name"] for one in template["spec"]["volumes"] if "configMap" in one] == ["mine"]
+    assert "annotations" not in template["metadata"]
+
+
+def test_a_change_of_the_rules_restarts_it_and_nothing_else_does(helm: Helm) -> None:
+    def checksum(values: Object) -> str:
+        return str(
+            helm.template(values).one("Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/rules"]
+        )
+
+    same = {**DEPLOYED, "alerts": {"enabled": False}, "autoscaling": []}
+    assert checksum(DEPLOYED) == checksum(same)
+    assert checksum(DEPLOYED) != checksum({**DEPLOYED, "labels": {"style": "4.9"}})
+
+
+def test_it_runs_as_nobody_with_nothing(helm: Helm) -> None:
+    rendered = helm.template(DEPLOYED)
+    assert rendered.one("Deployment")["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert container_of(rendered)["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_nothing_of_it_is_there_unless_it_is_asked_for(helm: Helm) -> None:
+    rendered = helm.template()
+    assert [one["kind"] for one in rendered.objects if one["kind"] in ("Deployment", "APIService", "Secret")] == []

@@ -1,0 +1,126 @@
+"""The PrometheusRule: each alert fires when it should and keeps quiet otherwise, by promtool, in each label style."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.chart.alert_cases import STYLES, Style, promtool_test, read_cases
+from tests.chart.helm import Helm, Refused, Values
+from tests.tools.build import build
+
+DOCS = Path(__file__).parents[2] / "docs" / "alerts.md"
+TEXTS = ("summary", "description", "runbook")
+
+Rules = Mapping[str, Mapping[str, Any]]
+"""Rules by the name of their alert."""
+
+
+def render(helm: Helm, values: Values | None = None) -> Rules:
+    groups = helm.template(values).one("PrometheusRule")["spec"]["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def promtool(*arguments: str) -> str:
+    """Return what promtool says; it must have found nothing wrong."""
+    done = subprocess.run(
+        [build("prometheus")["promtool"], *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def write_rules(folder: Path, rules: Rules, *annotations: str) -> Path:
+    """Write rules as Prometheus takes them, with some of their annotations."""
+    kept = [
+        {**rule, "annotations": {name: rule["annotations"][name] for name in annotations}} for rule in rules.values()
+    ]
+    path = folder / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "gpu", "rules": kept}]}))
+    return path
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+def test_each_alert_fires_and_keeps_quiet_as_its_cases_say(style: Style, helm: Helm, tmp_path: Path) -> None:
+    rules = render(helm, style.values)
+    severities = {name: rule["labels"]["severity"] for name, rule in rules.items()}
+    test = tmp_path / "test.yaml"
+    path = write_rules(tmp_path, rules, "summary")
+    test.write_text(yaml.safe_dump(promtool_test(read_cases(style), path, severities)))
+    assert "SUCCESS" in promtool("test", "rules", str(test))
+
+
+def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_keeps_quiet(helm: Helm) -> None:
+    cases = list(read_cases(STYLES["classic"]))
+    fires = {case.alert for case in cases if any(case.expected.values())}
+    keeps_quiet = {case.alert for case in cases if not all(case.expected.values())}
+    assert fires == keeps_quiet == set(render(helm))
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+def test_promtool_finds_nothing_wrong_with_the_rules(style: Style, helm: Helm, tmp_path: Path) -> None:
+    path = write_rules(tmp_path, render(helm, style.values), *TEXTS)
+    assert "SUCCESS" in promtool("check", "rules", "--lint=all", "--lint-fatal", str(path))
+
+
+@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+def test_each_alert_says_how_bad_it_is_what_it_is_and_what_to_do(style: Style, helm: Helm) -> None:
+    for name, rule in render(helm, style.values).items():
+        assert rule["labels"]["severity"] in ("critical", "warning", "info"), name
+        assert set(rule["annotations"]) == set(TEXTS), name
+        assert re.match(r"1\. ", rule["annotations"]["runbook"]), name
+        assert not re.search(r"<[\w ]+>", str(rule)), f"{name} has something that was not filled in"
+
+
+def test_the_documentation_lists_each_alert_with_its_runbook(helm: Helm) -> None:
+    sections = {part.split("\n", 1)[0]: part for part in DOCS.read_text().split("\n## ")[1:]}
+    rules = render(helm)
+    assert [name for name in sections if name.startswith("Gpu")] == list(rules)
+    for name, rule in rules.items():
+        assert rule["annotations"]["runbook"] in sections[name], name
+        assert f"**{rule['labels']['severity']}**" in sections[name], name
+
+
+def test_numbers_of_the_values_are_the_rules_numbers(helm: Helm) -> None:
+    rules = render(helm, {"alerts": {"idleMinutes": 15, "temperatureCelsius": 80}})
+    assert rules["GpuHot"]["expr"].endswith(">= 80")
+    assert rules["GpuAllocatedButIdle"]["expr"].count("15m") == 5
+    assert "idle for 15 minutes" in rules["GpuAllocatedButIdle"]["annotations"]["summary"]
+
+
+def test_alerts_can_be_left_out_by_name(helm: Helm) -> None:
+    left = render(helm, {"alerts": {"disabled": ["GpuHot", "GpuHpaMetricMissing"]}})
+    assert set(render(helm)) - set(left) == {"GpuHot", "GpuHpaMetricMissing"}
+
+
+def test_no_rule_is_made_when_all_alerts_are_left_out_or_unwanted_or_the_cluster_knows_none(helm: Helm) -> None:
+    for values in ({"alerts": {"disabled": list(render(helm))}}, {"alerts": {"enabled": False}}):
+        assert helm.template(values).all("PrometheusRule") == []
+    assert helm.template(apis=["monitoring.coreos.com/v1/ServiceMonitor"]).all("PrometheusRule") == []
+
+
+@pytest.mark.parametrize("apis", [(), ("monitoring.coreos.com/v1/PrometheusRule",)])
+def test_an_alert_that_nobody_knows_ends_the_rendering(helm: Helm, apis: tuple[str, ...]) -> None:
+    with pytest.raises(Refused, match=r"alerts\.disabled: there is no alert GpuTooHot; there are GpuLost, "):
+        helm.template({"alerts": {"disabled": ["GpuTooHot"]}}, apis=apis)
+
+
+def test_only_a_real_release_warns_of_the_mock(helm: Helm) -> None:
+    mock = render(helm, {"mock": {"enabled": True}})
+    assert set(render(helm)) - set(mock) == {"GpuMetricsAreMock"}
+    helm.template({"mock": {"enabled": True}, "alerts": {"disabled": ["GpuMetricsAreMock"]}})
+
+
+def test_a_pod_monitor_s_targets_are_watched_under_their_own_job(helm: Helm) -> None:
+    rule = render(helm, {"podMonitor": {"enabled": True}})["GpuExporterDown"]
+    assert rule["expr"] == 'up{job="monitoring/dcgm-exporter-metrics"} == 0'
+
+
+def test_rules_carry_the_labels_by_which_a_prometheus_chooses_them(helm: Helm) -> None:
+    made = helm.template({"alerts": {"additionalLabels": {"release": "kube-prometheus"}}}).one("PrometheusRule")
+    assert made["metadata"]["labels"]["release"] == "kube-prometheus"
+    assert made["metadata"]["labels"]["app.kubernetes.io/name"] == "dcgm-exporter"

@@ -1,0 +1,55 @@
+"""The Debian root that stands in for the image on which the Dockerfile builds, so that no registry is needed.
+
+It comes from Debian's own packages, less what Debian's slim images leave out.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tools.image.programs import NotBuilt, run
+
+_BASE = re.compile(
+    r"^ARG BASE=docker\.io/library/(debian:([a-z]+)-(\d{8})-slim)@sha256:[0-9a-f]{64}$", flags=re.MULTILINE
+)
+_ACCEPTED = "ARG BASE=docker.io/library/debian:SUITE-YYYYMMDD-slim@sha256:DIGEST"
+_MIRROR, _SECURITY_MIRROR = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
+_LEFT_OUT = ("doc", "groff", "info", "linda", "lintian", "locale", "man")
+_KEPT = "/usr/share/doc/*/copyright"
+_FORGET_THIS_MACHINE = 'rm "$1/etc/hostname" "$1/etc/resolv.conf"'
+
+
+@dataclass(frozen=True, slots=True)
+class DebianBase:
+    """What the Dockerfile builds on; `epoch` is the date in its tag, in seconds since 1970."""
+
+    tag: str
+    suite: str
+    epoch: int
+
+
+def parse_base(dockerfile: str) -> DebianBase:
+    """Return the base that a Dockerfile pins by tag and digest.
+
+    Raises:
+        NotBuilt: It pins none, or one that can't be made from Debian's packages.
+    """
+    found = _BASE.search(dockerfile)
+    if found is None:
+        raise NotBuilt(f"the Dockerfile has no line of the form {_ACCEPTED}")
+    tag, suite, date = found.groups()
+    return DebianBase(tag, suite, int(datetime.strptime(date, "%Y%m%d").replace(tzinfo=UTC).timestamp()))
+
+
+def make_root(base: DebianBase, target: Path) -> None:
+    """Write the root of such an image, of the packages that Debian has today, as a tar file."""
+    slim = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _LEFT_OUT]
+    sources = (
+        f"deb {_MIRROR} {base.suite} main",
+        f"deb {_MIRROR} {base.suite}-updates main",
+        f"deb {_SECURITY_MIRROR} {base.suite}-security main",
+    )
+    slim += [f"--dpkgopt=path-include={_KEPT}", f"--customize-hook={_FORGET_THIS_MACHINE}"]
+    options = ("--quiet", "--variant=minbase", *slim)
+    run("mmdebstrap", *options, base.suite, str(target), *sources, settings={"SOURCE_DATE_EPOCH": str(base.epoch)})
