@@ -24,16 +24,33 @@ of dcgm-exporter that choose the names count as labels.style and labels.oldNames
 
 {{- define "dcgm-exporter.labelStyle" -}}
 {{- $style := toString .Values.labels.style -}}
+{{- $where := "labels.style" -}}
+{{- $name := "DCGM_EXPORTER_LABEL_STYLE" -}}
 {{- range .Values.extraEnv -}}
-{{- if eq .name "DCGM_EXPORTER_LABEL_STYLE" -}}{{- $style = .value -}}{{- end -}}
+{{- if eq .name $name -}}
+{{- $where = printf "extraEnv: %s" $name -}}
+{{- $style = include "dcgm-exporter.knownValue" . | default "classic" -}}
+{{- end -}}
 {{- end -}}
 {{- $next := false -}}
 {{- range .Values.arguments -}}
-{{- if $next -}}{{- $style = . -}}{{- end -}}
+{{- $given := regexMatch "^--?label-style=" . | ternary (regexReplaceAll "^[^=]*=" . "") ($next | ternary . "") -}}
+{{- if $given -}}
+{{- $style = $given -}}
+{{- $where = "arguments: --label-style" -}}
+{{- end -}}
 {{- $next = has . (list "--label-style" "-label-style") -}}
-{{- if regexMatch "^--?label-style=" . -}}{{- $style = regexReplaceAll "^[^=]*=" . "" -}}{{- end -}}
+{{- end -}}
+{{- if not (has $style (list "classic" "4.8.3" "4.9")) -}}
+{{- fail (printf "%s is %s, and has to be classic, 4.8.3 or 4.9" $where $style) -}}
 {{- end -}}
 {{- $style -}}
+{{- end -}}
+
+{{/* An environment variable's value; rules, dashboards and alerts can't follow one that only the cluster knows. */}}
+{{- define "dcgm-exporter.knownValue" -}}
+{{- if .valueFrom -}}{{- fail (printf "extraEnv: %s needs its value here, because the adapter's rules, dashboards and alerts follow it" .name) -}}{{- end -}}
+{{- .value -}}
 {{- end -}}
 
 {{/* "true" or nothing. */}}
@@ -41,7 +58,7 @@ of dcgm-exporter that choose the names count as labels.style and labels.oldNames
 {{- $old := .Values.labels.oldNames -}}
 {{- $true := "^(1|t|T|true|True|TRUE)$" -}}
 {{- range .Values.extraEnv -}}
-{{- if eq .name "DCGM_EXPORTER_USE_OLD_NAMESPACE" -}}{{- $old = regexMatch $true (toString .value) -}}{{- end -}}
+{{- if eq .name "DCGM_EXPORTER_USE_OLD_NAMESPACE" -}}{{- $old = include "dcgm-exporter.knownValue" . | regexMatch $true -}}{{- end -}}
 {{- end -}}
 {{- range .Values.arguments -}}
 {{- if regexMatch "^--?(o|use-old-namespace)$" . -}}{{- $old = true -}}{{- end -}}

@@ -22,9 +22,13 @@ def health(supervisor: Supervisor, *, require_gpus: bool) -> Status:
 
 
 def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Status:
-    """Say whether every GPU has a snapshot or is known to be lost, and kubelet has been asked where it is to be."""
+    """Say whether all is known that can be: GPUs and NVML are read or in trouble, and kubelet, if need be, was asked.
+
+    A node in trouble is ready, too. Its metrics say so, and an update of a DaemonSet that waits for readiness goes on.
+    """
     states = supervisor.states()
-    if not supervisor.listed() or any(state.condition is Condition.STARTING for state in states):
+    is_known = supervisor.listed() or supervisor.trouble()
+    if not is_known or any(state.condition is Condition.STARTING for state in states):
         return Status(ok=False, text=_summary(supervisor))
     if not owners_settled():
         return Status(ok=False, text="kubelet has not been asked yet who holds the GPUs")

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, Refused, Values, read_objects
-from tests.kubelet.control_plane import ControlPlane, Manifest
-from tests.kubelet.waiting import NotYet, wait_for
+from tests.cluster.control_plane import ControlPlane, Manifest
+from tests.cluster.waiting import NotYet, wait_for
 
 _TIMEOUT_S = 60.0
 _DISCOVERY_S = 30.0

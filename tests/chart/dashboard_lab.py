@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 
-from tests.chart.alert_cases import STYLES
+from tests.chart.alert_cases import SCRAPED_STYLES
 from tests.chart.prometheus_run import Prometheus, mock_exporter, page_of_series, prometheus
 
+JOB = "dcgm-exporter"
 ARGUMENTS = {
     "classic": [],
     "4.8.3": ["--label-style=4.8.3"],
     "4.9": ["--label-style=4.9", "-f", "/etc/dcgm-exporter/dcgm-4.9-counters.csv"],
     "old": ["-o"],
+    "renamed": [],
 }
 """How an exporter is told each style; the newest label names come with the newer names of fields."""
+NOBODY = "127.0.0.1:1"
+"""Where no exporter answers."""
 POD = "llama-70b-6d8f9c7b5-kq2xw"
 
 
@@ -74,7 +78,7 @@ vllm:e2e_request_latency_seconds_count{%s} 9
 def other_series() -> str:
     """Return what kube-state-metrics and a model server tell, in the namespace of each style."""
     text = ""
-    for style in STYLES:
+    for style in SCRAPED_STYLES:
         text += HPA.replace("%s", f'namespace="chat-{style}",horizontalpodautoscaler="llama"')
         text += SERVER.replace("%s", f'namespace="chat-{style}",pod="{POD}",model_name="llama",engine="0"')
     return text
@@ -101,9 +105,27 @@ class Lab:
     exporters: Mapping[str, str]
 
 
+def _scrapes(exporters: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the chart's monitor with and without honorLabels, and one made by hand, whose job is the same."""
+    honoured, renamed, by_hand = [], [], []
+    for style, address in exporters.items():
+        own = {"pod": f"exporter-{style}", "namespace": "monitoring", "container": "exporter"}
+        chart = {"job": JOB, "exporter_pod": f"exporter-{style}"}
+        by_hand.append({"targets": [address], "labels": {"job": JOB, **own}})
+        if style == "renamed":
+            renamed.append({"targets": [address], "labels": chart | own})
+        else:
+            honoured.append({"targets": [address], "labels": chart})
+    return [
+        {"job_name": "honoured", "honor_labels": True, "static_configs": honoured},
+        {"job_name": "renamed", "honor_labels": False, "static_configs": renamed},
+        {"job_name": "by-hand", "honor_labels": False, "static_configs": by_hand},
+    ]
+
+
 @contextmanager
 def running_lab(folder: Path, rules: Mapping[str, Any]) -> Iterator[Lab]:
-    """Run everything. Targets have the labels that the chart's monitor gives them."""
+    """Run everything."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         exporters = {}
         for style, arguments in ARGUMENTS.items():
@@ -112,12 +134,6 @@ def running_lab(folder: Path, rules: Mapping[str, Any]) -> Iterator[Lab]:
             own.mkdir()
             exporters[style] = stack.enter_context(mock_exporter(own, scenario(style), *arguments))
         page = stack.enter_context(page_of_series(other_series()))
-        targets = [
-            {"targets": [address], "labels": {"exporter_pod": f"exporter-{style}"}}
-            for style, address in exporters.items()
-        ]
-        jobs = [
-            {"job_name": "dcgm-exporter", "honor_labels": True, "static_configs": targets},
-            {"job_name": "others", "honor_labels": True, "static_configs": [{"targets": [page]}]},
-        ]
+        others = {"job_name": "others", "honor_labels": True, "static_configs": [{"targets": [page]}]}
+        jobs = [*_scrapes(exporters | {"gone": NOBODY}), others]
         yield Lab(stack.enter_context(prometheus(folder, jobs, rules)), exporters)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.cli.config_file import INTERVAL, parse_config
 from tests.chart import looks
 from tests.chart.helm import Rendered
 
@@ -31,6 +32,17 @@ def at(part: Callable[[Rendered], Any], *path: str | int) -> Callable[[Rendered]
         return found
 
     return look
+
+
+def _labels_kept(rendered: Rendered) -> object:
+    endpoint = looks.endpoint(rendered)
+    return endpoint["honorLabels"], [one["action"] for one in endpoint["relabelings"]]
+
+
+def _collect_interval(rendered: Rendered) -> object:
+    """What the exporter reads of its configuration file."""
+    text = looks.config_map(rendered, "dcgm-exporter-config").get("config.yaml")
+    return parse_config(text, "config.yaml").texts[INTERVAL][0] if text else None
 
 
 def same(part: Callable[[Rendered], Any], *path: str | int, given: object) -> Effect:
@@ -126,7 +138,7 @@ EFFECTS = {
     "serviceMonitor.enabled": made("ServiceMonitor", "dcgm-exporter-metrics", is_made=False, given=False),
     "serviceMonitor.interval": same(looks.endpoint, "interval", given="30s"),
     "serviceMonitor.scrapeTimeout": same(looks.endpoint, "scrapeTimeout", given="5s"),
-    "serviceMonitor.honorLabels": same(looks.endpoint, "honorLabels", given=False),
+    "serviceMonitor.honorLabels": Effect(given=False, look=_labels_kept, found=(False, ["replace"])),
     "serviceMonitor.additionalLabels": Effect(
         {"release": "x"}, at(looks.own_monitor, "metadata", "labels", "release"), "x"
     ),
@@ -200,8 +212,8 @@ EFFECTS = {
     ),
     "initContainers": same(looks.pod, "initContainers", given=[{"name": "first", "image": "x"}]),
     "config": Effect(
-        {"collect-interval": 5000},
-        lambda all_: looks.config_map(all_, "dcgm-exporter-config").get("config.yaml", "").strip(),
-        "collect-interval: 5000",
+        {"version": 1, "collection": {"interval": "5s"}},
+        _collect_interval,
+        "5000",
     ),
 }

@@ -63,7 +63,7 @@ def own_monitor(rendered: Rendered) -> Part:
 
 def rules_of_cluster_roles(rendered: Rendered) -> set[tuple[str, str]]:
     """What the exporter may do everywhere: (resource, verb)."""
-    name = "-" + daemon_set(rendered)["metadata"]["name"]
+    name = ":" + daemon_set(rendered)["metadata"]["name"]
     return {
         (resource, verb)
         for role in rendered.all("ClusterRole")

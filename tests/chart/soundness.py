@@ -23,6 +23,7 @@ _FREELY_NAMED = (
     "RoleBinding",
 )
 _CLUSTER_WIDE = ("APIService", "ClusterRole", "ClusterRoleBinding")
+_WITH_COLONS = ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 _WORKLOADS = ("DaemonSet", "Deployment")
 
 
@@ -50,7 +51,8 @@ def _of_kinds(objects: Sequence[Object], kinds: Sequence[str]) -> Iterator[Objec
 def _faults_of_one(one: Object) -> Iterator[str]:
     meta = one["metadata"]
     if one["kind"] in _FREELY_NAMED:
-        if not _FREE_NAME.fullmatch(meta["name"]) or len(meta["name"]) > _LONGEST_FREE_NAME:
+        name = meta["name"].replace(":", "-") if one["kind"] in _WITH_COLONS else meta["name"]
+        if not _FREE_NAME.fullmatch(name) or len(meta["name"]) > _LONGEST_FREE_NAME:
             yield "the name is not one"
     elif not _NAME.fullmatch(meta["name"]) or len(meta["name"]) > LONGEST_NAME:
         yield f"the name is not one, or longer than {LONGEST_NAME}"

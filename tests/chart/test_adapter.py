@@ -11,7 +11,7 @@ from tests.chart.fake_cluster import Access
 from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
 from tests.chart.helm import Helm, Refused, Rendered
 from tests.chart.running_adapter import Adapter, running_adapter
-from tests.kubelet.waiting import NotYet, wait_for
+from tests.cluster.waiting import NotYet, wait_for
 
 Object = dict[str, Any]
 
@@ -70,8 +70,13 @@ def adapter(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ad
         "serviceMonitor": {"interval": "1s", "scrapeTimeout": "1s"},
         "prometheus": {"url": "http://prometheus.test:9090"},
     }
-    pages = {"exporter": exporter_page(), "server": SERVER}
-    targets: Mapping[str, Mapping[str, str]] = {"exporter": {}, "server": {"namespace": "inference", "pod": "left"}}
+    another_s = exporter_page().replace('"inference"', '"elsewhere"')
+    pages = {"exporter": exporter_page(), "server": SERVER, "nvidia-dcgm-exporter": another_s}
+    targets: Mapping[str, Mapping[str, str]] = {
+        "exporter": {},
+        "server": {"namespace": "inference", "pod": "left"},
+        "nvidia-dcgm-exporter": {"namespace": "gpu-operator", "pod": "x"},  # whose labels are renamed
+    }
     folder = tmp_path_factory.mktemp("adapter")
     with running_adapter(helm.template(values), pages, targets, PODS, folder) as running:
         answer_of(running, f"{API}/v1beta2", "resources", count=2 * len(EXPECTED) + 2)
@@ -113,13 +118,14 @@ def test_its_probes_need_no_token(adapter: Adapter, helm: Helm) -> None:
 
 def test_it_does_what_its_roles_allow_and_no_role_is_idle(adapter: Adapter, helm: Helm) -> None:
     """auth-delegator and authentication-reader are Kubernetes' own roles: what is in them stands here."""
-    [rule] = helm.template(DEPLOYED).one("ClusterRole", "monitoring-dcgm-exporter-adapter")["rules"]
+    [rule] = helm.template(DEPLOYED).one("ClusterRole", "monitoring:dcgm-exporter-adapter")["rules"]
     own = {Access(verb, *rule["apiGroups"], *rule["resources"]) for verb in rule["verbs"]}
     delegator = {
         Access("create", "authentication.k8s.io", "tokenreviews"),
         Access("create", "authorization.k8s.io", "subjectaccessreviews"),
     }
     reader = {Access(verb, "", "configmaps", "kube-system") for verb in ("get", "list", "watch")}
+    values_of(adapter, "gpu_utilization", len(EXPECTED["gpu_utilization"]))
     assert adapter.cluster.accesses <= own | delegator | reader
     for role in (own, delegator, reader):
         assert adapter.cluster.accesses & role

@@ -16,6 +16,9 @@ from tests.chart.promql import Question, contradictions
 
 GENERATIONS = (0, 1)
 COUNTER_FILES = Path(__file__).parents[2] / "exporter" / "counter_files"
+JOB = "dcgm-exporter"
+"""As the operator calls the targets of the exporter's Service, whoever made the ServiceMonitor."""
+
 GPU_METRICS = yaml.safe_load((CHART / "files" / "metrics" / "gpu.yaml").read_text(encoding="utf-8"))
 
 
@@ -43,7 +46,7 @@ def test_each_pod_has_the_numbers_of_its_own_gpus(
 ) -> None:
     rules = winners(gpu_rules(helm, style), is_renamed=is_renamed)
     assert {rule.metric for rule in rules} == EXPECTED.keys()
-    series = scraped(STYLES[style].names, generation, is_renamed=is_renamed)
+    series = scraped(STYLES[style].names, generation, is_renamed=is_renamed, job=JOB)
     questions = [Question(rule.fill("inference", *PODS), answers(rule)) for rule in rules]
     assert contradictions(series, questions, tmp_path) == ""
 
@@ -60,11 +63,39 @@ def test_both_generations_at_once_give_the_numbers_once(helm: Helm, tmp_path: Pa
 @pytest.mark.parametrize("is_renamed", [False, True])
 def test_a_gpu_that_two_service_monitors_scrape_counts_once(is_renamed: bool, helm: Helm, tmp_path: Path) -> None:
     names = STYLES["classic"].names
-    series = scraped(names, 0, is_renamed=False) | scraped(names, 0, is_renamed=is_renamed, job="b")
+    series = scraped(names, 0, is_renamed=False, job="a") | scraped(names, 0, is_renamed=is_renamed, job=JOB)
     questions = [
         Question(rule.fill("inference", *PODS), answers(rule))
         for rule in winners(gpu_rules(helm), is_renamed=is_renamed)
     ]
+    assert contradictions(series, questions, tmp_path) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "job"),
+    [
+        ({}, JOB),
+        ({"fullnameOverride": "gpus"}, "gpus"),
+        ({"podMonitor": {"enabled": True}}, "monitoring/dcgm-exporter-metrics"),
+        ({"podMonitor": {"enabled": True}}, JOB),
+    ],
+)
+def test_the_rule_for_renamed_labels_is_for_our_own_exporter_by_service_or_by_pod(
+    values: Mapping[str, object], job: str, helm: Helm, tmp_path: Path
+) -> None:
+    rules = [rule for rule in read_rules(helm.template(values)) if rule.pod == "exported_pod"]
+    series = scraped(STYLES["classic"].names, 0, is_renamed=True, job=job)
+    questions = [Question(rule.fill("inference", *PODS), answers(rule)) for rule in rules]
+    questions += [Question(f"group({rule.series})", {"{}": 1}) for rule in rules]
+    assert contradictions(series, questions, tmp_path) == ""
+
+
+def test_renamed_labels_of_another_exporter_take_no_metric_from_pods_of_ours(helm: Helm, tmp_path: Path) -> None:
+    """One that a rule finds makes that rule the one for the whole cluster."""
+    series = scraped(STYLES["classic"].names, 0, is_renamed=True, job="nvidia-dcgm-exporter")
+    renamed = [rule for rule in gpu_rules(helm) if rule.pod == "exported_pod"]
+    questions = [Question(rule.series, {}) for rule in renamed]
+    questions += [Question(rule.fill("inference", *PODS), {}) for rule in renamed]
     assert contradictions(series, questions, tmp_path) == ""
 
 
@@ -115,6 +146,56 @@ def test_every_series_of_a_rule_is_one_that_the_exporter_has_by_default() -> Non
             assert {series["name"], series.get("rest", series["name"])} <= exported
 
 
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"arguments": ["--label-style", "4.10"]},
+            "arguments: --label-style is 4.10, and has to be classic, 4.8.3 or 4.9",
+        ),
+        (
+            {"arguments": ["--label-style=4.10"]},
+            "arguments: --label-style is 4.10, and has to be classic, 4.8.3 or 4.9",
+        ),
+        (
+            {"extraEnv": [{"name": "DCGM_EXPORTER_LABEL_STYLE", "value": "new"}]},
+            "extraEnv: DCGM_EXPORTER_LABEL_STYLE is new, and has to be classic, 4.8.3 or 4.9",
+        ),
+        (
+            {
+                "extraEnv": [
+                    {"name": "DCGM_EXPORTER_LABEL_STYLE", "valueFrom": {"configMapKeyRef": {"name": "x", "key": "y"}}}
+                ]
+            },
+            "extraEnv: DCGM_EXPORTER_LABEL_STYLE needs its value here",
+        ),
+        (
+            {"extraEnv": [{"name": "DCGM_EXPORTER_USE_OLD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "x"}}}]},
+            "extraEnv: DCGM_EXPORTER_USE_OLD_NAMESPACE needs its value here",
+        ),
+    ],
+)
+def test_label_names_that_nobody_can_know_are_refused(values: Mapping[str, object], sentence: str, helm: Helm) -> None:
+    with pytest.raises(Refused) as refused:
+        helm.template(values)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "hostname"),
+    [
+        ({"arguments": ["-label-style", "4.8.3"]}, "hostname"),
+        ({"extraEnv": [{"name": "DCGM_EXPORTER_LABEL_STYLE", "value": "4.8.3"}]}, "hostname"),
+        ({"extraEnv": [{"name": "DCGM_EXPORTER_LABEL_STYLE", "value": ""}]}, "Hostname"),
+    ],
+)
+def test_rules_follow_the_exporter_s_arguments_and_variables(
+    values: Mapping[str, object], hostname: str, helm: Helm
+) -> None:
+    [first, *_] = read_rules(helm.template(values))
+    assert f"pod, {hostname}, UUID" in first.query.replace("<<.GroupBy>>", "pod")
+
+
 def test_guide_s_rule_finds_its_series(helm: Helm) -> None:
     [first, *_] = [rule for rule in gpu_rules(helm) if rule.metric == "gpu_utilization"]
     [names] = re.findall(r'__name__=~"([^"]*)"', first.series)
@@ -130,20 +211,59 @@ def test_rules_come_out_the_same_each_time(helm: Helm) -> None:
 
 
 def test_rules_of_the_user_stand_last(helm: Helm) -> None:
-    own = {
-        "seriesQuery": 'mine{namespace!="",pod!=""}',
-        "resources": {"overrides": {"namespace": {"resource": "namespace"}, "pod": {"resource": "pod"}}},
-        "name": {"as": "gpu_utilization"},
-        "metricsQuery": "sum by (<<.GroupBy>>)(mine{<<.LabelMatchers>>})",
-    }
-    rules = read_rules(helm.template({"adapter": {"rules": {"extra": [own]}}}))
-    assert rules[-1].series == own["seriesQuery"]
+    rules = read_rules(helm.template({"adapter": {"rules": {"extra": [OWN]}}}))
+    assert rules[-1].series == OWN["seriesQuery"]
     assert len(rules) == len(read_rules(helm.template())) + 1
 
 
-def test_a_rule_that_would_stop_the_adapter_is_refused(helm: Helm) -> None:
-    with pytest.raises(Refused, match=r"adapter\.rules\.extra\[0\]: a rule without seriesQuery and metricsQuery"):
-        helm.template({"adapter": {"rules": {"extra": [{"seriesQuery": "mine"}]}}})
+OWN = {
+    "seriesQuery": 'mine{namespace!="",pod!=""}',
+    "resources": {"overrides": {"namespace": {"resource": "namespace"}, "pod": {"resource": "pod"}}},
+    "name": {"as": "gpu_utilization"},
+    "metricsQuery": "sum by (<<.GroupBy>>)(mine{<<.LabelMatchers>>})",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"metricsQuery": ""}, "a rule without seriesQuery and metricsQuery would stop the adapter"),
+        ({"metricsQuery": "sum(mine{<<.LabelMatchers>>}) by (<<.Nope>>)"}, "metricsQuery: <<.Nope>> is no placeholder"),
+        ({"metricsQuery": "sum by (<<.GroupBy>>)(mine{<<.LabelMatchers>})"}, "metricsQuery: << without >>"),
+        ({"metricsQuery": "sum by (<<.GroupBy>>)(mine)"}, "metricsQuery has no <<.LabelMatchers>>, so each pod"),
+        ({"metricsQuery": "sum(mine{<<.LabelMatchers>>})"}, "metricsQuery has no <<.GroupBy>>, so its answer"),
+        ({"seriesQuery": "x{"}, "seriesQuery: x{ is no selector of series"),
+        ({"seriesQuery": "rate(x[5m])"}, "seriesQuery: rate(x[5m]) is no selector of series"),
+        ({"resources": {}}, "resources needs overrides or a template"),
+    ],
+)
+def test_a_rule_that_would_stop_the_adapter_is_refused(
+    changes: Mapping[str, object], sentence: str, helm: Helm
+) -> None:
+    with pytest.raises(Refused) as refused:
+        helm.template({"adapter": {"rules": {"extra": [{**OWN, **changes}]}}})
+    assert f"adapter.rules.extra[0]: {sentence}" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seriesQuery": "mine"},
+        {"seriesQuery": '{__name__=~"^container_.*",container!="POD",namespace!="",pod!=""}'},
+        {"seriesQuery": r'mine{path="a}\"b",pod!=""}'},
+        {"resources": {"template": "kube_<<.Group>>_<<.Resource>>"}},
+        {"metricsQuery": 'sum(<<.Series>>{<<.LabelMatchers>>,container!="POD"}) by (<<.GroupBy>>)'},
+        {"metricsQuery": 'sum(mine{pod=~"<<index .LabelValuesByName "pod">>"}) by (<<index .GroupBySlice 0>>)'},
+    ],
+)
+def test_rules_as_prometheus_adapter_knows_them_are_taken(changes: Mapping[str, object], helm: Helm) -> None:
+    rule = {**OWN, **changes}
+    [*_, last] = yaml.safe_load(
+        helm.template({"adapter": {"rules": {"extra": [rule]}}}).one("ConfigMap", "dcgm-exporter-adapter-rules")[
+            "data"
+        ]["config.yaml"]
+    )["rules"]
+    assert last == rule
 
 
 def test_serving_rules_can_be_left_out(helm: Helm) -> None:

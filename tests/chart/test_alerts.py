@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.alert_cases import STYLES, Style, promtool_test, read_cases
+from tests.chart.alert_cases import SCRAPED_STYLES, STYLES, Style, promtool_test, read_cases
 from tests.chart.helm import Helm, Refused, Values
+from tests.chart.promql import Question, contradictions
 from tests.tools.build import build
 
 DOCS = Path(__file__).parents[2] / "docs" / "alerts.md"
@@ -44,7 +45,7 @@ def write_rules(folder: Path, rules: Rules, *annotations: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("style", SCRAPED_STYLES.values(), ids=SCRAPED_STYLES)
 def test_each_alert_fires_and_keeps_quiet_as_its_cases_say(style: Style, helm: Helm, tmp_path: Path) -> None:
     rules = render(helm, style.values)
     severities = {name: rule["labels"]["severity"] for name, rule in rules.items()}
@@ -61,13 +62,13 @@ def test_each_alert_has_a_case_in_which_it_fires_and_one_in_which_it_keeps_quiet
     assert fires == keeps_quiet == set(render(helm))
 
 
-@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("style", SCRAPED_STYLES.values(), ids=SCRAPED_STYLES)
 def test_promtool_finds_nothing_wrong_with_the_rules(style: Style, helm: Helm, tmp_path: Path) -> None:
     path = write_rules(tmp_path, render(helm, style.values), *TEXTS)
     assert "SUCCESS" in promtool("check", "rules", "--lint=all", "--lint-fatal", str(path))
 
 
-@pytest.mark.parametrize("style", STYLES.values(), ids=STYLES)
+@pytest.mark.parametrize("style", SCRAPED_STYLES.values(), ids=SCRAPED_STYLES)
 def test_each_alert_says_how_bad_it_is_what_it_is_and_what_to_do(style: Style, helm: Helm) -> None:
     for name, rule in render(helm, style.values).items():
         assert rule["labels"]["severity"] in ("critical", "warning", "info"), name
@@ -117,7 +118,53 @@ def test_only_a_real_release_warns_of_the_mock(helm: Helm) -> None:
 
 def test_a_pod_monitor_s_targets_are_watched_under_their_own_job(helm: Helm) -> None:
     rule = render(helm, {"podMonitor": {"enabled": True}})["GpuExporterDown"]
-    assert rule["expr"] == 'up{job="monitoring/dcgm-exporter-metrics"} == 0'
+    assert re.findall(r'job="(.*?)"', rule["expr"]) == ["monitoring/dcgm-exporter-metrics"] * 2
+
+
+def test_where_the_chart_scrapes_nothing_the_owners_of_another_scrape_count(helm: Helm) -> None:
+    idle = render(helm, {"serviceMonitor": {"enabled": False}})["GpuAllocatedButIdle"]["expr"]
+    assert 'exporter_pod!=""' in render(helm)["GpuAllocatedButIdle"]["expr"]
+    assert 'exporter_pod!=""' not in idle
+    assert idle.count('pod!=""') == 4
+
+
+def test_no_snapshot_is_stale_between_two_scrapes_that_are_far_apart(helm: Helm, tmp_path: Path) -> None:
+    expr = render(helm, {"serviceMonitor": {"interval": "3m"}})["GpuSnapshotStale"]["expr"]
+    taken = {'gpu_exporter_snapshot_timestamp_seconds{instance="a", gpu="0"}': "0 _x11 180 _x11 360"}
+    assert contradictions(taken, [Question(expr, {})], tmp_path) == ""
+
+
+NVML_IS_DOWN = {
+    'gpu_exporter_nvml_up{instance="10.0.0.5:9400", exporter_pod="dcgm-exporter-cpu"}': "0x20",
+    'gpu_exporter_nvml_up{instance="10.0.0.6:9400", exporter_pod="dcgm-exporter-gpu"}': "0x20",
+}
+KUBE_STATE = {
+    'kube_pod_info{namespace="monitoring", pod="dcgm-exporter-cpu", node="cpu"}': "1x20",
+    'kube_pod_info{namespace="monitoring", pod="dcgm-exporter-gpu", node="gpu"}': "1x20",
+    'kube_node_status_capacity{node="cpu", resource="cpu"}': "8x20",
+    'kube_node_status_capacity{node="gpu", resource="cpu"}': "8x20",
+    'kube_node_status_capacity{node="gpu", resource="nvidia_com_gpu"}': "0x20",  # the device plugin has lost them, too
+}
+GPU_NODE = '{instance="10.0.0.6:9400", exporter_pod="dcgm-exporter-gpu"}'
+CPU_NODE = '{instance="10.0.0.5:9400", exporter_pod="dcgm-exporter-cpu"}'
+
+
+@pytest.mark.parametrize(
+    ("values", "left_out", "fires"),
+    [
+        ({"gpuNodes": {"only": False}}, "", {GPU_NODE: 0}),
+        ({"gpuNodes": {"only": False}}, "kube_", {GPU_NODE: 0, CPU_NODE: 0}),
+        ({"gpuNodes": {"only": False}}, "kube_node", {GPU_NODE: 0, CPU_NODE: 0}),
+        ({"gpuNodes": {"only": False}, "nodeSelector": {"gpu": "yes"}}, "", {GPU_NODE: 0, CPU_NODE: 0}),
+        ({}, "", {GPU_NODE: 0, CPU_NODE: 0}),
+    ],
+)
+def test_a_node_without_gpus_has_no_broken_driver_where_that_can_be_known(
+    values: Values, left_out: str, fires: Mapping[str, float], helm: Helm, tmp_path: Path
+) -> None:
+    series = NVML_IS_DOWN | {name: is_ for name, is_ in KUBE_STATE.items() if not left_out or left_out not in name}
+    expr = render(helm, values)["GpuNvmlDown"]["expr"]
+    assert contradictions(series, [Question(expr, fires)], tmp_path) == ""
 
 
 def test_rules_carry_the_labels_by_which_a_prometheus_chooses_them(helm: Helm) -> None:

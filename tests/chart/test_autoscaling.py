@@ -1,5 +1,6 @@
 """`autoscaling`: the HPAs and ScaledObjects, and what is refused in one sentence."""
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -152,8 +153,28 @@ REFUSED: Mapping[str, tuple[list[Object], str]] = {
         "activation wakes a workload from zero, and minReplicas is not 0",
     ),
     "an HPA with a fallback": ([entry(fallback={"replicas": 2})], "fallback is KEDA's; an HPA has no such thing"),
+    "a trigger with the name of the one that wakes": (
+        [
+            keda(
+                minReplicas=0, activation={"query": "x"}, metrics=[{"query": "y", "name": "activation", "threshold": 1}]
+            )
+        ],
+        "metrics[0]: activation stands twice",
+    ),
     "a kind of nowhere": ([entry(kind="Rollout")], "kind Rollout needs its apiVersion"),
 }
+
+
+@pytest.mark.parametrize("key", ["autoscaling", "servingMonitors"])
+@pytest.mark.parametrize("name", ["A_b", "llm-", "a..b", "-a"])
+def test_a_name_that_no_workload_can_have_is_refused(name: str, key: str, helm: Helm) -> None:
+    one = entry(name=name) if key == "autoscaling" else {"name": name}
+    with pytest.raises(Refused, match=re.escape(f"at '/{key}/0/name': '{name}' does not match pattern")):
+        helm.template({key: [one]})
+
+
+def test_a_workload_s_name_may_have_dots(helm: Helm) -> None:
+    assert hpa_of(helm, entry(name="v1.2"))["metadata"]["name"] == "v1.2-hpa"
 
 
 @pytest.mark.parametrize("case", REFUSED)

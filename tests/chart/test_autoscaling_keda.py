@@ -1,6 +1,7 @@
 """ScaledObjects: what holds them where metrics are missing, and what their queries answer, by the real engine."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,26 @@ def test_keda_takes_no_answer_for_a_fault_and_holds_what_runs(helm: Helm) -> Non
         assert all(isinstance(value, str) for value in trigger["metadata"].values())
         assert trigger["metricType"] == "AverageValue"
     assert "cooldownPeriod" not in spec
+
+
+@pytest.mark.parametrize(
+    ("given", "rendered"),
+    [
+        ({"minReplicas": 0, "activation": {"query": "x"}}, 300),
+        ({"minReplicas": 0, "activation": {"query": "x"}, "cooldownPeriod": 0}, 0),
+        ({"cooldownPeriod": 0}, 0),
+        ({"cooldownPeriod": 600}, 600),
+    ],
+)
+def test_the_last_replica_goes_after_as_long_as_the_values_say(
+    given: Mapping[str, object], rendered: int, helm: Helm
+) -> None:
+    assert scaled_object_of(helm, keda(**given))["spec"]["cooldownPeriod"] == rendered
+
+
+def test_a_workload_that_keeps_a_replica_may_have_a_trigger_called_activation(helm: Helm) -> None:
+    made = scaled_object_of(helm, keda(metrics=[{"query": "x", "name": "activation", "threshold": 1}]))
+    assert queries_of(made) == {"activation": "x"}
 
 
 def test_keda_asks_the_prometheus_of_the_values(helm: Helm) -> None:

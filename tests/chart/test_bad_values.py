@@ -57,6 +57,7 @@ def target(**changes: object) -> dict[str, Any]:
         ({"tlsServerConfig": {"enabled": True}}, "tlsServerConfig.enabled: "),
         ({"basicAuth": {"users": {"ann": "secret"}}}, "basicAuth.users: "),
         ({"mock": {"enabled": True, "pods": "kubelet"}, "kubernetes": {"podMapping": False}}, "mock.pods: "),
+        ({"config": {"collection": {"interval": "5s"}}}, "config: the exporter's configuration file needs version"),
         ({"adapter": {"deploy": True, "rules": {"create": False}}}, "adapter.deploy: "),
         ({"adapter": {"rules": {"extra": [{"seriesQuery": "x"}]}}}, "adapter.rules.extra[0]: "),
         ({"adapter": {"tls": {"mode": "certmanager"}}}, "at '/adapter/tls/mode': value must be one of"),

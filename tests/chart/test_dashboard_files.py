@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.alert_cases import STYLES
+from tests.chart.alert_cases import SCRAPED_STYLES
 from tests.chart.dashboards import NAMES, config_maps, panels, render
 from tests.chart.helm import Helm
 
@@ -18,9 +18,9 @@ every_dashboard = pytest.mark.parametrize("name", NAMES)
 
 
 @every_dashboard
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", SCRAPED_STYLES)
 def test_it_is_a_dashboard_in_which_everything_is_filled_in(name: str, style: str, helm: Helm) -> None:
-    dashboard = render(helm, STYLES[style].values)[name]
+    dashboard = render(helm, SCRAPED_STYLES[style].values)[name]
     assert dashboard["uid"] == f"gpu-{name}"
     assert dashboard["schemaVersion"] >= 39
     assert "gpu-exporter" in dashboard["tags"]
@@ -116,4 +116,6 @@ def test_the_autoscaling_dashboard_has_a_panel_for_each_of_the_adapter_s_metrics
 
     assert {"gpu_utilization", "gpu_framebuffer_used_ratio", "inference_queue_depth", "my_queue"} <= titles(extra=[own])
     assert "inference_queue_depth" not in titles(serving=False)
-    assert "my_queue" not in titles(extra=[own | {"metricsQuery": "sum by (<<.GroupBy>>)(<<.Series>>)"}])
+    assert "my_queue" not in titles(
+        extra=[own | {"metricsQuery": "sum by (<<.GroupBy>>)(<<.Series>>{<<.LabelMatchers>>})"}]
+    )

@@ -3,17 +3,23 @@
 import re
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.chart.alert_cases import STYLES
+from tests.chart.alert_cases import SCRAPED_STYLES
 from tests.chart.dashboard_lab import POD, Lab, running_lab, variables
 from tests.chart.dashboards import NAMES, Dashboard, choices, grouped_by, legends, queries, render
 from tests.chart.helm import Helm
 from tests.chart.prometheus_run import answer_of, wait_for
+from tests.chart.promql import Question, contradictions
 from tests.golden.series import read_series
 
-every_style = pytest.mark.parametrize("style", STYLES)
+FRAMEBUFFER = '{__name__=~"DCGM_FI_DEV_FB_USED(_BYTES)?"}'
+OR_NONE = " or vector(0)"
+"""What makes a query answer whatever it asks for."""
+
+every_style = pytest.mark.parametrize("style", SCRAPED_STYLES)
 every_dashboard = pytest.mark.parametrize("name", NAMES)
 
 
@@ -27,11 +33,11 @@ def lab(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @every_style
 @every_dashboard
 def test_each_query_parses_and_finds_data(name: str, style: str, lab: Lab, helm: Helm) -> None:
-    left = list(queries(render(helm, STYLES[style].values)[name], variables(style)))
+    left = list(queries(render(helm, SCRAPED_STYLES[style].values)[name], variables(style)))
     assert left
 
     def all_have_data() -> bool:
-        left[:] = [query for query in left if not lab.prometheus.series(query.expr)]
+        left[:] = [query for query in left if not lab.prometheus.series(query.expr.replace(OR_NONE, ""))]
         return not left
 
     wait_for("each query finds data", all_have_data, lambda: "\n".join(map(str, left)))
@@ -41,7 +47,7 @@ def test_each_query_parses_and_finds_data(name: str, style: str, lab: Lab, helm:
 @every_dashboard
 def test_each_variable_offers_what_there_is_to_choose(name: str, style: str, lab: Lab, helm: Helm) -> None:
     chosen = variables(style) | {"gpu": "0", "pod": POD, "model": "NVIDIA H100 80GB HBM3"}
-    for choice in choices(render(helm, STYLES[style].values)[name], variables(style)):
+    for choice in choices(render(helm, SCRAPED_STYLES[style].values)[name], variables(style)):
         wanted = chosen[choice.name]
         wait_for(f"{choice} offers {wanted}", partial(lab.prometheus.has_value, choice.label, wanted, choice.series))
 
@@ -49,10 +55,10 @@ def test_each_variable_offers_what_there_is_to_choose(name: str, style: str, lab
 @every_style
 @every_dashboard
 def test_queries_and_legends_name_only_labels_that_series_have(name: str, style: str, lab: Lab, helm: Helm) -> None:
-    dashboard = render(helm, STYLES[style].values)[name]
+    dashboard = render(helm, SCRAPED_STYLES[style].values)[name]
     named = {label for query in queries(dashboard, variables(style)) for label in grouped_by(query.expr)}
     named |= legends(dashboard)
-    sources = (f'{{exporter_pod="exporter-{style}"}}', '{job="others"}', "ALERTS")
+    sources = (f'{{exporter_pod="exporter-{style}"}}', '{exported_pod!=""}', '{job="others"}', "ALERTS")
 
     def all_are_known() -> bool:
         return named <= {label for source in sources for label in lab.prometheus.labels(source)}
@@ -60,21 +66,86 @@ def test_queries_and_legends_name_only_labels_that_series_have(name: str, style:
     wait_for(f"all of {named} are labels", all_are_known)
 
 
-def of_panel(dashboard: Dashboard, title: str) -> str:
+def of_panel(dashboard: Dashboard, title: str, style: str = "classic", **chosen: str) -> str:
     """Return the first query of a panel."""
-    return next(query.expr for query in queries(dashboard, variables("classic")) if query.panel == title)
+    asked = queries(dashboard, variables(style) | chosen)
+    return next(query.expr for query in asked if query.panel == title)
 
 
-def test_the_fleet_counts_shared_and_divided_gpus_once(lab: Lab, helm: Helm) -> None:
-    fleet = render(helm)["fleet"]
-    gpus = partial(lab.prometheus.number, of_panel(fleet, "GPUs"))
+def has_number(lab: Lab, query: str, number: float) -> bool:
+    """Say whether a query finds one series, and this value."""
+    return [float(one["value"][1]) for one in lab.prometheus.series(query)] == [number]
+
+
+@pytest.mark.parametrize("style", ["classic", "renamed"])
+def test_the_fleet_counts_shared_and_divided_gpus_once(style: str, lab: Lab, helm: Helm) -> None:
+    of_fleet = partial(of_panel, render(helm, SCRAPED_STYLES[style].values)["fleet"], style=style)
+    gpus = partial(lab.prometheus.number, of_fleet("GPUs"))
     wait_for("the lost GPU's series have ended", lambda: gpus() == 6)
-    page = read_series(answer_of(f"http://{lab.exporters['classic']}/metrics"))
+    page = read_series(answer_of(f"http://{lab.exporters[style]}/metrics"))
     held = [one for one in page if one.name == "DCGM_FI_DEV_FB_USED" and one.labels["pod"]]
     assert len(held) == 6  # of 7 GPUs and MIG instances 5, one of them by two pods
-    assert lab.prometheus.number(of_panel(fleet, "Held by pods")) == pytest.approx(5 / 7)
+    assert lab.prometheus.number(of_fleet("Held by pods")) == pytest.approx(5 / 7)
     watts = {one.labels["UUID"]: float(one.value) for one in page if one.name == "DCGM_FI_DEV_POWER_USAGE"}
-    assert lab.prometheus.number(of_panel(fleet, "Power")) == pytest.approx(sum(watts.values()), rel=0.02)
+    assert lab.prometheus.number(of_fleet("Power")) == pytest.approx(sum(watts.values()), rel=0.02)
+
+
+def test_the_fleet_counts_an_exporter_that_two_monitors_scrape_once(lab: Lab, helm: Helm) -> None:
+    fleet = render(helm)["fleet"]
+    for title, count in (("Versions", len(SCRAPED_STYLES)), ("Lost GPUs", len(SCRAPED_STYLES)), ("In trouble", 1)):
+        wait_for(f"{title} is {count}", partial(has_number, lab, of_panel(fleet, title), count))
+
+
+@pytest.mark.parametrize("style", ["classic", "renamed"])
+def test_what_a_second_monitor_gives_to_the_exporter_s_pod_is_not_held_by_it(style: str, lab: Lab, helm: Helm) -> None:
+    label = SCRAPED_STYLES[style].names["namespace"]
+    pods = render(helm, SCRAPED_STYLES[style].values)["pods"]
+    query = of_panel(pods, "Framebuffer in use", style, namespace=".+", pod=f"exporter-{style}|{POD}")
+    wait_for("both monitors' series are there", lambda: lab.prometheus.has_value("exported_pod", POD, FRAMEBUFFER))
+
+    def holders() -> set[str]:
+        return {one["metric"][label] for one in lab.prometheus.series(query)}
+
+    wait_for("GPUs are held", lambda: f"chat-{style}" in holders())
+    assert "monitoring" not in holders()
+
+
+def test_lists_of_a_node_have_a_line_for_each_gpu_and_exporter(lab: Lab, helm: Helm) -> None:
+    node = render(helm)["node"]
+    for title, lines in (("Lost GPUs", 1), ("CPU", 1), ("Memory", 1), ("Age of the snapshots", 7)):
+        wait_for(f"{title} has {lines} lines", partial(has_number, lab, f"count({of_panel(node, title)})", lines))
+
+
+GPU_LABELS = 'Hostname="n", gpu="0", UUID="a", modelName="m", exporter_pod="x"'
+ENERGY_OF_FOUR_OWNERS = {
+    f'DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION{{{GPU_LABELS}, pod="p{n}"}}': (
+        f"_x{5 * n} {n * 18_000_000_000}+3600000000x4 stale"
+    )
+    for n in range(4)
+}
+ENERGY_IN_JOULES = {
+    'DCGM_FI_DEV_GPU_ENERGY_JOULES_TOTAL{Hostname="n", gpu="1", UUID="b", modelName="m", exporter_pod="x"}': (
+        "0+1800000x20"
+    )
+}
+
+
+def test_energy_is_all_that_a_gpu_has_used_whoever_has_held_it(helm: Helm, tmp_path: Path) -> None:
+    energy = of_panel(render(helm)["fleet"], "Energy of the time shown", node=".*")
+    assert contradictions(ENERGY_OF_FOUR_OWNERS, [Question(energy, {"{}": 20})], tmp_path) == ""
+    both = ENERGY_OF_FOUR_OWNERS | ENERGY_IN_JOULES
+    assert contradictions(both, [Question(energy, {"{}": 30})], tmp_path) == ""
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_the_autoscaling_dashboard_shows_pods_whose_labels_a_monitor_has_renamed(
+    renamed: bool, helm: Helm, tmp_path: Path
+) -> None:
+    query = of_panel(render(helm)["autoscaling"], "gpu_utilization")
+    prefix = "exported_" if renamed else ""
+    labels = f'{prefix}pod="{POD}", {prefix}namespace="chat-classic", Hostname="n", UUID="a", job="dcgm-exporter"'
+    series = {f"DCGM_FI_DEV_GPU_UTIL{{{labels}}}": "70x20"}
+    assert contradictions(series, [Question(query, {f'{{pod="{POD}"}}': 70})], tmp_path) == ""
 
 
 def test_the_autoscaling_dashboard_shows_what_the_hpa_sees(lab: Lab, helm: Helm) -> None:
@@ -117,5 +188,5 @@ def test_dashboard_12239_finds_data_for_the_instances_and_gpus_that_it_offers(qu
         wait_for(f"{label} {wanted} is offered", offers)
     instance = re.escape(address).replace("\\", "\\\\")
     expr = query % f'instance=~"{instance}", gpu=~"(0|1)"'
-    lines = 1 if "(DCGM" in query else 2
-    wait_for(f"{expr} finds data", lambda: len(lab.prometheus.series(expr)) == lines)
+    gpus = {None} if "(DCGM" in query else {"0", "1"}
+    wait_for(f"{expr} finds data", lambda: {one["metric"].get("gpu") for one in lab.prometheus.series(expr)} == gpus)

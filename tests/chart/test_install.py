@@ -13,8 +13,8 @@ from tests.chart import looks
 from tests.chart.cluster import Cluster
 from tests.chart.helm import CHART, NAMESPACE, Helm, Refused
 from tests.chart.values import MATRIX, merged, read_values
-from tests.kubelet import enclosure
-from tests.kubelet.control_plane import ControlPlane, Manifest
+from tests.cluster import enclosure
+from tests.cluster.control_plane import ControlPlane, Manifest
 from tests.tools.build import build
 from tests.tools.schemas import fetch_schemas
 
@@ -26,7 +26,10 @@ SOCKET_AND_ROOT = {
 NOBODY = {"kubernetes": {"podMapping": False}}
 GUIDE = read_values("guide")
 FULL_CHAIN = read_values("full-chain")
-WITHOUT_KEDA = {"autoscaling": [one for one in FULL_CHAIN["autoscaling"] if one.get("type") != "keda"]}
+WITHOUT_CRDS = {
+    "autoscaling": [one for one in FULL_CHAIN["autoscaling"] if one.get("type") != "keda"],
+    "servingMonitors": [],
+}
 GUIDE_S_SERVICE_MONITOR = {
     "apiVersion": "monitoring.coreos.com/v1",
     "kind": "ServiceMonitor",
@@ -87,8 +90,8 @@ def _without_releases(cluster: Cluster, *, knows_crds: bool) -> Iterator[Cluster
 
 
 def full_chain(cluster: Cluster) -> dict[str, Any]:
-    """The full chain, as far as the cluster knows it: a ScaledObject is asked for by name, and refused without KEDA."""
-    return FULL_CHAIN if cluster.has_crds else merged(FULL_CHAIN, WITHOUT_KEDA)
+    """The full chain, as far as the cluster knows it: ScaledObjects and servers' monitors are asked for by name."""
+    return FULL_CHAIN if cluster.has_crds else merged(FULL_CHAIN, WITHOUT_CRDS)
 
 
 def daemon_set(cluster: Cluster, name: str = "dcgm-exporter") -> Any:

@@ -22,6 +22,14 @@ def test_every_value_stands_in_it() -> None:
     assert missing == set()
 
 
+def test_the_kinds_that_helm_template_is_told_are_those_that_the_chart_asks_for(helm: Helm) -> None:
+    told = re.findall(r"--api-versions=(\S+)", README)
+    service, pod = (helm.template({"podMonitor": {"enabled": given}}, apis=told) for given in (False, True))
+    assert service.all("PrometheusRule")
+    assert service.all("ServiceMonitor")
+    assert pod.all("PodMonitor")
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_renders(example: str, helm: Helm) -> None:
     values = yaml.safe_load(example)

@@ -42,9 +42,11 @@ def test_each_runtime_is_asked_where_it_answers(runtime: str, port: str, path: s
 
 
 def test_ray_s_pods_have_no_service_and_are_scraped_themselves(helm: Helm) -> None:
-    made = monitor_of(helm, {"name": "ray", "runtime": "ray-serve"}, "PodMonitor")
+    ray = {"name": "ray", "runtime": "ray-serve", "matchLabels": {"ray.io/cluster": "ray"}}
+    made = monitor_of(helm, ray, "PodMonitor")
     assert endpoint_of(made)["port"] == "metrics"
-    made = monitor_of(helm, {"name": "ray", "runtime": "ray-serve", "port": 8080}, "PodMonitor")
+    assert made["spec"]["selector"] == {"matchLabels": {"ray.io/cluster": "ray"}}
+    made = monitor_of(helm, {**ray, "port": 8080}, "PodMonitor")
     assert endpoint_of(made)["portNumber"] == 8080
 
 
@@ -63,8 +65,10 @@ def test_everything_can_be_said_otherwise(helm: Helm) -> None:
     assert made["metadata"]["labels"].items() >= {"release": "mine", "team": "gpu"}.items()
 
 
-def test_a_monitor_is_left_out_where_nobody_knows_monitors(helm: Helm) -> None:
-    assert helm.template({"servingMonitors": [{"name": "llm", "runtime": "vllm"}]}, apis=()).all("ServiceMonitor") == []
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
+def test_a_monitor_is_made_even_where_the_operator_is_not_known(kind: str, helm: Helm) -> None:
+    """`helm template` knows no CRDs, and whoever names a server wants an error rather than no scrape."""
+    assert helm.template({"servingMonitors": [{"name": "llm", "kind": kind}]}, apis=()).one(kind, "llm-metrics")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,10 @@ def test_a_monitor_is_left_out_where_nobody_knows_monitors(helm: Helm) -> None:
     [
         ([{"runtime": "vllm"}], "servingMonitors[0]: name is missing, the name of the model server"),
         ([{"name": "a", "runtime": "vlm"}], f"servingMonitors[0] ({NAMESPACE}/a): there is no runtime vlm, but nim, "),
+        (
+            [{"name": "a", "runtime": "ray-serve"}],
+            "matchLabels is missing, and ray-serve's pods have no label app; ray.io/cluster names them",
+        ),
         (
             [{"name": "a"}, {"name": "a", "port": "b"}],
             f"servingMonitors[0] and servingMonitors[1] both scrape {NAMESPACE}/a",

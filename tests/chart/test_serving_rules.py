@@ -138,6 +138,22 @@ CASES: Mapping[str, tuple[str, Mapping[str, str], Expected]] = {
         },
         {"inference_queue_depth": 5, "inference_concurrency": 4, "inference_cache_usage_ratio": 0.75},
     ),
+    "triton with the vLLM backend: Triton's own queue is always empty, so the engine's counts": (
+        "triton",
+        {
+            'nv_inference_pending_request_count{model="llm",version="1"}': IDLE,
+            'vllm:num_requests_waiting{model="llm",version="1"}': "40x40",
+        },
+        {"inference_queue_depth": 40},
+    ),
+    "triton with an ensemble: a request counts in the ensemble and in the step that works on it": (
+        "triton",
+        {
+            'nv_inference_request_duration_us{model="ensemble",version="1"}': "0+60000000x40",
+            'nv_inference_request_duration_us{model="tensorrt_llm",version="1"}': "0+60000000x40",
+        },
+        {"inference_concurrency": 8},
+    ),
     "nim 1.x has names of its own": (
         "nim",
         {

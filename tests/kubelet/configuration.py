@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.requirements import find_cni_plugins
 from tests.kubelet.images import PAUSE
-from tests.kubelet.requirements import find_cni_plugins
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 

@@ -9,7 +9,7 @@ import pytest
 
 from exporter.nvml.mock import MockNvml, load_scenario
 from podresources.client import PodResourcesClient
-from tests.kubelet import enclosure
+from tests.cluster import enclosure
 from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.real_node import RealNode
 from tests.tools.build import build

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.cluster.control_plane import Manifest
+from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.configuration import CONTAINERD_SOCKET
-from tests.kubelet.control_plane import Manifest
 from tests.kubelet.real_node import RealNode
-from tests.kubelet.waiting import NotYet, wait_for
 
 ARCHIVE = "GPU_METRICS_EXPORTER_IMAGE"
 """The variable that names the archive of an image to test; without it the tree's own is built."""

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from podresources.allocations import Allocation, Allocations
-from tests.kubelet.waiting import NotYet
+from tests.cluster.waiting import NotYet
 
 LABELLED = re.compile(
     r'^DCGM_FI_DEV_GPU_UTIL\{.*UUID="([^"]+)".*container="([^"]*)",namespace="([^"]*)",pod="([^"]*)"', re.MULTILINE

@@ -2,7 +2,7 @@
 
 from podresources.allocations import Allocation, Allocations
 from podresources.client import PodResourcesClient
-from tests.kubelet.waiting import NotYet, wait_for
+from tests.cluster.waiting import NotYet, wait_for
 
 PATIENCE_S = 30.0
 

@@ -9,6 +9,8 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from tests.cluster.requirements import find_busybox
+
 PAUSE = "registry.k8s.io/pause:3.10"
 BUSYBOX = "test/busybox:1"
 
@@ -47,18 +49,6 @@ def make_busybox_image(folder: Path) -> Path:
         (root / "bin" / applet).symlink_to("busybox")
     make_image((PAUSE, BUSYBOX), root, target)
     return target
-
-
-def find_busybox() -> Path:
-    """Return a busybox that runs without shared libraries.
-
-    Raises:
-        FileNotFoundError: There is none on the PATH.
-    """
-    found = shutil.which("busybox")
-    if found is None or b"/ld-" in Path(found).read_bytes()[:4096]:  # the head of a dynamic program names its loader
-        raise FileNotFoundError("no statically linked busybox on the PATH")
-    return Path(found)
 
 
 def _layer(root: Path) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.kubelet.control_plane import Manifest
+from tests.cluster.control_plane import Manifest
 from tests.kubelet.device_plugin import GPU
 from tests.kubelet.images import BUSYBOX
 

@@ -10,7 +10,7 @@ from typing import Self
 from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError
-from tests.kubelet.waiting import NotYet
+from tests.cluster.waiting import NotYet
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ import pytest
 from podresources.client import PodResourcesClient
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
+from tests.cluster.waiting import wait_for
 from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.exporter_run import ExporterRun, owners_by
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
 from tests.kubelet.recorder import Recorder
-from tests.kubelet.waiting import wait_for
 
 PATIENCE_S = 30.0
 SCRAPES = 10

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from podresources.client import PodResourcesClient
-from tests.kubelet.control_plane import Manifest
+from tests.cluster.control_plane import Manifest
+from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.exporter_image import (
     archive,
     exporter_pod,
@@ -21,7 +22,6 @@ from tests.kubelet.exporter_image import (
 from tests.kubelet.exporter_run import owners_by, owners_on
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
-from tests.kubelet.waiting import NotYet, wait_for
 
 PATIENCE_S = 30.0
 RESTRICTED = "restricted"

@@ -9,12 +9,12 @@ from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
+from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.device_plugin import VISIBLE_DEVICES, DevicePlugin
 from tests.kubelet.holders import PATIENCE_S, held_in, wait_for_holders
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
 from tests.kubelet.recorder import Recorder
-from tests.kubelet.waiting import NotYet, wait_for
 
 
 def gpu_of(device_id: str) -> str:

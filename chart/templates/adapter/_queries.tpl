@@ -10,13 +10,13 @@ NaN would count as 0 in the adapter, so each alternative keeps only what is 0 or
 {{- end -}}
 
 {{/*
-A pod's GPUs as one number: (list . METRIC), METRIC being an entry of files/metrics/gpu.yaml. The inner maximum makes one
+A pod's GPUs as one number: (list . METRIC MATCHERS), METRIC being an entry of files/metrics/gpu.yaml. The inner maximum makes one
 series of a GPU that several containers of the pod share, and of one that is scraped twice.
 */}}
 {{- define "dcgm-exporter.gpuQuery" -}}
 {{- $names := include "dcgm-exporter.labelNames" (index . 0) | fromYaml -}}
 {{- $metric := index . 1 -}}
-{{- $form := printf "%s by (<<.GroupBy>>)(max by (<<.GroupBy>>, %s, %s, GPU_I_ID)(%%s{<<.LabelMatchers>>}))" $metric.over $names.hostname $names.uuid -}}
+{{- $form := printf "%s by (<<.GroupBy>>)(max by (<<.GroupBy>>, %s, %s, GPU_I_ID)(%%s{%s}))" $metric.over $names.hostname $names.uuid (index . 2) -}}
 {{- $alternatives := list -}}
 {{- range $metric.series -}}
 {{- $one := printf $form .name -}}
@@ -30,6 +30,19 @@ series of a GPU that several containers of the pod share, and of one that is scr
 {{/* The metrics of files/metrics/serving.yaml, as a JSON list. */}}
 {{- define "dcgm-exporter.servingMetrics" -}}
 {{- .Files.Get "files/metrics/serving.yaml" | fromYamlArray | toJson -}}
+{{- end -}}
+
+{{/*
+The presets as a JSON list, those first that are an engine inside of others: a server around an engine has a queue of its own
+that stays empty, because it hands requests on at once.
+*/}}
+{{- define "dcgm-exporter.presetsByKnowledge" -}}
+{{- $presets := include "dcgm-exporter.servingPresets" . | fromJson -}}
+{{- $engines := list -}}
+{{- range $presets -}}{{- $engines = concat $engines (default list .engines) -}}{{- end -}}
+{{- $ordered := list -}}
+{{- range concat (sortAlpha $engines) (keys $presets | sortAlpha) | uniq -}}{{- $ordered = append $ordered (get $presets .) -}}{{- end -}}
+{{- toJson $ordered -}}
 {{- end -}}
 
 {{/* The presets of model servers by name, as JSON. */}}

@@ -3,9 +3,10 @@
 {{- default (include "dcgm-exporter.named" (list . "adapter-rules")) .Values.adapter.rules.name -}}
 {{- end -}}
 
-{{/* One rule: (dict "series" NAMES "pod" LABEL "namespace" LABEL "metric" NAME "query" QUERY). */}}
+{{/* One rule: (dict "series" NAMES "pod" LABEL "namespace" LABEL "metric" NAME "query" QUERY), and "job", a matcher, where it is for some jobs. */}}
 {{- define "dcgm-exporter.adapterRule" }}
-- seriesQuery: {{ printf "{__name__=~%q,%s!=\"\",%s!=\"\"}" (join "|" .series) .namespace .pod | squote }}
+{{- $chosen := list (printf "__name__=~%q" (join "|" .series)) (printf "%s!=\"\"" .namespace) (printf "%s!=\"\"" .pod) .job | compact }}
+- seriesQuery: {{ printf "{%s}" (join "," $chosen) | squote }}
   resources:
     overrides:
       {{ .namespace }}: {resource: namespace}
@@ -16,36 +17,34 @@
 
 {{/*
 All rules. A GPU metric has a second one for labels that a Prometheus without honorLabels has renamed: the last rule that finds
-series is the one that the adapter uses. Labels of dcgm-exporter 1.x's names are no target's, so nothing renames them.
+series is the one that the adapter uses, for the whole cluster. So that one is for our own targets alone: the Service's, whoever
+made a ServiceMonitor for it, and the chart's PodMonitor's. Labels of dcgm-exporter 1.x's names are no target's, so nothing renames them.
 */}}
 {{- define "dcgm-exporter.adapterRules" -}}
 {{- $root := . -}}
-{{- $plain := dict "pod" "pod" "namespace" "namespace" -}}
 {{- $spellings := list (include "dcgm-exporter.labelNames" . | fromYaml) -}}
 {{- if not (include "dcgm-exporter.hasOldNames" .) -}}
-{{- $spellings = append $spellings (dict "pod" "exported_pod" "namespace" "exported_namespace") -}}
+{{- $jobs := list (include "dcgm-exporter.fullname" .) (include "dcgm-exporter.job" .) | uniq | join "|" -}}
+{{- $spellings = append $spellings (dict "pod" "exported_pod" "namespace" "exported_namespace" "job" (printf "job=~%q" $jobs)) -}}
 {{- end -}}
 {{- range $metric := include "dcgm-exporter.gpuMetrics" . | fromJsonArray -}}
 {{- $series := list -}}
 {{- range $metric.series -}}{{- $series = append $series .name -}}{{- end -}}
-{{- $rule := dict "series" $series "metric" $metric.metric "query" (include "dcgm-exporter.gpuQuery" (list $root $metric)) -}}
 {{- range $spellings -}}
-{{- include "dcgm-exporter.adapterRule" (merge (dict) $rule .) -}}
+{{- $matchers := list "<<.LabelMatchers>>" .job | compact | join "," -}}
+{{- $query := include "dcgm-exporter.gpuQuery" (list $root $metric $matchers) -}}
+{{- include "dcgm-exporter.adapterRule" (merge (dict "series" $series "metric" $metric.metric "query" $query) .) -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.adapter.rules.serving -}}
-{{- $known := include "dcgm-exporter.servingPresets" . | fromJson -}}
-{{- $presets := list -}}
-{{- range keys $known | sortAlpha -}}{{- $presets = append $presets (get $known .) -}}{{- end -}}
+{{- $presets := include "dcgm-exporter.presetsByKnowledge" . | fromJsonArray -}}
 {{- range include "dcgm-exporter.servingMetrics" . | fromJsonArray -}}
 {{- $answers := include "dcgm-exporter.servingAnswers" (list $root . $presets) | fromJson -}}
-{{- include "dcgm-exporter.adapterRule" (merge (dict "metric" .metric) $answers $plain) -}}
+{{- include "dcgm-exporter.adapterRule" (merge (dict "metric" .metric "pod" "pod" "namespace" "namespace") $answers) -}}
 {{- end -}}
 {{- end -}}
 {{- range $i, $rule := .Values.adapter.rules.extra -}}
-{{- if not (and $rule.seriesQuery $rule.metricsQuery) -}}
-{{- fail (printf "adapter.rules.extra[%d]: a rule without seriesQuery and metricsQuery would stop the adapter" $i) -}}
-{{- end }}
+{{- include "dcgm-exporter.checkExtraRule" (list (printf "adapter.rules.extra[%d]" $i) $rule) }}
 {{ list $rule | toYaml }}
 {{- end -}}
 {{- end -}}

@@ -1,7 +1,27 @@
 {{/* Which features the values ask for: each answers "true" or nothing. */}}
 
+{{/* A switch of the exporter's that is on by its argument or its variable: (list . FLAG VARIABLE). */}}
+{{- define "dcgm-exporter.isSwitchedOn" -}}
+{{- $root := index . 0 -}}
+{{- $true := "(1|t|T|true|True|TRUE)" -}}
+{{- $isOn := false -}}
+{{- range $root.Values.extraEnv -}}
+{{- if eq .name (index $ 2) -}}{{- $isOn = regexMatch (printf "^%s$" $true) (toString .value) -}}{{- end -}}
+{{- end -}}
+{{- range $root.Values.arguments -}}
+{{- if regexMatch (printf "^--?%s(=|$)" (index $ 1)) . -}}{{- $isOn = regexMatch (printf "^[^=]*(=%s)?$" $true) . -}}{{- end -}}
+{{- end -}}
+{{- if $isOn -}}true{{- end -}}
+{{- end -}}
+
 {{- define "dcgm-exporter.readsPods" -}}
-{{- if or .Values.kubernetes.enablePodLabels .Values.kubernetes.enablePodUID -}}true{{- end -}}
+{{- $labels := include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-pod-labels" "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS") -}}
+{{- $uid := include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-pod-uid" "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID") -}}
+{{- if or .Values.kubernetes.enablePodLabels .Values.kubernetes.enablePodUID $labels $uid -}}true{{- end -}}
+{{- end -}}
+
+{{- define "dcgm-exporter.readsResourceSlices" -}}
+{{- if or .Values.kubernetesDRA.enabled (include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-dra" "KUBERNETES_ENABLE_DRA")) -}}true{{- end -}}
 {{- end -}}
 
 {{/* The ConfigMap that the exporter reads its counters from by the API server, as NAMESPACE:NAME, or nothing: -m, as dcgm-exporter has it. */}}
@@ -18,7 +38,12 @@
 {{- end -}}
 
 {{- define "dcgm-exporter.asksApiServer" -}}
-{{- if or (include "dcgm-exporter.readsPods" .) .Values.kubernetesDRA.enabled (include "dcgm-exporter.countersConfigMap" .) -}}true{{- end -}}
+{{- if or (include "dcgm-exporter.readsPods" .) (include "dcgm-exporter.readsResourceSlices" .) (include "dcgm-exporter.countersConfigMap" .) -}}true{{- end -}}
+{{- end -}}
+
+{{/* How the pod gets at the GPUs; a mock needs none. */}}
+{{- define "dcgm-exporter.gpuAccess" -}}
+{{- if not .Values.mock.enabled -}}{{- .Values.gpuAccess.mode -}}{{- end -}}
 {{- end -}}
 
 {{/* The node's kubelet says who holds a GPU; a mock can have pods of its own. */}}

@@ -12,7 +12,7 @@
 {{/* As the values say, but root only where the kubelet's socket or the host's driver needs it. */}}
 {{- define "dcgm-exporter.securityContext" -}}
 {{- $context := default dict .Values.securityContext | deepCopy -}}
-{{- if eq .Values.gpuAccess.mode "hostDriver" -}}
+{{- if eq (include "dcgm-exporter.gpuAccess" .) "hostDriver" -}}
 {{- $context = merge (dict "privileged" true "allowPrivilegeEscalation" true) $context -}}
 {{- else if and (not (include "dcgm-exporter.asksKubelet" .)) (eq (toString (get $context "runAsUser")) "0") -}}
 {{- $context = merge (dict "runAsNonRoot" true "runAsUser" 65534 "runAsGroup" 65534) $context -}}
@@ -136,10 +136,10 @@ checksum/scenario: {{ toJson .Values.mock.scenario | sha256sum }}
 - name: DCGM_EXPORTER_USE_OLD_NAMESPACE
   value: "true"
 {{- end }}
-{{- if eq .Values.gpuAccess.mode "volumeMounts" }}
+{{- if eq (include "dcgm-exporter.gpuAccess" .) "volumeMounts" }}
 - name: NVIDIA_VISIBLE_DEVICES
   value: /var/run/nvidia-container-devices
-{{- else if eq .Values.gpuAccess.mode "hostDriver" }}
+{{- else if eq (include "dcgm-exporter.gpuAccess" .) "hostDriver" }}
 - name: LD_LIBRARY_PATH
   value: /usr/local/nvidia/lib64
 {{- end }}

@@ -24,10 +24,10 @@
 {{- $mounts = append $mounts (dict "name" "mock" "mountPath" "/etc/gpu-metrics-exporter/mock" "readOnly" true) -}}
 {{- end -}}
 {{- end -}}
-{{- if eq $root.Values.gpuAccess.mode "volumeMounts" -}}
+{{- if eq (include "dcgm-exporter.gpuAccess" $root) "volumeMounts" -}}
 {{- $volumes = append $volumes (dict "name" "all-gpus" "hostPath" (dict "path" "/dev/null")) -}}
 {{- $mounts = append $mounts (dict "name" "all-gpus" "mountPath" "/var/run/nvidia-container-devices/all" "readOnly" true) -}}
-{{- else if eq $root.Values.gpuAccess.mode "hostDriver" -}}
+{{- else if eq (include "dcgm-exporter.gpuAccess" $root) "hostDriver" -}}
 {{- $volumes = concat $volumes (list (dict "name" "driver" "hostPath" (dict "path" $root.Values.gpuAccess.hostDriverPath)) (dict "name" "devices" "hostPath" (dict "path" "/dev"))) -}}
 {{- $mounts = concat $mounts (list (dict "name" "driver" "mountPath" "/usr/local/nvidia" "readOnly" true) (dict "name" "devices" "mountPath" "/dev")) -}}
 {{- end -}}

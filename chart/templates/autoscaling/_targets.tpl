@@ -75,7 +75,7 @@ What can't work ends the rendering with a sentence that names the entry.
 {{- $root := index . 0 -}}
 {{- $type := index . 3 -}}
 {{- $metrics := list -}}
-{{- $names := list -}}
+{{- $names := (index . 2).activation | empty | ternary list (list "activation") -}}
 {{- range $i, $item := (index . 2).metrics -}}
 {{- $where := printf "%s: metrics[%d]" (index $ 1) $i -}}
 {{- $one := dict -}}

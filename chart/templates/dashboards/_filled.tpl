@@ -1,8 +1,10 @@
 {{/*
 A text of files/alerts or files/dashboards with what stands in <> filled in, as (list . text). The files are no templates,
 so that {{ }} in them are Prometheus's and Grafana's. <hostname>, <uuid>, <model>, <pod>, <namespace>, <container> are label
-names; <entity> are the labels of a GPU or MIG instance, <board> those of a GPU, whatever parts it has; the words of
-files/dashboards/parts/fields.yaml with a selector are a field under either of its names.
+names; <entity> are the labels of a GPU or MIG instance, <board> those of a GPU, whatever parts it has; <chartScrape> and
+<held>, in a selector, are series that the chart's own monitor brings, and those of them that a pod holds: a second monitor
+without honorLabels puts the exporter's pod on what nobody holds. The words of files/dashboards/parts/fields.yaml with a
+selector are a field under either of its names.
 */}}
 {{- define "dcgm-exporter.filled" -}}
 {{- $root := index . 0 -}}
@@ -10,9 +12,16 @@ files/dashboards/parts/fields.yaml with a selector are a field under either of i
 {{- $words := dict
   "entity" "<hostname>, gpu, <uuid>, GPU_I_PROFILE, GPU_I_ID"
   "board" "<hostname>, gpu, <uuid>"
+  "held" "<pod>!=\"\", <chartScrape>"
 -}}
 {{- range $word, $meaning := $words -}}{{- $text = replace (printf "<%s>" $word) $meaning $text -}}{{- end -}}
 {{- $words = include "dcgm-exporter.labelNames" $root | fromYaml -}}
+{{- if not (or $root.Values.serviceMonitor.honorLabels (include "dcgm-exporter.hasOldNames" $root)) -}}
+{{- range list "pod" "namespace" "container" -}}{{- $_ := set $words . (printf "exported_%s" .) -}}{{- end -}}
+{{- end -}}
+{{- $_ := set $words "chartScrape" (include "dcgm-exporter.monitorKind" $root | empty | ternary "exporter_pod=~\".*\"" "exporter_pod!=\"\"") -}}
+{{- $_ := set $words "unlessWithoutGpus" (include "dcgm-exporter.unlessWithoutGpus" $root) -}}
+{{- $_ := set $words "window" (include "dcgm-exporter.rateWindow" $root) -}}
 {{- $_ := set $words "exporter" (include "dcgm-exporter.fullname" $root) -}}
 {{- $_ := set $words "exporterNamespace" (include "dcgm-exporter.namespace" $root) -}}
 {{- $_ := set $words "release" $root.Release.Name -}}
@@ -28,6 +37,22 @@ files/dashboards/parts/fields.yaml with a selector are a field under either of i
 {{- $text = regexReplaceAll (printf "<%s>[{]([^}]*)[}]" $word) $text $either -}}
 {{- end -}}
 {{- $text -}}
+{{- end -}}
+
+{{/*
+Where the exporter runs on all nodes: what leaves out those that have never offered a GPU, as far as kube-state-metrics tells.
+A node whose driver is gone still lists its GPUs, as none.
+*/}}
+{{- define "dcgm-exporter.unlessWithoutGpus" -}}
+{{- if not (or .Values.gpuNodes.only .Values.affinity .Values.nodeSelector) -}}
+unless on (exporter_pod)
+          label_join(
+            kube_pod_info{namespace={{ include "dcgm-exporter.namespace" . | quote }}} and on (node) (
+              kube_node_status_capacity{resource="cpu"} unless on (node) kube_node_status_capacity{resource=~"nvidia_com_.+"}
+            ),
+            "exporter_pod", "", "pod"
+          )
+{{- end -}}
 {{- end -}}
 
 {{/* The label `job` of the exporter's targets: a Service's name, or what the operator makes of a PodMonitor's. */}}

@@ -59,29 +59,42 @@ Grafana's own, over what parts/panels.yaml says of the type.
 
 {{/*
 A panel for each of the adapter's metrics, made of its own query: the pods of the HPA's target, and their mean, which is what the
-HPA compares with its target. Rules that name no metric, or ask for more than pods and labels, have none.
+HPA compares with its target. Of several rules for one metric the last counts that knows a pod, as for the adapter. Rules that name
+no metric, or ask for more than pods and labels, have none.
 */}}
 {{- define "dcgm-exporter.adapterPanels" -}}
 {{- $units := dict "gpu_utilization" "percent" "_ratio" "percentunit" "_seconds" "s" "_mib" "mbytes" "_watts" "watt" "_mhz" "rotmhz" -}}
 {{- $panels := list -}}
-{{- $known := list -}}
+{{- $metrics := list -}}
+{{- $shown := dict -}}
 {{- range include "dcgm-exporter.adapterRules" . | fromYamlArray -}}
 {{- $metric := dig "name" "as" "" . -}}
 {{- $labels := dict -}}
 {{- range $label, $is := dig "resources" "overrides" dict . -}}{{- $_ := set $labels $is.resource $label -}}{{- end -}}
-{{- if and $metric $labels.pod $labels.namespace (not (has $metric $known)) -}}
-{{- $known = append $known $metric -}}
+{{- if and $metric $labels.pod $labels.namespace -}}
 {{- $pods := printf "%s=\"$namespace\", %s=~\"%s\"" $labels.namespace $labels.pod (include "dcgm-exporter.podsOfWorkload" $) -}}
 {{- $query := .metricsQuery | replace "<<.LabelMatchers>>" $pods | replace "<<.GroupBy>>" $labels.pod -}}
-{{- if not (contains "<<" $query) -}}
+{{- if contains "<<" $query -}}
+{{- else if hasKey $shown $metric -}}
+{{- $before := get $shown $metric -}}
+{{- if ne $labels.pod $before.pod -}}
+{{- $query = printf "max by (%s) (label_join(%s, %q, \"\", %q))" $before.pod $query $before.pod $labels.pod -}}
+{{- end -}}
+{{- $_ := set $before "query" (printf "(%s) or on (%s) (%s)" $query $before.pod $before.query) -}}
+{{- else -}}
+{{- $metrics = append $metrics $metric -}}
+{{- $_ := set $shown $metric (dict "pod" $labels.pod "query" $query) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $metric := $metrics -}}
+{{- $one := get $shown $metric -}}
 {{- $panel := dict "title" $metric "w" 8 "min" 0 "queries" (list
-  (dict "expr" $query "legend" (printf "{{%s}}" $labels.pod))
-  (dict "expr" (printf "avg(%s)" $query) "legend" "mean")
+  (dict "expr" $one.query "legend" (printf "{{%s}}" $one.pod))
+  (dict "expr" (printf "avg(%s)" $one.query) "legend" "mean")
 ) -}}
 {{- range $ending, $unit := $units -}}{{- if regexMatch (printf "%s(_max)?$" $ending) $metric -}}{{- $_ := set $panel "unit" $unit -}}{{- end -}}{{- end -}}
 {{- $panels = append $panels $panel -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 {{- toJson $panels -}}
 {{- end -}}

@@ -1,7 +1,8 @@
 {{/*
 One endpoint of a ServiceMonitor or PodMonitor. The operator gives each target the exporter's own pod, namespace and
-container as labels. They are dropped, so that those on the series are the workload's even where a Prometheus overrides
-honorLabels, and series that nobody owns stay unowned.
+container as labels. With honorLabels they are dropped, so that those on the series are the workload's even where a
+Prometheus overrides it, and series that nobody owns stay unowned. Without it everything is as with dcgm-exporter: the
+workload's are exported_pod, exported_namespace and exported_container.
 */}}
 {{- define "dcgm-exporter.scrapeEndpoint" -}}
 port: metrics
@@ -11,7 +12,9 @@ scrapeTimeout: {{ .Values.serviceMonitor.scrapeTimeout }}
 honorLabels: {{ .Values.serviceMonitor.honorLabels }}
 relabelings:
   - {action: replace, sourceLabels: [__meta_kubernetes_pod_name], targetLabel: exporter_pod}
+  {{- if .Values.serviceMonitor.honorLabels }}
   - {action: labeldrop, regex: pod|namespace|container}
+  {{- end }}
   {{- with .Values.serviceMonitor.relabelings }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

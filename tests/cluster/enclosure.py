@@ -28,6 +28,7 @@ _KERNEL_SETTINGS = (  # kubelet writes them; inside, they are plain files
     "/proc/sys/kernel/keys/root_maxbytes",
 )
 _FIRST_PROCESS = f"""
+ip link set lo up || exit 1
 for folder in {" ".join(_PRIVATE_FOLDERS)}; do
     [ ! -d $folder ] || mount -t tmpfs -o mode=0755 cluster $folder || exit 1
 done
@@ -76,7 +77,9 @@ def run_enclosed(argv: Sequence[str], *, has_kubelet: bool = True, inherited: Se
         if has_kubelet:
             stack.enter_context(_only_run())
             stack.enter_context(_only_node())
-        process = subprocess.Popen([*_ENCLOSE, *argv], env={**os.environ, INSIDE: "1"}, pass_fds=inherited)
+        process = subprocess.Popen(
+            [*_ENCLOSE, *argv], env={**os.environ, INSIDE: "1", "KUBECACHEDIR": "/run/kube-cache"}, pass_fds=inherited
+        )
         try:
             return _wait(process)
         finally:

@@ -1,4 +1,4 @@
-"""What the machine must have for a real kubelet, and how it gets there."""
+"""What the machine must have, as Debian's packages, and how it gets there."""
 
 import os
 import platform
@@ -7,13 +7,11 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.kubelet.images import find_busybox
-
 CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 
 
 class NotPossible(Exception):
-    """A real kubelet can't run here; the text says why."""
+    """A cluster can't run here; the text says why."""
 
 
 def find_cni_plugins() -> Path:
@@ -22,6 +20,18 @@ def find_cni_plugins() -> Path:
         if (folder / "bridge").exists() and (folder / "host-local").exists():
             return folder
     raise FileNotFoundError(f"no CNI plugins bridge and host-local in {' or '.join(map(str, CNI_FOLDERS))}")
+
+
+def find_busybox() -> Path:
+    """Return a busybox that runs without shared libraries.
+
+    Raises:
+        FileNotFoundError: There is none on the PATH.
+    """
+    found = shutil.which("busybox")
+    if found is None or b"/ld-" in Path(found).read_bytes()[:4096]:  # the head of a dynamic program names its loader
+        raise FileNotFoundError("no statically linked busybox on the PATH")
+    return Path(found)
 
 
 def _on_path(*programs: str) -> Callable[[], object]:
@@ -33,41 +43,48 @@ def _on_path(*programs: str) -> Callable[[], object]:
     return look
 
 
-_PACKAGES: Mapping[str, Callable[[], object]] = {  # Debian's name for it: what must be found then
+Packages = Mapping[str, Callable[[], object]]
+"""Debian's name of a package, and a look for what it brings, which raises FileNotFoundError."""
+
+ENCLOSURE: Packages = {
+    "iproute2": _on_path("ip"),
+    "openssl": _on_path("openssl"),
+    "util-linux": _on_path("unshare", "setpriv"),
+}
+KUBELET: Packages = {
     "containerd": _on_path("containerd", "ctr"),
     "runc": _on_path("runc"),
     "busybox-static": find_busybox,
     "containernetworking-plugins": find_cni_plugins,
-    "iproute2": _on_path("ip"),
-    "openssl": _on_path("openssl"),
-    "util-linux": _on_path("unshare", "setpriv"),
+}
+IMAGE: Packages = {
     "buildah": _on_path("buildah"),
     "mmdebstrap": _on_path("mmdebstrap"),
 }
 
 
-def require_all() -> None:
+def require(packages: Packages) -> None:
     """See that everything is there, and install what is missing where apt-get can.
 
     Raises:
         NotPossible: Not Linux, not root, or something is missing and can't be installed.
     """
     if platform.system() != "Linux":
-        raise NotPossible("a kubelet needs Linux")
+        raise NotPossible("namespaces and cgroups need Linux")
     if os.geteuid() != 0:
-        raise NotPossible("kubelet and containerd need root: run `make kubelet-test` as root")
-    missing = _missing()
+        raise NotPossible("namespaces of its own need root")
+    missing = _missing(packages)
     if missing and shutil.which("apt-get"):
         print(f"installing {' '.join(missing)}", flush=True)  # noqa: T201 - so that nobody wonders where it came from
         _install(tuple(missing))
-        missing = _missing()
+        missing = _missing(packages)
     if missing:
         raise NotPossible("; ".join(missing.values()))
 
 
-def _missing() -> dict[str, str]:
+def _missing(packages: Packages) -> dict[str, str]:
     missing = {}
-    for package, look in _PACKAGES.items():
+    for package, look in packages.items():
         try:
             look()
         except FileNotFoundError as error:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.kubelet.certificates import API_SERVER, API_SERVICE, FRONT_PROXY, make_certificates
-from tests.kubelet.programs import Program
-from tests.kubelet.waiting import NotYet, wait_for
+from tests.cluster.certificates import API_SERVER, API_SERVICE, FRONT_PROXY, make_certificates
+from tests.cluster.programs import Program
+from tests.cluster.waiting import NotYet, wait_for
 
 Manifest = Mapping[str, Any]
 
@@ -58,7 +58,6 @@ class ControlPlane:
         self.logs.mkdir(parents=True)
         make_certificates(self.certificates)
         for command in (
-            "link set lo up",
             f"address add {API_SERVER}/32 dev lo",
             f"address add {API_SERVICE}/32 dev lo",
         ):
