@@ -83,3 +83,23 @@ lock: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-python-downloads --generate-hashes \
 		--custom-compile-command 'make lock' --output-file requirements.lock $(ARGS) pyproject.toml
+
+.PHONY: demo reaction
+
+# On Linux, as root. The whole chain to play with: docs/demo.md. Builds and fetches what is missing.
+demo: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.e2e.demo
+
+# On Linux, as root, half an hour. Measures the reaction time, and writes the figures into docs/reaction-time.md.
+reaction: $(VENV)/installed-dev
+	$(BIN)/python -m tests.e2e.reaction build/reaction $(ARGS)
+
+.PHONY: e2e e2e-full
+
+# On Linux, as root. The whole chain from mock GPUs to autoscalers: docs/testing-e2e.md. Builds and fetches what is missing.
+e2e: $(VENV)/installed-dev
+	$(BIN)/python -m tests.e2e $(ARGS)
+
+# The same, with every case.
+e2e-full: $(VENV)/installed-dev
+	$(BIN)/python -m tests.e2e --full $(ARGS)

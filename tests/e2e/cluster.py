@@ -1,0 +1,218 @@
+"""The whole stack: control plane, nodes that kwok plays, and what makes their pods real. It runs enclosed."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from tests.chart.helm import CHART, Helm
+from tests.cluster.control_plane import ControlPlane, Extras
+from tests.cluster.programs import Program
+from tests.cluster.waiting import NotYet, wait_for
+from tests.e2e.api import Api
+from tests.e2e.gpu_allocation import DeviceIds, offer_of
+from tests.e2e.images import make_images
+from tests.e2e.keda import NAMESPACE as KEDA
+from tests.e2e.keda import keda_objects, keda_programs, make_certificate
+from tests.e2e.kwok_node import SILENCE_S, KwokNodes, node
+from tests.e2e.load import Load
+from tests.e2e.network import make_network
+from tests.e2e.node_agent import NodeAgent
+from tests.e2e.prometheus import NAMESPACE, must_follow, operator_program, prometheus_objects
+from tests.e2e.release import EXPORTER, RELEASE, REPLICAS, WHOLE, scenario, values
+from tests.e2e.requests_load import RequestsLoad
+
+TOOLS = ("etcd", "kubernetes", "helm", "prometheus", "adapter", "operator", "kwok", "keda")
+_START_S = 60.0
+INFRASTRUCTURE = "infra"
+"""The node without a GPU, where all that is no GPU workload runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often things happen."""
+
+    hpa_sync_s: float
+    hpa_stabilization_s: float
+    scrape_interval: str
+
+
+GUIDE = Pace(hpa_sync_s=15, hpa_stabilization_s=300, scrape_interval="15s")
+"""Kubernetes' own defaults, and the guide's interval."""
+FAST = Pace(hpa_sync_s=5, hpa_stabilization_s=10, scrape_interval="2s")
+"""For tests that ask what happens, not when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a cluster is like.
+
+    Attributes:
+        nodes: Nodes with GPUs; there is one more without.
+        namespaces: Namespaces of workloads; each has a load of its own.
+    """
+
+    nodes: Sequence[str]
+    namespaces: Sequence[str]
+    pace: Pace
+
+
+class Cluster:
+    """A cluster with Prometheus and KEDA, from `with` on; the chart is not in it yet."""
+
+    def __init__(self, tools: Mapping[str, Path], manifests: Path, folder: Path, plan: Plan) -> None:
+        self.plan = plan
+        self.control_plane = ControlPlane(
+            tools, folder, Extras(aggregates=True, controller_flags=_controller_flags(plan.pace))
+        )
+        self.kubectl = self.control_plane.kubectl
+        self.get = self.control_plane.get
+        self.helm = Helm(tools["helm"])
+        self._tools = tools
+        self._manifests = manifests
+        self._folder = folder
+        self._programs: list[Program] = []
+        self._stack = ExitStack()
+        self._kwoks = KwokNodes(self.control_plane, manifests, folder)
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.enter_context(self.control_plane)
+            make_network(self._folder / "hosts")
+            self.api = stack.enter_context(Api(self.control_plane.certificates))
+            self._apply_kinds()
+            self._create_namespaces()
+            self._start_nodes(stack)
+            self._start_operators(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def must_run(self) -> None:
+        """Raise what has ended a part of the cluster, if one has ended."""
+        self.control_plane.must_run()
+        self.agent.must_run()
+        for program in self._programs:
+            program.must_run()
+
+    @contextmanager
+    def without_node(self, name: str) -> Iterator[None]:
+        """Let a node fall silent, with all that runs on it, and come back at the end of `with`."""
+        self._kwoks.lose(name)
+        self.agent.lose(name)
+        try:
+            yield
+        finally:
+            self.agent.find(name)
+            self._kwoks.find(name)
+
+    def clear(self) -> None:
+        """Take away what tests have made in the namespaces of workloads; what belongs to a release stays."""
+        for namespace in self.plan.namespaces:
+            self.load.set(namespace, 0)
+            for path in (
+                ("autoscaling/v2", "horizontalpodautoscalers"),
+                ("keda.sh/v1alpha1", "scaledobjects"),
+                ("apps/v1", "deployments"),
+            ):
+                self._delete_all(f"/apis/{path[0]}/namespaces/{namespace}/{path[1]}")
+
+    def _delete_all(self, path: str) -> None:
+        for one in self.api.get(path):
+            meta = one["metadata"]
+            if meta.get("labels", {}).get("app.kubernetes.io/managed-by") != "Helm" and "ownerReferences" not in meta:
+                self.api.delete(f"{path}/{meta['name']}")
+
+    def keep_logs(self, folder: str) -> None:
+        """Copy all that was said to a folder which stays: programs, and containers by their pod."""
+        shutil.copytree(self.control_plane.logs, folder, dirs_exist_ok=True)
+        for log in self._folder.glob("nodes/pods/*/*.log"):
+            shutil.copy(log, Path(folder) / f"{log.parent.name}_{log.name}")
+
+    def install(self) -> None:
+        """Install the chart, as the guide does, and wait for nothing."""
+        self._run_helm("install", self._values)
+
+    @contextmanager
+    def values(self, **more: Any) -> Iterator[None]:
+        """Upgrade the release to more values, until the end of `with`."""
+        self._run_helm("upgrade", {**self._values, **more})
+        try:
+            yield
+        finally:
+            self._run_helm("upgrade", self._values)
+
+    @property
+    def _values(self) -> Mapping[str, Any]:
+        return values(self.plan.namespaces, self.plan.pace.scrape_interval)
+
+    def _run_helm(self, verb: str, values: Mapping[str, Any]) -> None:
+        where = ("--namespace", NAMESPACE, "--kubeconfig", str(self.control_plane.certificates / "admin.kubeconfig"))
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump(dict(values), file)
+            file.flush()
+            self.helm.run(verb, RELEASE, str(CHART), *where, "--values", file.name)
+
+    def _apply_kinds(self) -> None:
+        """Add kinds to the API, and wait until it has them: an operator that starts earlier never looks again."""
+        files = [f"--filename={file}" for file in sorted(self._manifests.glob("kind-*.yaml"))]
+        applied = self.kubectl("apply", "--server-side", "-o=name", *files)
+        kinds = ",".join(line.rpartition("/")[2] for line in applied.split())
+
+        def look() -> None:
+            try:
+                self.kubectl("get", kinds, "--all-namespaces")
+            except RuntimeError as error:
+                raise NotYet(str(error)) from None
+
+        wait_for(f"the kinds {kinds}", look, _START_S)
+
+    def _start_nodes(self, stack: ExitStack) -> None:
+        offered = offer_of(scenario(self.plan.namespaces), {WHOLE: REPLICAS})
+        nodes: dict[str, DeviceIds] = {INFRASTRUCTURE: {}, **dict.fromkeys(self.plan.nodes, offered)}
+        for program in self._kwoks.start(tuple(nodes)).values():
+            self._keep(stack, program)
+        self.kubectl("apply", manifests=[node(name, offered) for name, offered in nodes.items()])
+        self.agent = stack.enter_context(NodeAgent(self.api, make_images(self._tools), nodes, self._folder / "nodes"))
+        self.load = stack.enter_context(Load(self.agent, EXPORTER))
+        self.requests = stack.enter_context(RequestsLoad(self.agent))
+
+    def _start_operators(self, stack: ExitStack) -> None:
+        pki = self.control_plane.certificates
+        for program in (
+            operator_program(self.control_plane),
+            *keda_programs(self.control_plane, make_certificate(pki)),
+        ):
+            program.start()
+            self._keep(stack, program)
+        self.kubectl("apply", manifests=[*prometheus_objects(), *keda_objects(pki)])
+        wait_for("Prometheus", must_follow, _START_S)
+
+    def _keep(self, stack: ExitStack, program: Program) -> None:
+        stack.callback(program.kill)
+        self._programs.append(program)
+
+    def _create_namespaces(self) -> None:
+        names = {NAMESPACE, KEDA, *self.plan.namespaces} - {"default"}
+        heads = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(names)]
+        self.kubectl("apply", manifests=heads)
+        for name in (*names, "default"):
+            self.control_plane.wait_for_service_account(name)
+
+
+def _controller_flags(pace: Pace) -> tuple[str, ...]:
+    return (
+        f"--horizontal-pod-autoscaler-sync-period={pace.hpa_sync_s}s",
+        f"--horizontal-pod-autoscaler-downscale-stabilization={pace.hpa_stabilization_s}s",
+        f"--node-monitor-grace-period={SILENCE_S}s",
+    )

@@ -1,0 +1,79 @@
+"""The load of the cluster's workloads: work that the pods of a namespace share, wherever they run.
+
+The mock of a node knows that node's pods alone. So each node's part of a demand is what its pods hold of all GPUs that
+the demand's pods hold, and it is told to each exporter again whenever that changes, or an exporter has started anew:
+load does not end with the program that measures it.
+"""
+
+import json
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from tests.e2e.node_agent import NodeAgent
+from tests.e2e.real_pod import RealPod
+
+STEERING_PORT = 9401
+_ROUND_S = 0.2
+
+_Told = tuple[str, int]  # an exporter's pod and how often it has been started again
+
+
+class Load:
+    """Demands by namespace, in GPUs; it works from `with` on, in a thread."""
+
+    def __init__(self, agent: NodeAgent, exporter: Mapping[str, str]) -> None:
+        self._agent = agent
+        self._exporter = exporter
+        self._demands: dict[str, float] = {}
+        self._told: dict[tuple[str, str], tuple[_Told, float]] = {}
+        self._lock = threading.Lock()
+        self._is_ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_ending.set()
+        self._thread.join()
+
+    def set(self, namespace: str, gpus: float) -> None:
+        """Let the pods of a namespace have so much to do from now on."""
+        with self._lock:
+            self._demands[namespace] = gpus
+            self._tell_all()
+
+    def _run(self) -> None:
+        while not self._is_ending.wait(_ROUND_S):
+            with self._lock:
+                self._tell_all()
+
+    def _tell_all(self) -> None:
+        exporters = {pod.spec["nodeName"]: pod for pod in self._agent.real_pods() if self._is_exporter(pod)}
+        for namespace, gpus in self._demands.items():
+            held = {node: self._held(node, namespace) for node in exporters}
+            total = sum(held.values())
+            for node, pod in exporters.items():
+                self._tell(pod, namespace, gpus * held[node] / total if total else 0.0)
+
+    def _tell(self, pod: RealPod, namespace: str, gpus: float) -> None:
+        key, news = (pod.uid, namespace), ((pod.uid, pod.restarts), gpus)
+        if self._told.get(key) == news:
+            return
+        url = f"http://127.0.0.1:{STEERING_PORT}/demands/{namespace}"
+        try:
+            pod.execute("curl", "-sSf", "-m", "2", "-X", "PUT", url, "-d", json.dumps({"gpus": gpus}))
+        except RuntimeError:  # it does not listen yet, or no longer
+            return
+        self._told[key] = news
+
+    def _held(self, node: str, namespace: str) -> int:
+        return sum(count for (where, _), count in self._agent.allocations[node].held().items() if where == namespace)
+
+    def _is_exporter(self, pod: RealPod) -> bool:
+        return self._exporter.items() <= pod.labels.items()

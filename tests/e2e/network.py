@@ -1,0 +1,91 @@
+"""Pods' network: each pod has its own, with its own address, on one bridge with the others and with the control plane.
+
+There is no kube-proxy and no DNS. An address of a Service is of no use here; its name leads to the pod behind it.
+"""
+
+import subprocess
+from collections.abc import Iterable, Mapping
+from itertools import count
+from pathlib import Path
+
+from tests.cluster.certificates import API_SERVER
+from tests.e2e.api import Object
+
+POD_RANGE = "10.78.0.0/16"
+_BRIDGE = "pods"
+_PREFIX = POD_RANGE.partition("/")[2]
+_numbers = count()
+
+
+def make_network(hosts: Path) -> None:
+    """Make the bridge, and let a file stand in the place of /etc/hosts for all that is started from now on."""
+    hosts.write_text(Path("/etc/hosts").read_text())
+    _run("mount", "--bind", str(hosts), "/etc/hosts")
+    for command in (
+        f"link add {_BRIDGE} address {_hardware(API_SERVER)} type bridge",  # else it changes with each pod that comes
+        f"link set {_BRIDGE} up",
+        f"route add {POD_RANGE} dev {_BRIDGE} src {API_SERVER}",
+    ):
+        _run("ip", *command.split())
+
+
+class PodNetwork:
+    """The network of one pod; it ends with the last program in it."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "--", "sh", "-c", "echo; exec sleep infinity"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+        assert self._holder.stdout is not None
+        self._holder.stdout.readline()  # it has left ours
+        self._connect()
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What to write before a command that shall run in it."""
+        return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--")
+
+    def close(self) -> None:
+        self._holder.kill()
+        self._holder.communicate()
+
+    def _connect(self) -> None:
+        outside = f"pod{next(_numbers)}"
+        inside = ("peer", "name", "eth0", "address", _hardware(self.address), "netns", str(self._holder.pid))
+        _run("ip", "link", "add", outside, "type", "veth", *inside)
+        _run("ip", "link", "set", outside, "up", "master", _BRIDGE)
+        settings = f"link set lo up\nlink set eth0 up\naddress add {self.address}/{_PREFIX} dev eth0"
+        _run(*self.enter, "ip", "-batch", "-", given=f"{settings}\nroute add default dev eth0\n")
+
+
+def _hardware(address: str) -> str:
+    """Return one hardware address for an address for ever: whoever has it next is reached at once, too."""
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
+
+
+def write_hosts(hosts: Path, own: str, services: Mapping[str, str]) -> None:
+    """Write the names of Services behind the machine's own; the file stays the same file, for it is mounted."""
+    lines = [f"{address} {name} {name}.cluster.local" for name, address in sorted(services.items())]
+    text = "\n".join([own.rstrip(), *lines, ""])
+    if hosts.read_text() != text:
+        hosts.write_text(text)
+
+
+def addresses_of_services(slices: Iterable[Object]) -> Mapping[str, str]:
+    """Return an address for each Service that has a pod, by NAME.NAMESPACE.svc."""
+    found = {}
+    for one in slices:
+        ready = [end for end in one.get("endpoints") or () if end.get("conditions", {}).get("ready", True)]
+        name = one["metadata"].get("labels", {}).get("kubernetes.io/service-name")
+        if ready and name:
+            found[f"{name}.{one['metadata']['namespace']}.svc"] = ready[0]["addresses"][0]
+    return found
+
+
+def _run(*command: str, given: str = "") -> None:
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

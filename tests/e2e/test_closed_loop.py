@@ -1,0 +1,109 @@
+"""The loop closed: pods hold GPUs and share the load, so that each is less busy the more they are."""
+
+import re
+
+import pytest
+
+from tests.e2e.cases import Table
+from tests.e2e.cluster import Cluster
+from tests.e2e.prometheus import query
+from tests.e2e.workloads import GPU, MIG_DEVICE, SHARED_GPU, Workload, autoscaler, deployment, holding
+
+WITHIN_S = 120.0
+ON_GPU0 = {"kubernetes.io/hostname": "gpu0"}
+
+
+def test_one_to_four_under_load_and_back(cluster: Cluster, table: Table) -> None:
+    work = Workload(cluster, "infer", "team-a")
+    cluster.kubectl("apply", manifests=[deployment("infer", "team-a"), autoscaler("infer", "team-a")])
+    table.becomes("1 → 4: an idle pod's gpu_utilization", "0", work.utilization, WITHIN_S)
+    cluster.load.set("team-a", 1.8)
+    table.becomes("1 → 4: replicas under a load of 1.8 GPUs", "4", work.replicas, WITHIN_S)
+    table.becomes("1 → 4: gpu_utilization of the four", "45 45 45 45", work.utilization, WITHIN_S)
+    table.stays("1 → 4: replicas at 45 of 50 %", "4", work.replicas, 12)
+    cluster.load.set("team-a", 0.1)
+    table.becomes("1 → 4: replicas when the load is gone", "1", work.replicas, WITHIN_S)
+
+
+@pytest.mark.full
+def test_two_autoscalers_in_two_namespaces_on_one_node(cluster: Cluster, table: Table) -> None:
+    busy, calm = Workload(cluster, "infer", "team-a"), Workload(cluster, "infer", "team-b")
+    for one in (busy, calm):
+        manifests = [deployment("infer", one.namespace, nodeSelector=ON_GPU0), autoscaler("infer", one.namespace)]
+        cluster.kubectl("apply", manifests=manifests)
+    cluster.load.set("team-a", 1.8)
+    cluster.load.set("team-b", 0.4)
+    table.becomes("two namespaces: replicas of the busy one", "4", busy.replicas, WITHIN_S)
+    table.becomes("two namespaces: its gpu_utilization", "45 45 45 45", busy.utilization, WITHIN_S)
+    table.becomes("two namespaces: the calm one's", "40", calm.utilization, WITHIN_S)
+    table.stays("two namespaces: replicas of the calm one", "1", calm.replicas, 12)
+
+
+@pytest.mark.full
+def test_pod_with_several_gpus_has_their_mean(cluster: Cluster, table: Table) -> None:
+    work = Workload(cluster, "train", "team-a")
+    manifests = [deployment("train", "team-a", holding(GPU, 2), nodeSelector=ON_GPU0), autoscaler("train", "team-a")]
+    cluster.kubectl("apply", manifests=manifests)
+    cluster.load.set("team-a", 0.8)
+    table.becomes("two GPUs: one value for the pod", "40", work.utilization, WITHIN_S)
+    cluster.load.set("team-a", 1.8)
+    table.becomes("two GPUs: replicas at 90 %", "2", work.replicas, WITHIN_S)
+    table.becomes("two GPUs: gpu_utilization of both pods", "45 45", work.utilization, WITHIN_S)
+    table.stays("two GPUs: replicas at 45 of 50 %", "2", work.replicas, 12)
+
+
+@pytest.mark.full
+def test_pods_that_share_a_gpu_all_see_all_of_it(cluster: Cluster, table: Table) -> None:
+    work = Workload(cluster, "notebook", "team-a")
+    shared = deployment("notebook", "team-a", holding(SHARED_GPU), nodeSelector=ON_GPU0)
+    cluster.kubectl("apply", manifests=[shared, autoscaler("notebook", "team-a")])
+    cluster.load.set("team-a", 0.4)
+    table.becomes("time-sliced GPU: gpu_utilization of a pod", "40", work.utilization, WITHIN_S)
+    table.stays("time-sliced GPU: replicas at 40 of 50 %", "1", work.replicas, 12)
+    cluster.load.set("team-a", 0.9)
+    table.becomes("time-sliced GPU: replicas at 90 %", "4", work.replicas, WITHIN_S)
+    table.becomes("time-sliced GPU: gpu_utilization of the four", "90 90 90 90", work.utilization, WITHIN_S)
+
+
+@pytest.mark.full
+def test_pods_on_mig_devices_scale_on_their_own_activity(cluster: Cluster, table: Table) -> None:
+    work = Workload(cluster, "small", "team-a")
+    divided = deployment("small", "team-a", holding(MIG_DEVICE), nodeSelector=ON_GPU0)
+    cluster.kubectl("apply", manifests=[divided, autoscaler("small", "team-a", {"gpu_engine_active_ratio": "500m"})])
+    cluster.load.set("team-a", 0.4 / 7)
+    table.becomes(
+        "MIG: activity of one device", re.compile("[34]..m"), lambda: work.metric("gpu_engine_active_ratio"), WITHIN_S
+    )
+    cluster.load.set("team-a", 1.8 / 7)
+    table.becomes("MIG: replicas under a load of 1.8 devices", "4", work.replicas, WITHIN_S)
+    table.becomes(
+        "MIG: activity of the four",
+        re.compile(r"(4..m ?){4}"),
+        lambda: work.metric("gpu_engine_active_ratio"),
+        WITHIN_S,
+    )
+
+
+@pytest.mark.full
+def test_idle_gpus_count_for_nobody(cluster: Cluster, table: Table) -> None:
+    work = Workload(cluster, "infer", "team-a")
+    cluster.kubectl("apply", manifests=[deployment("infer", "team-a", nodeSelector=ON_GPU0)])
+    cluster.load.set("team-a", 0.9)
+    table.becomes("idle GPUs: gpu_utilization of the only pod", "90", work.utilization, WITHIN_S)
+    table.becomes("idle GPUs: series without a pod", "13", lambda: count_series('pod=""'), WITHIN_S)
+    table.becomes(
+        "idle GPUs: series with a pod that holds none", "0", lambda: count_series('pod=~".+",pod!~"infer-.+"'), 30
+    )
+    exporters = Workload(cluster, "", "monitoring")
+    table.is_("idle GPUs: gpu_utilization in monitoring", "none", metrics_of_everybody(cluster, exporters.namespace))
+
+
+def count_series(matchers: str) -> str:
+    found = query(f"count(DCGM_FI_DEV_GPU_UTIL{{{matchers}}}) or vector(0)")
+    return f"{found[0][1]:g}"
+
+
+def metrics_of_everybody(cluster: Cluster, namespace: str) -> str:
+    """Return the names of all pods of a namespace that have a utilization."""
+    found = cluster.api.get(f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/gpu_utilization")
+    return " ".join(one["describedObject"]["name"] for one in found) or "none"
