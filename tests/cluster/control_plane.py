@@ -120,12 +120,17 @@ class ControlPlane:
 
     @contextmanager
     def without_api_server(self) -> Iterator[None]:
-        """Kill the API server, and start it again afterwards; the others wait for it."""
-        self._api_server.kill()
+        """Kill the API server, and start it again afterwards; the others wait for it.
+
+        But for the scheduler, which goes and comes with it: a broken watch can spoil its cache, and then it ends.
+        """
+        for program in (self._scheduler, self._api_server):
+            program.kill()
         try:
             yield
         finally:
             self._start_api_server()
+            self._scheduler.start()
 
     def must_run(self) -> None:
         """Raise ProgramEnded where one of the programs has ended."""

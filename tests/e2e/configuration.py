@@ -38,7 +38,7 @@ def monitors(configuration: str) -> str:
     jobs = re.findall(
         rf"- job_name: serviceMonitor/{NAMESPACE}/([^/]+)/(.*?)(?=- job_name|\Z)", configuration, re.DOTALL
     )
-    return " ".join(sorted(f"{name}{HONOURED if _HONOURS in job else ''}" for name, job in jobs))
+    return " ".join(f"{name}{HONOURED if _HONOURS in job else ''}" for name, job in sorted(jobs))
 
 
 def load_when(cluster: Cluster, expected: str) -> None:

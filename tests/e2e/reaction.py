@@ -31,9 +31,8 @@ from tests.tools.build import build
 LANES = 6
 """Rises at a time, each on a node of its own with an exporter of its own."""
 SETTINGS = (
-    Setting(
-        "guide", collection_s=30, scrape_s=15, relist_s=60
-    ),  # dcgm-exporter's, the guide's, the adapter's own chart's
+    # dcgm-exporter's collections, the guide's scrapes, and the adapter as its own chart runs it
+    Setting("guide", collection_s=30, scrape_s=15, relist_s=60),
     Setting("scrape-15s", collection_s=1, scrape_s=15, relist_s=15),
     Setting("scrape-10s", collection_s=1, scrape_s=10, relist_s=10),
     Setting("scrape-5s", collection_s=1, scrape_s=5, relist_s=5),

@@ -161,19 +161,19 @@ def test_exporter_without_k(cluster: Cluster, table: Table) -> None:
 
 @pytest.mark.full
 def test_exporter_of_one_node_hangs(cluster: Cluster, table: Table) -> None:
-    work = Workload(cluster, "infer", "team-a")
+    work = Workload(cluster, "spread", "team-a")
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {"app": "infer"}},
+        "labelSelector": {"matchLabels": {"app": "spread"}},
     }
     cluster.load.set("team-a", 0.8)
-    two = with_replicas(2, deployment("infer", "team-a", topologySpreadConstraints=[spread]))
+    two = with_replicas(2, deployment("spread", "team-a", topologySpreadConstraints=[spread]))
     cluster.kubectl("apply", manifests=[two])
     table.becomes("one of two hangs: where the pods are", "gpu0 gpu1", work.nodes, WITHIN_S)
     table.becomes("one of two hangs: gpu_utilization before", "40 40", work.utilization, WITHIN_S)
-    cluster.kubectl("apply", manifests=[autoscaler("infer", "team-a")])
+    cluster.kubectl("apply", manifests=[autoscaler("spread", "team-a")])
     table.becomes("one of two hangs: the HPA before", FOUND, lambda: scaling_active(work), WITHIN_S)
     with exporter_on(cluster, "gpu1").frozen("exporter"):
         table.becomes("one of two hangs: gpu_utilization", "40", work.utilization, WITHIN_S)
