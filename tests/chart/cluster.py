@@ -17,6 +17,7 @@ from tests.cluster.waiting import NotYet, wait_for
 
 _TIMEOUT_S = 60.0
 _DISCOVERY_S = 30.0
+_REMOVAL_S = 300.0  # the API server tries again with growing pauses where it can't remove one at once
 _WARNING = re.compile(r'"Warning: (.*)"$')
 _POD_SECURITY = re.compile(r"would violate PodSecurity \"restricted:latest\": (.*)")
 
@@ -121,8 +122,16 @@ class Cluster:
         """Have none of them, and none of their objects."""
         if not self.has_crds:
             return
-        self.kubectl("delete", "--ignore-not-found", "--wait", *(f"--filename={path}" for path in self._crds))
-        wait_for("the CRDs' end", lambda: self._look_for_groups(_groups(self._crds), there=False), _DISCOVERY_S)
+        files = [f"--filename={path}" for path in self._crds]
+        self.kubectl("delete", "--ignore-not-found", "--wait=false", *files)
+
+        def look() -> None:
+            if left := self.kubectl("get", "--ignore-not-found", "--output=name", *files):
+                raise NotYet(f"left are {' '.join(left.split())}")
+
+        wait_for("the CRDs' end", look, _REMOVAL_S)
+        groups = _groups(self._crds)
+        wait_for("the end of their discovery", lambda: self._look_for_groups(groups, there=False), _DISCOVERY_S)
         self.has_crds = False
 
     def _look_for_groups(self, groups: set[str], *, there: bool) -> None:
