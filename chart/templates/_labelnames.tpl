@@ -32,14 +32,9 @@ of dcgm-exporter that choose the names count as labels.style and labels.oldNames
 {{- $style = include "dcgm-exporter.knownValue" . | default "classic" -}}
 {{- end -}}
 {{- end -}}
-{{- $next := false -}}
-{{- range .Values.arguments -}}
-{{- $given := regexMatch "^--?label-style=" . | ternary (regexReplaceAll "^[^=]*=" . "") ($next | ternary . "") -}}
-{{- if $given -}}
-{{- $style = $given -}}
+{{- with include "dcgm-exporter.argumentValue" (list . "label-style") -}}
+{{- $style = . -}}
 {{- $where = "arguments: --label-style" -}}
-{{- end -}}
-{{- $next = has . (list "--label-style" "-label-style") -}}
 {{- end -}}
 {{- if not (has $style (list "classic" "4.8.3" "4.9")) -}}
 {{- fail (printf "%s is %s, and has to be classic, 4.8.3 or 4.9" $where $style) -}}
@@ -55,14 +50,9 @@ of dcgm-exporter that choose the names count as labels.style and labels.oldNames
 
 {{/* "true" or nothing. */}}
 {{- define "dcgm-exporter.hasOldNames" -}}
-{{- $old := .Values.labels.oldNames -}}
-{{- $true := "^(1|t|T|true|True|TRUE)$" -}}
+{{- $name := "DCGM_EXPORTER_USE_OLD_NAMESPACE" -}}
 {{- range .Values.extraEnv -}}
-{{- if eq .name "DCGM_EXPORTER_USE_OLD_NAMESPACE" -}}{{- $old = include "dcgm-exporter.knownValue" . | regexMatch $true -}}{{- end -}}
+{{- if eq .name $name -}}{{- $_ := include "dcgm-exporter.knownValue" . -}}{{- end -}}
 {{- end -}}
-{{- range .Values.arguments -}}
-{{- if regexMatch "^--?(o|use-old-namespace)$" . -}}{{- $old = true -}}{{- end -}}
-{{- if regexMatch "^--?(o|use-old-namespace)=" . -}}{{- $old = regexMatch $true (regexReplaceAll "^[^=]*=" . "") -}}{{- end -}}
-{{- end -}}
-{{- if $old -}}true{{- end -}}
+{{- include "dcgm-exporter.isSwitchedOn" (list . "(o|use-old-namespace)" $name .Values.labels.oldNames) -}}
 {{- end -}}

@@ -37,10 +37,7 @@
 
 {{/* Labels of every object; those of the exporter's pods are selected by the three of dcgm-exporter.selectorLabels. */}}
 {{- define "dcgm-exporter.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "dcgm-exporter.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{ include "dcgm-exporter.componentLabels" (list . (include "dcgm-exporter.name" .)) }}
 {{- end -}}
 
 {{- define "dcgm-exporter.selectorLabels" -}}

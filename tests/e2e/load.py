@@ -8,9 +8,8 @@ load does not end with the program that measures it.
 import json
 import threading
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Self
 
+from tests.cluster.rounds import Rounds
 from tests.e2e.node_agent import NodeAgent
 from tests.e2e.real_pod import RealPod
 
@@ -20,27 +19,16 @@ _ROUND_S = 0.2
 _Told = tuple[str, int]  # an exporter's pod and how often it has been started again
 
 
-class Load:
+class Load(Rounds):
     """Demands by namespace, in GPUs; it works from `with` on, in a thread."""
 
     def __init__(self, agent: NodeAgent, exporter: Mapping[str, str]) -> None:
+        super().__init__("load", _ROUND_S)
         self._agent = agent
         self._exporter = exporter
         self._demands: dict[str, float] = {}
         self._told: dict[tuple[str, str], tuple[_Told, float]] = {}
         self._lock = threading.Lock()
-        self._is_ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_ending.set()
-        self._thread.join()
 
     def set(self, namespace: str, gpus: float) -> None:
         """Let the pods of a namespace have so much to do from now on."""
@@ -48,10 +36,9 @@ class Load:
             self._demands[namespace] = gpus
             self._tell_all()
 
-    def _run(self) -> None:
-        while not self._is_ending.wait(_ROUND_S):
-            with self._lock:
-                self._tell_all()
+    def _round(self) -> None:
+        with self._lock:
+            self._tell_all()
 
     def _tell_all(self) -> None:
         exporters = {pod.spec["nodeName"]: pod for pod in self._agent.real_pods() if self._is_exporter(pod)}

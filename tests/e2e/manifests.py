@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.tools.schemas import Module, fetch_schemas
+from tests.tools.schemas import KEDA, OPERATOR, Module, fetch_schemas
 
 _MONITORING = (
     "alertmanagerconfigs",
@@ -36,18 +36,14 @@ _KWOK_KINDS = ("logs", "portforwards")
 
 MODULES = (
     Module(
-        "github.com/prometheus-operator/prometheus-operator",
-        "v0.85.0",
-        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        *OPERATOR,
         {
             f"kind-{name}.yaml": f"example/prometheus-operator-crd/monitoring.coreos.com_{name}.yaml"
             for name in _MONITORING
         },
     ),
     Module(
-        "github.com/kedacore/keda/v2",
-        "v2.21.0",
-        "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+        *KEDA,
         {f"kind-{name}.yaml": f"config/crd/bases/{name}.yaml" for name in _KEDA},
     ),
     Module(

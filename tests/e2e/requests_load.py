@@ -3,9 +3,8 @@
 import http.client
 import json
 import threading
-from types import TracebackType
-from typing import Self
 
+from tests.cluster.rounds import Rounds
 from tests.e2e.model_server import PORT
 from tests.e2e.node_agent import NodeAgent
 from tests.e2e.real_pod import RealPod
@@ -14,38 +13,26 @@ _ROUND_S = 0.2
 _TIMEOUT_S = 2.0
 
 
-class RequestsLoad:
+class RequestsLoad(Rounds):
     """Requests by namespace and the pods' label `app`; it works from `with` on, in a thread."""
 
     def __init__(self, agent: NodeAgent) -> None:
+        super().__init__("requests", _ROUND_S)
         self._agent = agent
         self._waiting: dict[tuple[str, str], float] = {}
         self._told: dict[tuple[str, int], float] = {}  # by pod and how often it has been started again
         self._lock = threading.Lock()
-        self._is_ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_ending.set()
-        self._thread.join()
 
     def set(self, namespace: str, app: str, waiting: float) -> None:
         """Let so many requests wait from now on."""
         with self._lock:
             self._waiting[namespace, app] = waiting
 
-    def _run(self) -> None:
-        while not self._is_ending.wait(_ROUND_S):
-            with self._lock:
-                waiting = dict(self._waiting)
-            for (namespace, app), count in waiting.items():
-                self._spread(self._pods(namespace, app), count)
+    def _round(self) -> None:
+        with self._lock:
+            waiting = dict(self._waiting)
+        for (namespace, app), count in waiting.items():
+            self._spread(self._pods(namespace, app), count)
 
     def _pods(self, namespace: str, app: str) -> list[RealPod]:
         pods = self._agent.real_pods()

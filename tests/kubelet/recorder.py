@@ -1,15 +1,14 @@
 """What kubelet itself said, and when: the truth that an exporter's labels are held against."""
 
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError
+from tests.cluster.rounds import Rounds
 from tests.cluster.waiting import NotYet
 
 
@@ -23,15 +22,13 @@ class Answer:
     error: str = ""
 
 
-class Recorder:
+class Recorder(Rounds):
     """Asks kubelet ten times a second while `with` lasts, on a thread and a connection of its own."""
 
     def __init__(self, kubelet_socket: Path, period_s: float = 0.1) -> None:
-        self.period_s = period_s
+        super().__init__("recorder", period_s)
         self._client = PodResourcesClient(kubelet_socket)
         self._answers: list[Answer] = []
-        self._is_ending = threading.Event()
-        self._thread = threading.Thread(target=self._record, name="recorder", daemon=True)
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -60,20 +57,14 @@ class Recorder:
         within = [answer for answer in good if answer.answered >= start]
         return tuple(answer.allocations for answer in before + within if answer.allocations is not None)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_ending.set()
-        self._thread.join()
+        super().__exit__(kind, error, trace)
         self._client.close()
 
-    def _record(self) -> None:
-        while not self._is_ending.wait(self.period_s):
-            self._answers.append(self._ask())
+    def _round(self) -> None:
+        self._answers.append(self._ask())
 
     def _ask(self) -> Answer:
         asked = time.monotonic()

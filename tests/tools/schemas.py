@@ -15,8 +15,23 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.tools.build import BuildFailed, GoMissing, cache_folder, go_environment, locked
+
+
+class Pin(NamedTuple):
+    """Which Go module, in which version, with which checksum as in go.sum."""
+
+    path: str
+    version: str
+    checksum: str
+
+
+OPERATOR = Pin(
+    "github.com/prometheus-operator/prometheus-operator", "v0.85.0", "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="
+)
+KEDA = Pin("github.com/kedacore/keda/v2", "v2.21.0", "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +49,28 @@ def _kubernetes(version: str, checksum: str) -> Module:
     return Module("k8s.io/kubernetes", version, checksum, {name: "api/openapi-spec/swagger.json"})
 
 
-def _crds(path: str, version: str, checksum: str, folder: str, *names: str) -> Module:
-    return Module(path, version, checksum, {f"{name}.yaml": f"{folder}/{name}.yaml" for name in names})
+def _crds(pin: Pin, folder: str, *names: str) -> Module:
+    return Module(*pin, {f"{name}.yaml": f"{folder}/{name}.yaml" for name in names})
 
 
 MODULES = (
     _kubernetes("v1.29.6", "h1:jn8kA/oVOAWZOeoorx6xZ4d+KgGp+Evgi90x9bEI/DE="),
     _kubernetes("v1.37.2", "h1:A2VDEiObzkYqFTKhSsn0ZEb0RlLEXpHWj93gi2HqEwE="),
     _crds(
-        "github.com/prometheus-operator/prometheus-operator",
-        "v0.85.0",
-        "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=",
+        OPERATOR,
         "example/prometheus-operator-crd",
         "monitoring.coreos.com_servicemonitors",
         "monitoring.coreos.com_podmonitors",
         "monitoring.coreos.com_prometheusrules",
     ),
     _crds(
-        "github.com/kedacore/keda/v2",
-        "v2.21.0",
-        "h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+        KEDA,
         "config/crd/bases",
         "keda.sh_scaledobjects",
         "keda.sh_triggerauthentications",
     ),
     _crds(
-        "github.com/cert-manager/cert-manager",
-        "v1.19.1",
-        "h1:Txh8L/nLWTDcb7ZnXuXbTe15BxQnLbLirXmbNk0fGgY=",
+        Pin("github.com/cert-manager/cert-manager", "v1.19.1", "h1:Txh8L/nLWTDcb7ZnXuXbTe15BxQnLbLirXmbNk0fGgY="),
         "deploy/crds",
         "cert-manager.io_certificates",
         "cert-manager.io_issuers",

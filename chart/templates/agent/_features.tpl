@@ -1,40 +1,20 @@
 {{/* Which features the values ask for: each answers "true" or nothing. */}}
 
-{{/* A switch of the exporter's that is on by its argument or its variable: (list . FLAG VARIABLE). */}}
-{{- define "dcgm-exporter.isSwitchedOn" -}}
-{{- $root := index . 0 -}}
-{{- $true := "(1|t|T|true|True|TRUE)" -}}
-{{- $isOn := false -}}
-{{- range $root.Values.extraEnv -}}
-{{- if eq .name (index $ 2) -}}{{- $isOn = regexMatch (printf "^%s$" $true) (toString .value) -}}{{- end -}}
-{{- end -}}
-{{- range $root.Values.arguments -}}
-{{- if regexMatch (printf "^--?%s(=|$)" (index $ 1)) . -}}{{- $isOn = regexMatch (printf "^[^=]*(=%s)?$" $true) . -}}{{- end -}}
-{{- end -}}
-{{- if $isOn -}}true{{- end -}}
-{{- end -}}
-
 {{- define "dcgm-exporter.readsPods" -}}
-{{- $labels := include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-pod-labels" "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS") -}}
-{{- $uid := include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-pod-uid" "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID") -}}
+{{- $labels := include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-pod-labels" "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS" false) -}}
+{{- $uid := include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-pod-uid" "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID" false) -}}
 {{- if or .Values.kubernetes.enablePodLabels .Values.kubernetes.enablePodUID $labels $uid -}}true{{- end -}}
 {{- end -}}
 
 {{- define "dcgm-exporter.readsResourceSlices" -}}
-{{- if or .Values.kubernetesDRA.enabled (include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-dra" "KUBERNETES_ENABLE_DRA")) -}}true{{- end -}}
+{{- if or .Values.kubernetesDRA.enabled (include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-dra" "KUBERNETES_ENABLE_DRA" false)) -}}true{{- end -}}
 {{- end -}}
 
 {{/* The ConfigMap that the exporter reads its counters from by the API server, as NAMESPACE:NAME, or nothing: -m, as dcgm-exporter has it. */}}
 {{- define "dcgm-exporter.countersConfigMap" -}}
-{{- $flag := "^--?(m|configmap-data)" -}}
-{{- $found := "" -}}
-{{- $isNext := false -}}
-{{- range .Values.arguments -}}
-{{- if $isNext -}}{{- $found = . -}}{{- end -}}
-{{- $isNext = regexMatch (printf "%s$" $flag) . -}}
-{{- if regexMatch (printf "%s=" $flag) . -}}{{- $found = regexReplaceAll "^[^=]*=" . "" -}}{{- end -}}
+{{- with include "dcgm-exporter.argumentValue" (list . "(m|configmap-data)") -}}
+{{- if contains ":" . -}}{{- . -}}{{- end -}}
 {{- end -}}
-{{- if contains ":" $found -}}{{- $found -}}{{- end -}}
 {{- end -}}
 
 {{- define "dcgm-exporter.asksApiServer" -}}
