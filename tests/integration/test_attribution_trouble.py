@@ -24,6 +24,7 @@ from exporter.model import Entity
 from exporter.pages import Content, Pages
 from exporter.sampling.workers import Condition, GpuState
 from exporter.telemetry import Known, Telemetry
+from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
 from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Fault, Hang, RateLimit, Refuse, Slow
 from podresources.fake_pods import Container, Pod
@@ -47,13 +48,28 @@ def pod(name: str, *devices: str) -> Pod:
     return Pod("team-a", name, [Container("main", {GPU_RESOURCE: devices})])
 
 
+class Asking:
+    """Asks kubelet: patiently, so that a busy machine fails no call, and hastily where no answer ever comes."""
+
+    def __init__(self, path: Path) -> None:
+        self._patient, self._hasty = PodResourcesClient(path, deadline_s=30), PodResourcesClient(path, deadline_s=0.1)
+        self.is_hasty = False
+
+    def list(self) -> Allocations:
+        return (self._hasty if self.is_hasty else self._patient).list()
+
+    def close(self) -> None:
+        self._hasty.close()
+        self._patient.close()
+
+
 class Exporter:
     """Attribution and the page, moved on by hand, second by second."""
 
     def __init__(self, path: Path) -> None:
         self.clock = FakeClock()
-        self._client = PodResourcesClient(path, deadline_s=0.1)
-        self._poller = Poller(self._client, self.clock)
+        self.asking = Asking(path)
+        self._poller = Poller(self.asking, self.clock)
         self._attributor = Attributor(Sources(lambda: (GPU, IDLE), self._poller.latest), Naming(), self.clock)
         known = Known(
             version="0",
@@ -103,7 +119,7 @@ class Exporter:
         return {s.labels["reason"] for s in read_series(self.page()) if s.name == OWNER_INFO.name}
 
     def close(self) -> None:
-        self._client.close()
+        self.asking.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +161,14 @@ def fault(kind: Fault) -> Trouble:
     return lambda node: node.kubelet.set_fault(kind)
 
 
+def silence(kind: Hang | Slow) -> Trouble:
+    def trouble(node: Node) -> None:
+        node.kubelet.set_fault(kind)
+        node.exporter.asking.is_hasty = True
+
+    return trouble
+
+
 def dead(node: Node) -> None:
     node.kubelet.stop()
 
@@ -171,6 +195,7 @@ def somebody_else(node: Node) -> None:
 
 
 def mend(node: Node) -> None:
+    node.exporter.asking.is_hasty = False
     node.kubelet.set_fault(None)
     node.kubelet.stop()
     if node.path.is_dir():
@@ -181,8 +206,8 @@ def mend(node: Node) -> None:
 
 
 TROUBLES: dict[str, tuple[Trouble, str]] = {
-    "hangs": (fault(Hang()), "timed_out"),
-    "is slow": (fault(Slow(30)), "timed_out"),
+    "hangs": (silence(Hang()), "timed_out"),
+    "is slow": (silence(Slow(30)), "timed_out"),
     "refuses": (fault(Refuse("INTERNAL", "no\nidea")), "unexpected_answer"),
     "has another API": (fault(Refuse("UNIMPLEMENTED")), "unexpected_answer"),
     "has too much to do": (fault(RateLimit(per_second=0, burst=0)), "unreachable"),
