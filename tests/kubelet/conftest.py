@@ -10,6 +10,7 @@ import pytest
 from exporter.nvml.mock import MockNvml, load_scenario
 from podresources.client import PodResourcesClient
 from tests.cluster import enclosure
+from tests.cluster.control_plane import ControlPlane
 from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.real_node import RealNode
 from tests.tools.build import build
@@ -46,14 +47,14 @@ def real_node(request: pytest.FixtureRequest) -> Iterator[RealNode]:
     if not enclosure.is_inside():
         pytest.skip("a real kubelet runs enclosed: `make kubelet-test`")
     started = time.monotonic()
-    node = RealNode(build("etcd", "kubernetes"), enclosure.FOLDER)
+    cluster = ControlPlane(build("etcd", "kubernetes"), enclosure.FOLDER)
     try:
-        with node:
+        with cluster, RealNode(cluster, enclosure.FOLDER) as node:
             request.config.stash[FIGURES].append(f"real node ready after {time.monotonic() - started:.1f} s")
             yield node
     finally:
         if keep := os.environ.get("KUBELET_TEST_LOGS"):
-            shutil.copytree(node.cluster.logs, keep, dirs_exist_ok=True)
+            shutil.copytree(cluster.logs, keep, dirs_exist_ok=True)
 
 
 @pytest.fixture(scope="session")

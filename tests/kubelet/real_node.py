@@ -1,4 +1,4 @@
-"""A node that is real: kubelet on containerd, in a cluster of its own. It runs enclosed."""
+"""A node that is real: kubelet on containerd. It runs enclosed."""
 
 import json
 import subprocess
@@ -23,13 +23,13 @@ _POD_S = 60.0
 
 
 class RealNode:
-    """A node that is ready from `with` on. One in each enclosure, whose end takes the containers away."""
+    """A node of a cluster, ready from `with` on. One in each enclosure, whose end takes the containers away."""
 
     pod_resources_socket = KUBELET_SOCKET
 
-    def __init__(self, tools: Mapping[str, Path], folder: Path) -> None:
-        self.cluster = ControlPlane(tools, folder)
-        self.kubectl = self.cluster.kubectl
+    def __init__(self, cluster: ControlPlane, folder: Path, *flags: str) -> None:
+        self.cluster = cluster
+        self.kubectl = cluster.kubectl
         self._folder = folder
         self._stack = ExitStack()
         self._started = datetime.now(UTC)
@@ -42,11 +42,11 @@ class RealNode:
             f"--kubeconfig={self.cluster.certificates}/kubelet.kubeconfig",
             f"--hostname-override={NODE_NAME}",
             f"--node-ip={API_SERVER}",
+            *flags,
         )
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            stack.enter_context(self.cluster)
             write_configuration(self._folder, self.cluster.certificates)
             for program in (self._containerd, self._kubelet):
                 stack.callback(program.kill)
