@@ -2,13 +2,17 @@
 One endpoint of a ServiceMonitor or PodMonitor. The operator gives each target the exporter's own pod, namespace and
 container as labels. With honorLabels they are dropped, so that those on the series are the workload's even where a
 Prometheus overrides it, and series that nobody owns stay unowned. Without it everything is as with dcgm-exporter: the
-workload's are exported_pod, exported_namespace and exported_container.
+workload's are exported_pod, exported_namespace and exported_container. The operator drops, and does not say so where anybody
+looks, what has a timeout longer than its interval.
 */}}
 {{- define "dcgm-exporter.scrapeEndpoint" -}}
+{{- $interval := .Values.serviceMonitor.interval -}}
+{{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
+{{- $isLonger := gt (include "dcgm-exporter.milliseconds" (list "serviceMonitor.scrapeTimeout" $timeout) | int64) (include "dcgm-exporter.milliseconds" (list "serviceMonitor.interval" $interval) | int64) -}}
 port: metrics
 path: /metrics
-interval: {{ .Values.serviceMonitor.interval }}
-scrapeTimeout: {{ .Values.serviceMonitor.scrapeTimeout }}
+interval: {{ $interval }}
+scrapeTimeout: {{ $isLonger | ternary $interval $timeout }}
 honorLabels: {{ .Values.serviceMonitor.honorLabels }}
 relabelings:
   - {action: replace, sourceLabels: [__meta_kubernetes_pod_name], targetLabel: exporter_pod}
