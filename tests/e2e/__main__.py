@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.cluster.enclosed import run_tests
-from tests.e2e.needs import NEEDS
+from tests.e2e.needs import TEST_NEEDS
 
 if __name__ == "__main__":
-    sys.exit(run_tests("end-to-end tests", Path(__file__).parent, NEEDS))
+    sys.exit(run_tests("end-to-end tests", Path(__file__).parent, TEST_NEEDS))

@@ -14,8 +14,8 @@ from tests.e2e.manifests import fetch_manifests
 from tests.tools.build import build
 
 NODES = ("gpu0", "gpu1")
-NAMESPACES = ("default", "inference", "serverless", "team-a", "team-b")
-_ORDER = ("test_walk_through", "test_closed_loop", "test_serving", "test_trouble")
+NAMESPACES = ("default", "inference", "real", "serverless", "team-a", "team-b")
+_ORDER = ("test_walk_through", "test_closed_loop", "test_serving", "test_real_node", "test_trouble")
 TABLE = pytest.StashKey[Table]()
 
 

@@ -11,8 +11,11 @@ from tests.e2e.api import Object
 SILENCE_S = 12
 """After that a node counts as lost."""
 
+GPU_LABEL = {"nvidia.com/gpu.present": "true"}
+GPU_TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+
 _LEASE_S = 8  # kwok renews a node's lease four times in that
-_PORT = 10250
+_PORT = 10260  # and on; a real kubelet has 10250
 
 
 class KwokNodes:
@@ -65,8 +68,8 @@ def node(name: str, devices: Mapping[str, Sequence[str]]) -> Object:
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     taints = []
     if devices:
-        labels["nvidia.com/gpu.present"] = "true"
-        taints = [{"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}]
+        labels |= GPU_LABEL
+        taints = [GPU_TAINT]
     return {
         "apiVersion": "v1",
         "kind": "Node",

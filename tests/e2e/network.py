@@ -1,5 +1,6 @@
 """Pods' network: each pod has its own, with its own address, on one bridge with the others and with the control plane.
 
+Pods of a real kubelet are on the bridge of its CNI plugin; both bridges reach each other.
 There is no kube-proxy and no DNS. An address of a Service is of no use here; its name leads to the pod behind it.
 """
 
@@ -27,6 +28,8 @@ def make_network(hosts: Path) -> None:
         f"route add {POD_RANGE} dev {_BRIDGE} src {API_SERVER}",
     ):
         _run("ip", *command.split())
+    for setting in ("ip_forward", f"conf/{_BRIDGE}/proxy_arp"):  # pods look for every address on their own bridge
+        Path("/proc/sys/net/ipv4", setting).write_text("1")
 
 
 class PodNetwork:
