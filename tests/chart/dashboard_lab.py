@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.chart.alert_cases import SCRAPED_STYLES
-from tests.chart.prometheus_run import Prometheus, mock_exporter, page_of_series, prometheus
+from tests.integration.prometheus_run import Prometheus, mock_exporter, page_of_series, prometheus
+from tests.tools.build import build
 
 JOB = "dcgm-exporter"
 ARGUMENTS = {
@@ -136,4 +137,4 @@ def running_lab(folder: Path, rules: Mapping[str, Any]) -> Iterator[Lab]:
         page = stack.enter_context(page_of_series(other_series()))
         others = {"job_name": "others", "honor_labels": True, "static_configs": [{"targets": [page]}]}
         jobs = [*_scrapes(exporters | {"gone": NOBODY}), others]
-        yield Lab(stack.enter_context(prometheus(folder, jobs, rules)), exporters)
+        yield Lab(stack.enter_context(prometheus(build("prometheus")["prometheus"], folder, jobs, rules)), exporters)

@@ -11,9 +11,9 @@ from tests.chart.alert_cases import SCRAPED_STYLES
 from tests.chart.dashboard_lab import POD, Lab, running_lab, variables
 from tests.chart.dashboards import NAMES, Dashboard, choices, grouped_by, legends, queries, render
 from tests.chart.helm import Helm
-from tests.chart.prometheus_run import answer_of, wait_for
 from tests.chart.promql import Question, contradictions
 from tests.golden.series import read_series
+from tests.integration.prometheus_run import answer_of, wait_for
 
 FRAMEBUFFER = '{__name__=~"DCGM_FI_DEV_FB_USED(_BYTES)?"}'
 OR_NONE = " or vector(0)"

@@ -19,8 +19,6 @@ from typing import Any
 
 import yaml
 
-from tests.tools.build import build
-
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 40.0
 """How long a test waits for what must happen; it fails after that."""
@@ -132,12 +130,14 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, scrape_configs: list[dict[str, Any]], rules: Mapping[str, Any]) -> Iterator[Prometheus]:
+def prometheus(
+    program: str | Path, folder: Path, scrape_configs: list[dict[str, Any]], rules: Mapping[str, Any] | None = None
+) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes and evaluates each second; yields it when it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     configuration, log = folder / "prometheus.yml", folder / "prometheus.log"
-    (folder / "rules.yml").write_text(yaml.safe_dump(dict(rules)))
+    (folder / "rules.yml").write_text(yaml.safe_dump(dict(rules or {})))
     settings = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yml"],
@@ -145,7 +145,7 @@ def prometheus(folder: Path, scrape_configs: list[dict[str, Any]], rules: Mappin
     }
     configuration.write_text(yaml.safe_dump(settings))
     command = [
-        str(build("prometheus")["prometheus"]),
+        str(program),
         f"--config.file={configuration}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
