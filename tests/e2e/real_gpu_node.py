@@ -15,7 +15,8 @@ from tests.e2e.kwok_node import GPU_LABEL, GPU_TAINT
 from tests.e2e.load import STEERING_PORT
 from tests.e2e.release import RELEASE, scenario
 from tests.kubelet.device_plugin import GPU, DevicePlugin
-from tests.kubelet.exporter_image import archive, import_image, name_image, wait_until_ready
+from tests.kubelet.exporter_image import archive, import_image, name_image
+from tests.kubelet.exporter_pods import wait_until_ready
 from tests.kubelet.real_node import RealNode
 
 _WITHIN_S = 60.0
@@ -39,11 +40,11 @@ class RealGpuNode:
         self._folder.mkdir()
         offered = offer_of(scenario(self._cluster.plan.namespaces), {})
         with ExitStack() as stack:
-            stack.callback(self._cluster.kubectl, "delete", "node", NODE_NAME)
+            stack.callback(self._cluster.kubectl, "delete", "node", NODE_NAME, "--ignore-not-found")
             stack.enter_context(self._node)
             plugin = stack.enter_context(DevicePlugin(offered[GPU]))
             self._node.wait_for_offer(plugin)
-            name_image(import_image(archive()), self._exporter_s_image())
+            name_image(import_image(archive()), self._image_of_exporter())
             stack.callback(self._empty)
             self._label(*(f"{key}={value}" for key, value in GPU_LABEL.items()))
             self._exporter = wait_for("the exporter's pod on the real node", self._look_for_exporter, _WITHIN_S)
@@ -66,15 +67,14 @@ class RealGpuNode:
 
     @contextmanager
     def without_kubelet(self) -> Iterator[None]:
-        """Let kubelet be away as in an update, while the containers go on, and come back at the end of `with`."""
+        """Let kubelet be away as in an update, while the containers go on; it starts at the end of `with`."""
         self._node.stop_kubelet()
         try:
             yield
         finally:
             self._node.start_kubelet()
-            self._node.wait_until_ready()
 
-    def _exporter_s_image(self) -> str:
+    def _image_of_exporter(self) -> str:
         spec = self._cluster.get("daemonset", RELEASE, "-n", "monitoring")["spec"]["template"]["spec"]
         [container] = spec["containers"]
         return str(container["image"])

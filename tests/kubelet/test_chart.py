@@ -11,7 +11,8 @@ import yaml
 from podresources.client import PodResourcesClient
 from tests.chart.helm import CHART, Helm
 from tests.cluster.waiting import NotYet, wait_for
-from tests.kubelet.exporter_image import archive, import_image, page_of, wait_until_ready
+from tests.kubelet.exporter_image import archive, import_image
+from tests.kubelet.exporter_pods import page_of, wait_until_ready
 from tests.kubelet.exporter_run import owners_by, owners_on
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode

@@ -9,10 +9,9 @@ import pytest
 from podresources.client import PodResourcesClient
 from tests.cluster.control_plane import Manifest
 from tests.cluster.waiting import NotYet, wait_for
-from tests.kubelet.exporter_image import (
-    archive,
+from tests.kubelet.exporter_image import archive, import_image
+from tests.kubelet.exporter_pods import (
     exporter_pod,
-    import_image,
     page_of,
     run_until_ready,
     with_folder,
