@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from tests.e2e.images import TREE
 
 WITHIN_S = 180.0
 STARTS = "The cluster starts"
+FIRST_LINE = "gpu-workload-hpa +Deployment/gpu-workload "
 CTRL_C = "\x03"
 pytestmark = [
     pytest.mark.full,
@@ -78,39 +80,35 @@ class Demo:
 
 @pytest.fixture
 def demo() -> Iterator[Demo]:
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)  # enclosed, nobody may have done that yet
     found = Demo()
     yield found
     found.close()
 
 
-@pytest.fixture
-def enclosures_before() -> set[str]:
-    return enclosures()
-
-
-def enclosures() -> set[str]:
-    """Return the namespaces of process ids in which something runs."""
-    found = set()
+def descendants(ancestor: int) -> set[int]:
+    """Return the processes that a process has started, and those that they have, in its namespace and below."""
+    parents = {}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            found.add(str((process / "ns" / "pid").readlink()))
-        except OSError:  # it has just ended
-            continue
+        with suppress(OSError):  # it has just ended
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(") ")[2].split()[1])
+    found: set[int] = set()
+    while more := {pid for pid, parent in parents.items() if parent in {ancestor, *found}} - found:
+        found |= more
     return found
 
 
-def must_leave_nothing(before: set[str]) -> None:
-    """Wait until no process of the demo is left: they were all in a namespace of their own, or are in this one."""
+def must_leave_nothing(started: set[int]) -> None:
+    """Wait until none of these processes is left."""
+    assert started
 
     def look() -> None:
-        if left := enclosures() - before:
-            raise NotYet(f"processes in {', '.join(left)}")
+        if left := {pid for pid in started if Path(f"/proc/{pid}").exists()}:
+            raise NotYet(f"processes {left}")
 
     wait_for("the end of all processes", look, WITHIN_S)
 
 
-def test_keys_and_curl_turn_the_load_replicas_follow_and_q_ends_all(enclosures_before: set[str], demo: Demo) -> None:
+def test_keys_and_curl_turn_the_load_replicas_follow_and_q_ends_all(demo: Demo) -> None:
     url = demo.says(r"curl -d 1.8 (http\S+)")
     demo.press("9")
     demo.says("load: 1.8 GPUs")
@@ -120,21 +118,25 @@ def test_keys_and_curl_turn_the_load_replicas_follow_and_q_ends_all(enclosures_b
     subprocess.run(["curl", "-sSf", "-m", "5", "-d", "0.3", url], check=True)
     demo.says("load: 0.3 GPUs")
     demo.says(r"gpu-workload-hpa +Deployment/gpu-workload +30/50( \(avg\))? +1 +4 +1 ")
-    assert enclosures() > enclosures_before
+    started = descendants(demo.process.pid)
     demo.press("q")
     assert demo.ends() == 0
-    must_leave_nothing(enclosures_before)
+    must_leave_nothing(started)
 
 
-def test_ctrl_c_in_the_middle_of_the_start_ends_all(enclosures_before: set[str], demo: Demo) -> None:
-    demo.says(STARTS)
+@pytest.mark.parametrize("moment", [STARTS, FIRST_LINE], ids=["as it starts", "once it runs"])
+def test_ctrl_c_ends_all(demo: Demo, moment: str) -> None:
+    demo.says(moment)
+    started = descendants(demo.process.pid)
     demo.press(CTRL_C)
     assert demo.ends() == 128 + signal.SIGINT
-    must_leave_nothing(enclosures_before)
+    must_leave_nothing(started)
 
 
-def test_sigterm_in_the_middle_of_the_start_ends_all(enclosures_before: set[str], demo: Demo) -> None:
-    demo.says(STARTS)
+@pytest.mark.parametrize("moment", [STARTS, FIRST_LINE], ids=["as it starts", "once it runs"])
+def test_sigterm_ends_all(demo: Demo, moment: str) -> None:
+    demo.says(moment)
+    started = descendants(demo.process.pid)
     demo.process.send_signal(signal.SIGTERM)
     assert demo.ends() == 128 + signal.SIGTERM
-    must_leave_nothing(enclosures_before)
+    must_leave_nothing(started)
