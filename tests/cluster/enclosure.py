@@ -100,7 +100,7 @@ def _only_run() -> Iterator[None]:
         try:
             lock.bind("\0gpu-metrics-exporter-kubelet-test")
         except OSError:
-            raise Occupied("another kubelet test runs on this machine: wait for its end") from None
+            raise Occupied("a kubelet of another run of these tests is on this machine: wait for its end") from None
         yield
 
 

@@ -47,6 +47,7 @@ Packages = Mapping[str, Callable[[], object]]
 """Debian's name of a package, and a look for what it brings, which raises FileNotFoundError."""
 
 ENCLOSURE: Packages = {
+    "curl": _on_path("curl"),
     "iproute2": _on_path("ip"),
     "openssl": _on_path("openssl"),
     "util-linux": _on_path("unshare", "setpriv"),

@@ -1,19 +1,19 @@
 """The whole stack: control plane, nodes that kwok plays, and what makes their pods real. It runs enclosed."""
 
+import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
 from tests.chart.helm import CHART, Helm
 from tests.cluster.control_plane import ControlPlane, Extras
 from tests.cluster.programs import Program
+from tests.cluster.rounds import Rounds
 from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.api import Api
 from tests.e2e.gpu_allocation import DeviceIds, offer_of
@@ -22,7 +22,7 @@ from tests.e2e.keda import NAMESPACE as KEDA
 from tests.e2e.keda import keda_objects, keda_programs, make_certificate
 from tests.e2e.kwok_node import SILENCE_S, KwokNodes, node
 from tests.e2e.load import Load
-from tests.e2e.network import make_network
+from tests.e2e.network import ServiceNames, make_network
 from tests.e2e.node_agent import NodeAgent
 from tests.e2e.prometheus import NAMESPACE, must_follow, operator_program, prometheus_objects
 from tests.e2e.release import EXPORTER, RELEASE, REPLICAS, WHOLE, scenario, values
@@ -30,6 +30,10 @@ from tests.e2e.requests_load import RequestsLoad
 
 TOOLS = ("etcd", "kubernetes", "helm", "prometheus", "adapter", "operator", "kwok", "keda")
 _START_S = 60.0
+_END_S = 60.0
+_ROUND_S = 0.2
+_OF_OTHERS = {("app.kubernetes.io/managed-by", "Helm"), ("provider", "kubernetes")}
+"""Labels of what belongs to a release, or to the cluster itself."""
 INFRASTRUCTURE = "infra"
 """The node without a GPU, where all that is no GPU workload runs."""
 
@@ -78,6 +82,7 @@ class Cluster:
         self._manifests = manifests
         self._folder = folder
         self._programs: list[Program] = []
+        self._rounds: list[Rounds] = []
         self._stack = ExitStack()
         self._kwoks = KwokNodes(self.control_plane, manifests, folder)
 
@@ -102,6 +107,8 @@ class Cluster:
         """Raise what has ended a part of the cluster, if one has ended."""
         self.control_plane.must_run()
         self.agent.must_run()
+        for rounds in self._rounds:
+            rounds.must_run()
         for program in self._programs:
             program.must_run()
 
@@ -117,20 +124,32 @@ class Cluster:
             self._kwoks.find(name)
 
     def clear(self) -> None:
-        """Take away what tests have made in the namespaces of workloads; what belongs to a release stays."""
+        """Take away what tests have made in the namespaces of workloads, and wait until their pods are gone.
+
+        What belongs to a release stays.
+        """
+        self.requests.clear()
         for namespace in self.plan.namespaces:
             self.load.set(namespace, 0)
             for path in (
-                ("autoscaling/v2", "horizontalpodautoscalers"),
-                ("keda.sh/v1alpha1", "scaledobjects"),
-                ("apps/v1", "deployments"),
+                f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
+                f"/apis/keda.sh/v1alpha1/namespaces/{namespace}/scaledobjects",
+                f"/apis/apps/v1/namespaces/{namespace}/deployments",
+                f"/api/v1/namespaces/{namespace}/services",
             ):
-                self._delete_all(f"/apis/{path[0]}/namespaces/{namespace}/{path[1]}")
+                self._delete_all(path)
+        for namespace in self.plan.namespaces:
+            wait_for(f"the end of all pods in {namespace}", partial(self.must_be_empty, namespace), _END_S)
+
+    def must_be_empty(self, namespace: str) -> None:
+        """Raise NotYet while a namespace has pods."""
+        if left := [pod["metadata"]["name"] for pod in self.api.get(f"/api/v1/namespaces/{namespace}/pods")]:
+            raise NotYet(" ".join(left))
 
     def _delete_all(self, path: str) -> None:
         for one in self.api.get(path):
             meta = one["metadata"]
-            if meta.get("labels", {}).get("app.kubernetes.io/managed-by") != "Helm" and "ownerReferences" not in meta:
+            if not meta.get("labels", {}).items() & _OF_OTHERS and "ownerReferences" not in meta:
                 self.api.delete(f"{path}/{meta['name']}")
 
     def keep_logs(self, folder: str) -> None:
@@ -141,27 +160,26 @@ class Cluster:
 
     def install(self) -> None:
         """Install the chart, as the guide does, and wait for nothing."""
-        self._run_helm("install", self._values)
+        self.run_helm("install", self._values)
 
     @contextmanager
     def values(self, **more: Any) -> Iterator[None]:
         """Upgrade the release to more values, until the end of `with`."""
-        self._run_helm("upgrade", {**self._values, **more})
+        self.run_helm("upgrade", {**self._values, **more})
         try:
             yield
         finally:
-            self._run_helm("upgrade", self._values)
+            self.run_helm("upgrade", self._values)
+
+    def run_helm(self, verb: str, values: Mapping[str, Any], *arguments: str) -> str:
+        """Return what helm prints when it installs or upgrades the release with these values."""
+        where = ("--namespace", NAMESPACE, "--kubeconfig", str(self.control_plane.certificates / "admin.kubeconfig"))
+        given = json.dumps(dict(values))
+        return self.helm.run(verb, RELEASE, str(CHART), *where, "--values=-", *arguments, given=given)
 
     @property
     def _values(self) -> Mapping[str, Any]:
         return values(self.plan.namespaces, self.plan.pace.scrape_interval)
-
-    def _run_helm(self, verb: str, values: Mapping[str, Any]) -> None:
-        where = ("--namespace", NAMESPACE, "--kubeconfig", str(self.control_plane.certificates / "admin.kubeconfig"))
-        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-            yaml.safe_dump(dict(values), file)
-            file.flush()
-            self.helm.run(verb, RELEASE, str(CHART), *where, "--values", file.name)
 
     def _apply_kinds(self) -> None:
         """Add kinds to the API, and wait until it has them: an operator that starts earlier never looks again."""
@@ -184,8 +202,11 @@ class Cluster:
             self._keep(stack, program)
         self.kubectl("apply", manifests=[node(name, offered) for name, offered in nodes.items()])
         self.agent = stack.enter_context(NodeAgent(self.api, make_images(self._tools), nodes, self._folder / "nodes"))
-        self.load = stack.enter_context(Load(self.agent, EXPORTER))
-        self.requests = stack.enter_context(RequestsLoad(self.agent))
+        self.load = Load(self.agent, EXPORTER, self.plan.namespaces)
+        self.requests = RequestsLoad(self.agent)
+        names = ServiceNames(self.api, Path("/etc/hosts"))
+        for what in (self.load.tell_all, self.requests.tell_all, names.follow):
+            self._rounds.append(stack.enter_context(Rounds(what.__qualname__, _ROUND_S, what)))
 
     def _start_operators(self, stack: ExitStack) -> None:
         pki = self.control_plane.certificates

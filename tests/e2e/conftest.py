@@ -69,7 +69,7 @@ def bare_cluster(table: Table) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def cluster(bare_cluster: Cluster, table: Table) -> Cluster:
+def installed(bare_cluster: Cluster, table: Table) -> Cluster:
     """A cluster with the chart, as `helm install` leaves it."""
     began = time.monotonic()
     bare_cluster.install()
@@ -77,8 +77,8 @@ def cluster(bare_cluster: Cluster, table: Table) -> Cluster:
     return bare_cluster
 
 
-@pytest.fixture(autouse=True)
-def _clean(request: pytest.FixtureRequest) -> Iterator[None]:
-    yield
-    if "cluster" in request.fixturenames:
-        request.getfixturevalue("cluster").clear()
+@pytest.fixture
+def cluster(installed: Cluster) -> Iterator[Cluster]:
+    """A cluster with the chart and no workloads; what the test makes is taken away after it."""
+    yield installed
+    installed.clear()

@@ -5,7 +5,6 @@ load is turned up and down by keys, or by curl. The cluster is enclosed and curl
 curl speaks to is made outside and handed in.
 """
 
-import json
 import os
 import select
 import socket
@@ -18,7 +17,6 @@ from contextlib import contextmanager, redirect_stdout
 
 import yaml
 
-from tests.chart.helm import CHART
 from tests.cluster import enclosure
 from tests.cluster.enclosed import INTERRUPTED, run_module
 from tests.cluster.waiting import NotYet, wait_for
@@ -93,8 +91,7 @@ def _install(cluster: Cluster) -> None:
     cluster.kubectl("apply", manifests=[deployment(_NAME, _WHERE)])
     _say(f"$ helm install {RELEASE} chart --namespace {NAMESPACE} --values -    # mock GPUs, and:")
     _say(textwrap.indent(yaml.safe_dump({"autoscaling": [_AUTOSCALING]}, sort_keys=False), "    ").rstrip())
-    where = ("--namespace", NAMESPACE, "--kubeconfig", str(cluster.control_plane.certificates / "admin.kubeconfig"))
-    cluster.helm.run("install", RELEASE, str(CHART), *where, "--values=-", given=json.dumps(given))
+    cluster.run_helm("install", given)
     _say("The first value is on its way: exporter, Prometheus, prometheus-adapter.")
     work = Workload(cluster, _NAME, _WHERE)
 

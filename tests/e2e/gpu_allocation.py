@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import yaml
 
@@ -24,6 +25,8 @@ KUBELET_FOLDER = Path("var/lib/kubelet/pod-resources")
 DeviceIds = Mapping[str, Sequence[str]]
 """What a node offers: ids by resource."""
 Holding = Mapping[str, Sequence[str]]
+_ContainerId = tuple[str, str]  # the pod's uid and the container's name
+_Place = tuple[str, str]  # the pod's namespace and name
 
 
 class GpuAllocation:
@@ -31,8 +34,7 @@ class GpuAllocation:
 
     def __init__(self, offered: DeviceIds, root: Path) -> None:
         self.offered = offered
-        self._held: dict[tuple[str, str], Holding] = {}  # by pod's uid and container's name
-        self._pods: dict[str, tuple[str, str]] = {}
+        self._held: dict[_ContainerId, tuple[_Place, Holding]] = {}
         (root / KUBELET_FOLDER).mkdir(parents=True, exist_ok=True)
         self._kubelet = FakeKubelet(root / KUBELET_FOLDER / "kubelet.sock")
 
@@ -55,27 +57,29 @@ class GpuAllocation:
         }
         wanted = {key: (pod, limits) for key, (pod, limits) in wanted.items() if limits}
         kept = {key: held for key, held in self._held.items() if key in wanted}
-        for key, (_, limits) in wanted.items():
+        for key, (pod, limits) in wanted.items():
             if key not in kept:
-                kept[key] = {resource: self._take(kept, resource, count) for resource, count in limits.items()}
+                kept[key] = (_place(pod), self._take_all(kept, limits))
         if kept != self._held:
             self._held = kept
-            self._pods = {uid: _place(pod) for (uid, _), (pod, _) in wanted.items()}
             self._kubelet.set_pods(self._listing())
 
     def held(self) -> Mapping[tuple[str, str], int]:
         """Return how many devices each pod holds, by namespace and name."""
         found: Counter[tuple[str, str]] = Counter()
-        for (uid, _), holding in self._held.items():
-            found[self._pods[uid]] += sum(map(len, holding.values()))
+        for place, holding in self._held.values():
+            found[place] += sum(map(len, holding.values()))
         return found
 
     def _limits(self, container: Object) -> Mapping[str, int]:
         limits = container.get("resources", {}).get("limits", {})
         return {resource: int(count) for resource, count in limits.items() if resource in self.offered}
 
-    def _take(self, held: Mapping[Any, Holding], resource: str, count: int) -> Sequence[str]:
-        taken = {one for holding in held.values() for one in holding.get(resource, ())}
+    def _take_all(self, held: Mapping[_ContainerId, tuple[_Place, Holding]], limits: Mapping[str, int]) -> Holding:
+        taken = {one for _, holding in held.values() for ids in holding.values() for one in ids}
+        return {resource: self._take(taken, resource, count) for resource, count in limits.items()}
+
+    def _take(self, taken: AbstractSet[str], resource: str, count: int) -> Sequence[str]:
         free = [one for one in self.offered[resource] if one not in taken]
         if len(free) < count:
             raise RuntimeError(f"{count} {resource} asked for, {len(free)} free: the scheduler has not counted")
@@ -83,9 +87,11 @@ class GpuAllocation:
 
     def _listing(self) -> Iterable[Pod]:
         containers: dict[str, list[Container]] = {}
-        for (uid, name), holding in self._held.items():
+        places: dict[str, _Place] = {}
+        for (uid, name), (place, holding) in self._held.items():
+            places[uid] = place
             containers.setdefault(uid, []).append(Container(name, holding))
-        return [Pod(*self._pods[uid], found) for uid, found in containers.items()]
+        return [Pod(*places[uid], found) for uid, found in containers.items()]
 
 
 def _place(pod: Object) -> tuple[str, str]:

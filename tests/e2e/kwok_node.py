@@ -57,7 +57,7 @@ class KwokNodes:
             f"--server-address={API_SERVER}:{port}",
             f"--tls-cert-file={pki}/server.crt",
             f"--tls-private-key-file={pki}/server.key",
-            "--enable-crds=PortForward,Logs",
+            "--enable-crds=PortForward",
             f"--node-lease-duration-seconds={_LEASE_S}",
         )
 

@@ -7,41 +7,43 @@ load does not end with the program that measures it.
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tests.cluster.rounds import Rounds
 from tests.e2e.node_agent import NodeAgent
 from tests.e2e.real_pod import RealPod
 
 STEERING_PORT = 9401
-_ROUND_S = 0.2
-
-_Told = tuple[str, int]  # an exporter's pod and how often it has been started again
 
 
-class Load(Rounds):
-    """Demands by namespace, in GPUs; it works from `with` on, in a thread."""
+class Load:
+    """Demands by namespace, in GPUs."""
 
-    def __init__(self, agent: NodeAgent, exporter: Mapping[str, str]) -> None:
-        super().__init__("load", _ROUND_S)
+    def __init__(self, agent: NodeAgent, exporter: Mapping[str, str], namespaces: Sequence[str]) -> None:
         self._agent = agent
         self._exporter = exporter
-        self._demands: dict[str, float] = {}
-        self._told: dict[tuple[str, str], tuple[_Told, float]] = {}
+        self._demands = dict.fromkeys(namespaces, 0.0)
+        self._told: dict[tuple[RealPod, str], tuple[int, float]] = {}  # how often it had been started again, and what
         self._lock = threading.Lock()
 
     def set(self, namespace: str, gpus: float) -> None:
-        """Let the pods of a namespace have so much to do from now on."""
+        """Let the pods of a namespace have so much to do from now on.
+
+        Raises:
+            KeyError: The exporters know of no load in this namespace.
+        """
+        if namespace not in self._demands:
+            raise KeyError(namespace)
         with self._lock:
             self._demands[namespace] = gpus
             self._tell_all()
 
-    def _round(self) -> None:
+    def tell_all(self) -> None:
+        """Tell each exporter its parts, where they are others than it was told; called again and again."""
         with self._lock:
             self._tell_all()
 
     def _tell_all(self) -> None:
-        exporters = {pod.spec["nodeName"]: pod for pod in self._agent.real_pods() if self._is_exporter(pod)}
+        exporters = {pod.spec["nodeName"]: pod for pod in self._agent.real_pods(labels=self._exporter)}
         for namespace, gpus in self._demands.items():
             held = {node: self._held(node, namespace) for node in exporters}
             total = sum(held.values())
@@ -49,7 +51,7 @@ class Load(Rounds):
                 self._tell(pod, namespace, gpus * held[node] / total if total else 0.0)
 
     def _tell(self, pod: RealPod, namespace: str, gpus: float) -> None:
-        key, news = (pod.uid, namespace), ((pod.uid, pod.restarts), gpus)
+        key, news = (pod, namespace), (pod.restarts, gpus)
         if self._told.get(key) == news:
             return
         url = f"http://127.0.0.1:{STEERING_PORT}/demands/{namespace}"
@@ -61,6 +63,3 @@ class Load(Rounds):
 
     def _held(self, node: str, namespace: str) -> int:
         return sum(count for (where, _), count in self._agent.allocations[node].held().items() if where == namespace)
-
-    def _is_exporter(self, pod: RealPod) -> bool:
-        return self._exporter.items() <= pod.labels.items()

@@ -32,7 +32,6 @@ _STAGES = {
     "pod-complete": "pod/fast",
     "pod-delete": "pod/fast",
 }
-_KWOK_KINDS = ("logs", "portforwards")
 
 MODULES = (
     Module(
@@ -51,7 +50,7 @@ MODULES = (
         "v0.8.0",
         "h1:OTIOTwgROqPMovcTwxICx2eYQ4AwLpSx5EpjbDKF4SQ=",
         {f"stage-{name}.yaml": f"kustomize/stage/{folder}/{name}.yaml" for name, folder in _STAGES.items()}
-        | {f"kind-{name}.yaml": f"kustomize/crd/bases/kwok.x-k8s.io_{name}.yaml" for name in _KWOK_KINDS},
+        | {"kind-portforwards.yaml": "kustomize/crd/bases/kwok.x-k8s.io_portforwards.yaml"},
     ),
 )
 

@@ -6,14 +6,16 @@ There is no kube-proxy and no DNS. An address of a Service is of no use here; it
 
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from tests.cluster.certificates import API_SERVER
-from tests.e2e.api import Object
+from tests.e2e.api import Api, ApiError, Object, Unreachable
 
 POD_RANGE = "10.78.0.0/16"
 _BRIDGE = "pods"
+_SLICES = "/apis/discovery.k8s.io/v1/endpointslices?resourceVersion=0"
 _PREFIX = POD_RANGE.partition("/")[2]
 _numbers = count()
 
@@ -69,15 +71,25 @@ def _hardware(address: str) -> str:
     return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
-def write_hosts(hosts: Path, own: str, services: Mapping[str, str]) -> None:
-    """Write the names of Services behind the machine's own; the file stays the same file, for it is mounted."""
-    lines = [f"{address} {name} {name}.cluster.local" for name, address in sorted(services.items())]
-    text = "\n".join([own.rstrip(), *lines, ""])
-    if hosts.read_text() != text:
-        hosts.write_text(text)
+class ServiceNames:
+    """The names of Services in the file that stands in the place of /etc/hosts, behind the machine's own names."""
+
+    def __init__(self, api: Api, hosts: Path) -> None:
+        self._api = api
+        self._hosts = hosts
+        self._own = hosts.read_text().rstrip()
+
+    def follow(self) -> None:
+        """Let each name lead to the pod that is behind it now; where the API server is away, it stays."""
+        with suppress(Unreachable, ApiError):
+            services = _addresses_of_services(self._api.get(_SLICES))
+            lines = [f"{address} {name} {name}.cluster.local" for name, address in sorted(services.items())]
+            text = "\n".join([self._own, *lines, ""])
+            if self._hosts.read_text() != text:
+                self._hosts.write_text(text)  # the same file: it is mounted
 
 
-def addresses_of_services(slices: Iterable[Object]) -> Mapping[str, str]:
+def _addresses_of_services(slices: Iterable[Object]) -> Mapping[str, str]:
     """Return an address for each Service that has a pod, by NAME.NAMESPACE.svc."""
     found = {}
     for one in slices:

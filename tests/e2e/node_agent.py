@@ -1,69 +1,65 @@
 """What kubelet and a device plugin would do, for nodes that kwok plays: runs pods that are real, hands out GPUs."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.cluster.rounds import Rounds
 from tests.e2e.api import Api, ApiError, Object, Unreachable
 from tests.e2e.gpu_allocation import DeviceIds, GpuAllocation
 from tests.e2e.images import Images
-from tests.e2e.network import addresses_of_services, write_hosts
 from tests.e2e.real_pod import RealPod, is_real
 
 _ROUND_S = 0.2
 _PODS = "/api/v1/pods?resourceVersion=0"
-_SLICES = "/apis/discovery.k8s.io/v1/endpointslices?resourceVersion=0"
 _KWOK = "/apis/kwok.x-k8s.io/v1alpha1/namespaces"
+_ANY: Mapping[str, str] = {}
 
 
 class NodeAgent:
-    """All nodes' agent; it works from `with` on, in a thread. It also lets the names of Services lead to pods."""
+    """All nodes' agent; it works from `with` on, in a thread."""
 
     def __init__(self, api: Api, images: Images, nodes: Mapping[str, DeviceIds], folder: Path) -> None:
         self.allocations = {name: GpuAllocation(offered, folder / name) for name, offered in nodes.items()}
         self._api = api
         self._images = images
         self._folder = folder
-        self._hosts = Path("/etc/hosts")
-        self._own_hosts = self._hosts.read_text()
         self._pods: dict[str, RealPod] = {}
         self._unreached: list[RealPod] = []
         self._ends: dict[str, threading.Thread] = {}  # by address
         self._lost: set[str] = set()
         self._lock = threading.Lock()
-        self._is_ending = threading.Event()
-        self._error: BaseException | None = None
+        self._rounds = Rounds("node agent", _ROUND_S, self._round)
         self._stack = ExitStack()
-        self._thread = threading.Thread(target=self._run, name="node agent", daemon=True)
 
     def __enter__(self) -> Self:
-        for allocation in self.allocations.values():
-            self._stack.enter_context(allocation)
-        self._thread.start()
+        with ExitStack() as stack:
+            for allocation in self.allocations.values():
+                stack.enter_context(allocation)
+            stack.callback(self._stop_pods)
+            stack.enter_context(self._rounds)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_ending.set()
-        self._thread.join()
-        for pod in self._pods.values():
-            pod.stop(at_once=True)
-        self._stack.close()
-        self.must_run()
+        self._stack.__exit__(kind, error, trace)
 
     def must_run(self) -> None:
-        """Raise what has ended the agent, if it has ended."""
-        if self._error is not None:
-            raise self._error
+        """Raise what has ended the agent or what starts a pod's programs, if it has ended."""
+        self._rounds.must_run()
+        for pod in self.real_pods():
+            pod.must_run()
 
-    def real_pods(self, node: str | None = None) -> list[RealPod]:
-        """Return the pods that run, on one node or on all."""
+    def real_pods(self, node: str | None = None, labels: Mapping[str, str] = _ANY) -> list[RealPod]:
+        """Return the pods that run, on one node or on all, with these labels among theirs."""
         with self._lock:
-            return [pod for pod in self._pods.values() if node in (None, pod.spec["nodeName"])]
+            here = [pod for pod in self._pods.values() if node in (None, pod.spec["nodeName"])]
+        return [pod for pod in here if labels.items() <= pod.labels.items()]
 
     def lose(self, node: str) -> None:
         """Let a node fall silent: its programs end at once, and nothing is done there any more."""
@@ -80,17 +76,13 @@ class NodeAgent:
         with self._lock:
             self._lost.discard(node)
 
-    def _run(self) -> None:
-        try:
-            while not self._is_ending.wait(_ROUND_S):
-                try:
-                    self._follow(self._api.get(_PODS))
-                    services = addresses_of_services(self._api.get(_SLICES))
-                except (Unreachable, ApiError):  # kubelet goes on without it, too
-                    continue
-                write_hosts(self._hosts, self._own_hosts, services)
-        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for the agent's work
-            self._error = error
+    def _round(self) -> None:
+        with suppress(Unreachable, ApiError):  # kubelet goes on without it, too
+            self._follow(self._api.get(_PODS))
+
+    def _stop_pods(self) -> None:
+        for pod in self._pods.values():
+            pod.stop(at_once=True)
 
     def _follow(self, pods: list[Object]) -> None:
         with self._lock:
@@ -120,12 +112,13 @@ class NodeAgent:
         return RealPod(self._api, self._images, pod, self._folder / "pods", self._folder / node)
 
     def _let_kubectl_reach(self, pod: RealPod) -> None:
-        """Tell kwok what `kubectl port-forward` and `kubectl logs` of a pod lead to."""
-        for path, content in _reached(pod):
-            try:
-                self._api.create(path, content)
-            except ApiError:  # one of the same name is there, of an earlier pod
-                self._api.patch(f"{path}/{content['metadata']['name']}", content)
+        """Tell kwok what `kubectl port-forward` of a pod leads to."""
+        namespace, name = pod.name.split("/")
+        path, content = f"{_KWOK}/{namespace}/portforwards", _forwards(pod, name)
+        try:
+            self._api.create(path, content)
+        except ApiError:  # one of the same name is there, of an earlier pod
+            self._api.patch(f"{path}/{name}", content)
 
     @staticmethod
     def _node(pod: Object) -> str:
@@ -133,11 +126,12 @@ class NodeAgent:
         return name
 
 
-def _reached(pod: RealPod) -> Iterator[tuple[str, Object]]:
-    namespace, name = pod.name.split("/")
-    head = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "metadata": {"name": name, "namespace": namespace}}
+def _forwards(pod: RealPod, name: str) -> Object:
     ports = [port["containerPort"] for one in pod.spec["containers"] for port in one.get("ports", ())]
     forwards = [{"ports": [port], "target": {"address": pod.address, "port": port}} for port in ports]
-    yield f"{_KWOK}/{namespace}/portforwards", {**head, "kind": "PortForward", "spec": {"forwards": forwards}}
-    logs = [{"containers": [one["name"]], "logsFile": str(pod.log_of(one["name"]))} for one in pod.spec["containers"]]
-    yield f"{_KWOK}/{namespace}/logs", {**head, "kind": "Logs", "spec": {"logs": logs}}
+    return {
+        "apiVersion": "kwok.x-k8s.io/v1alpha1",
+        "kind": "PortForward",
+        "metadata": {"name": name},
+        "spec": {"forwards": forwards},
+    }

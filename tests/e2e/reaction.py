@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.chart.helm import CHART
 from tests.cluster import enclosure
 from tests.cluster.enclosed import run_module
 from tests.cluster.waiting import NotYet, wait_for
@@ -96,9 +95,7 @@ def _rises(lane: Lane, count: int) -> list[Rise]:
 
 def _install(cluster: Cluster, setting: Setting) -> None:
     """Install or upgrade the chart to a setting, and wait until every part goes by it."""
-    where = ("--namespace", NAMESPACE, "--kubeconfig", str(cluster.control_plane.certificates / "admin.kubeconfig"))
-    given = json.dumps(_values(cluster, setting))
-    cluster.helm.run("upgrade", "--install", RELEASE, str(CHART), *where, "--values=-", given=given)
+    cluster.run_helm("upgrade", _values(cluster, setting), "--install")
     for what in ("daemonset/dcgm-exporter", "deployment/dcgm-exporter-adapter"):
         cluster.kubectl("rollout", "status", what, "--namespace", NAMESPACE, "--timeout=50s")
     wait_for(f"Prometheus' targets of {setting.name}", lambda: _must_be_scraped(cluster, setting), _WITHIN_S)

@@ -17,6 +17,7 @@ from tests.e2e.volumes import VolumeMissing, Volumes
 
 _ROUND_S = 0.5
 _RESTART_AFTER_S = 1.0
+_COMMAND_S = 10.0
 
 
 class RealPod:
@@ -37,6 +38,7 @@ class RealPod:
         self._after: threading.Thread | None = None
         self._network: PodNetwork | None = None
         self._is_ending = threading.Event()
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"pod {self.name}", daemon=True)
 
     def start(self, after: threading.Thread | None = None) -> None:
@@ -56,6 +58,11 @@ class RealPod:
         if self._network:
             self._network.close()
 
+    def must_run(self) -> None:
+        """Raise what has ended the thread, if it has ended by itself."""
+        if self._error is not None:
+            raise self._error
+
     def log_of(self, container: str) -> Path:
         """Return the file with all that a container has said."""
         return self._folder / f"{container}.log"
@@ -64,11 +71,15 @@ class RealPod:
         """Return what a command of this machine prints in the pod's network.
 
         Raises:
-            RuntimeError: It failed; the text is what it said.
+            RuntimeError: It failed, or has not ended after ten seconds; the text is what it said.
         """
         if self._network is None:
             raise RuntimeError(f"{self.name} has not started")
-        done = subprocess.run([*self._network.enter, *command], capture_output=True, text=True, timeout=10, check=False)
+        entered = [*self._network.enter, *command]
+        try:
+            done = subprocess.run(entered, capture_output=True, text=True, timeout=_COMMAND_S, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"{error} in {self.name}") from None
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} in {self.name}: {done.stderr.strip() or done.returncode}")
         return done.stdout
@@ -97,6 +108,12 @@ class RealPod:
         return tuple(found)
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - raised where somebody waits for the pod's work
+            self._error = error
+
+    def _work(self) -> None:
         if self._after is not None:
             self._after.join()
         self._network = PodNetwork(self.address)

@@ -4,23 +4,20 @@ import http.client
 import json
 import threading
 
-from tests.cluster.rounds import Rounds
 from tests.e2e.model_server import PORT
 from tests.e2e.node_agent import NodeAgent
 from tests.e2e.real_pod import RealPod
 
-_ROUND_S = 0.2
 _TIMEOUT_S = 2.0
 
 
-class RequestsLoad(Rounds):
-    """Requests by namespace and the pods' label `app`; it works from `with` on, in a thread."""
+class RequestsLoad:
+    """Requests by namespace and the pods' label `app`."""
 
     def __init__(self, agent: NodeAgent) -> None:
-        super().__init__("requests", _ROUND_S)
         self._agent = agent
         self._waiting: dict[tuple[str, str], float] = {}
-        self._told: dict[tuple[str, int], float] = {}  # by pod and how often it has been started again
+        self._told: dict[RealPod, tuple[int, float]] = {}  # how often it had been started again, and its part
         self._lock = threading.Lock()
 
     def set(self, namespace: str, app: str, waiting: float) -> None:
@@ -28,21 +25,27 @@ class RequestsLoad(Rounds):
         with self._lock:
             self._waiting[namespace, app] = waiting
 
-    def _round(self) -> None:
+    def clear(self) -> None:
+        """Let none wait, wherever some do."""
+        with self._lock:
+            self._waiting = dict.fromkeys(self._waiting, 0.0)
+
+    def tell_all(self) -> None:
+        """Tell each pod its part, where that is another than it was told; called again and again."""
         with self._lock:
             waiting = dict(self._waiting)
         for (namespace, app), count in waiting.items():
             self._spread(self._pods(namespace, app), count)
 
     def _pods(self, namespace: str, app: str) -> list[RealPod]:
-        pods = self._agent.real_pods()
-        return [pod for pod in pods if pod.name.startswith(f"{namespace}/") and pod.labels.get("app") == app]
+        pods = self._agent.real_pods(labels={"app": app})
+        return [pod for pod in pods if pod.name.startswith(f"{namespace}/")]
 
     def _spread(self, pods: list[RealPod], count: float) -> None:
         for pod in pods:
-            key, part = (pod.uid, pod.restarts), count / len(pods)
-            if self._told.get(key) != part and _tell(pod.address, part):
-                self._told[key] = part
+            news = (pod.restarts, count / len(pods))
+            if self._told.get(pod) != news and _tell(pod.address, news[1]):
+                self._told[pod] = news
 
 
 def _tell(address: str, waiting: float) -> bool:

@@ -79,7 +79,8 @@ class Lane:
         for path in (self._autoscalers, self._deployments):
             for one in self._cluster.api.get(path):
                 self._cluster.api.delete(f"{path}/{one['metadata']['name']}")
-        wait_for(f"the end of all pods in {self._namespace}", self._must_be_empty, _WITHIN_S)
+        end = f"the end of all pods in {self._namespace}"
+        wait_for(end, lambda: self._cluster.must_be_empty(self._namespace), _WITHIN_S)
 
     def _new_workload(self) -> Workload:
         """Return a workload of one idle pod, which Prometheus knows to be idle."""
@@ -128,15 +129,10 @@ class Lane:
         return f"/apis/apps/v1/namespaces/{self._namespace}/deployments"
 
     def _exporter(self) -> RealPod:
-        found = [pod for pod in self._cluster.agent.real_pods(self._node) if EXPORTER.items() <= pod.labels.items()]
+        found = self._cluster.agent.real_pods(self._node, EXPORTER)
         if len(found) != 1:
             raise NotYet(f"{len(found)} exporters")
         return found[0]
-
-    def _must_be_empty(self) -> None:
-        left = [pod["metadata"]["name"] for pod in self._cluster.api.get(f"/api/v1/namespaces/{self._namespace}/pods")]
-        if left:
-            raise NotYet(" ".join(left))
 
     def _must_show(self, work: Workload, low: float, high: float) -> None:
         """Raise NotYet unless the page has the workload's only pod, busy between the two."""

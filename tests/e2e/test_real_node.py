@@ -20,9 +20,9 @@ THERE = {"kubernetes.io/hostname": NODE_NAME}
 
 
 @pytest.fixture(scope="module")
-def node(cluster: Cluster, table: Table) -> Iterator[RealGpuNode]:
+def node(installed: Cluster, table: Table) -> Iterator[RealGpuNode]:
     began = time.monotonic()
-    with RealGpuNode(cluster, enclosure.FOLDER / NODE_NAME) as node:
+    with RealGpuNode(installed, enclosure.FOLDER / NODE_NAME) as node:
         table.took("a real node joins", time.monotonic() - began)
         yield node
 
@@ -54,8 +54,8 @@ def test_kubelet_restarts_in_the_middle_and_nothing_changes(work: Workload, node
     table.becomes("kubelet restarts: gpu_utilization before", "45 45 45 45", work.utilization, WITHIN_S)
     with node.without_kubelet():
         table.stays("kubelet restarts: gpu_utilization while it is away", "45 45 45 45", work.utilization, 5)
-    table.stays("kubelet restarts: gpu_utilization after it", "45 45 45 45", work.utilization, 15)
-    table.becomes("kubelet restarts: replicas after it", "4", work.replicas, WITHIN_S)
+    table.stays("kubelet restarts: gpu_utilization from its start on", "45 45 45 45", work.utilization, 20)
+    table.stays("kubelet restarts: replicas after it", "4", work.replicas, 5)
 
 
 def see_exporters() -> str:

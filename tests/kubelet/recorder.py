@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
@@ -22,11 +23,12 @@ class Answer:
     error: str = ""
 
 
-class Recorder(Rounds):
+class Recorder:
     """Asks kubelet ten times a second while `with` lasts, on a thread and a connection of its own."""
 
     def __init__(self, kubelet_socket: Path, period_s: float = 0.1) -> None:
-        super().__init__("recorder", period_s)
+        self.period_s = period_s
+        self._rounds = Rounds("recorder", period_s, self._record)
         self._client = PodResourcesClient(kubelet_socket)
         self._answers: list[Answer] = []
 
@@ -57,13 +59,17 @@ class Recorder(Rounds):
         within = [answer for answer in good if answer.answered >= start]
         return tuple(answer.allocations for answer in before + within if answer.allocations is not None)
 
+    def __enter__(self) -> Self:
+        self._rounds.__enter__()
+        return self
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        super().__exit__(kind, error, trace)
+        self._rounds.__exit__(kind, error, trace)
         self._client.close()
 
-    def _round(self) -> None:
+    def _record(self) -> None:
         self._answers.append(self._ask())
 
     def _ask(self) -> Answer:
