@@ -55,11 +55,11 @@ def scraped_twice(cluster: Cluster) -> Iterator[None]:
         start_anew_when(cluster, CHARTS)
 
 
-def honour_labels_by_hand(cluster: Cluster) -> None:
-    """Write `honorLabels: true` into the guide's ServiceMonitor, which is there beside the chart's."""
+def honour_labels_by_hand(cluster: Cluster, *others: str) -> None:
+    """Write `honorLabels: true` into the guide's ServiceMonitor, which is there alone or beside others."""
     change = '[{"op": "add", "path": "/spec/endpoints/0/honorLabels", "value": true}]'
     cluster.kubectl("patch", "servicemonitor", GUIDES, "-n", NAMESPACE, "--type=json", f"--patch={change}")
-    load_when(cluster, f"{GUIDES}{HONOURED} {CHARTS}")
+    load_when(cluster, " ".join((f"{GUIDES}{HONOURED}", *others)))
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def without_adapter(cluster: Cluster) -> Iterator[None]:
 
 def exporter_on(cluster: Cluster, node: str) -> RealPod:
     """Return the exporter's pod of a node."""
-    [found] = [pod for pod in cluster.agent.real_pods(node) if EXPORTER.items() <= pod.labels.items()]
+    [found] = cluster.agent.real_pods(node, EXPORTER)
     return found
 
 

@@ -1,12 +1,12 @@
 """What can be seen of gpu_utilization on its way: in Prometheus, in the custom metrics API, in the autoscaler's words.
 
-docs/troubleshooting.md quotes those words and explains them.
+docs/troubleshooting.md quotes those words and explains them. Where it matters which node falls silent, pods are spread.
 """
 
 import re
 
 from tests.cluster.waiting import NotYet
-from tests.e2e.api import ApiError, Unreachable
+from tests.e2e.api import ApiError, Object, Unreachable
 from tests.e2e.cluster import Cluster
 from tests.e2e.prometheus import query
 from tests.e2e.workloads import Workload
@@ -57,9 +57,10 @@ def last_scaled(cluster: Cluster, work: Workload) -> str:
     return str(status.get("lastScaleTime", "never"))
 
 
-def series(matchers: str = "") -> str:
-    """Return how many series of GPU utilization Prometheus has."""
-    return f"{query(f'count(DCGM_FI_DEV_GPU_UTIL{{{matchers}}}) or vector(0)')[0][1]:g}"
+def series(matchers: str = "", at_s: float | None = None) -> str:
+    """Return how many series of GPU utilization Prometheus has, or had at a time of the Unix clock."""
+    when = "" if at_s is None else f" @ {at_s:.3f}"
+    return f"{query(f'count(DCGM_FI_DEV_GPU_UTIL{{{matchers}}}{when}) or vector(0)')[0][1]:g}"
 
 
 def holders(cluster: Cluster, namespace: str) -> str:
@@ -79,3 +80,14 @@ def known_gpu_metrics(cluster: Cluster) -> str:
     except RuntimeError as error:
         return str(error).partition("Error from server ")[2]
     return " ".join(re.findall(r'"(pods/gpu_[a-z_]+)"', answer)) or "nothing"
+
+
+def spread_over_nodes(app: str) -> Object:
+    """Return the pod's part of a Deployment that lets its pods go to different nodes, as long as there are some."""
+    constraint = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app": app}},
+    }
+    return {"topologySpreadConstraints": [constraint]}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
-from tests.e2e.prometheus import query
+from tests.e2e.symptoms import holders, series
 from tests.e2e.workloads import GPU, MIG_DEVICE, SHARED_GPU, Workload, autoscaler, deployment, holding
 
 WITHIN_S = 120.0
@@ -90,20 +90,7 @@ def test_idle_gpus_count_for_nobody(cluster: Cluster, table: Table) -> None:
     cluster.kubectl("apply", manifests=[deployment("infer", "team-a", nodeSelector=ON_GPU0)])
     cluster.load.set("team-a", 0.9)
     table.becomes("idle GPUs: gpu_utilization of the only pod", "90", work.utilization, WITHIN_S)
-    table.becomes("idle GPUs: series without a pod", "13", lambda: count_series('pod=""'), WITHIN_S)
-    table.becomes(
-        "idle GPUs: series with a pod that holds none", "0", lambda: count_series('pod=~".+",pod!~"infer-.+"'), 30
-    )
-    exporters = Workload(cluster, "", "monitoring")
-    table.is_("idle GPUs: gpu_utilization in monitoring", "none", metrics_of_everybody(cluster, exporters.namespace))
-
-
-def count_series(matchers: str) -> str:
-    found = query(f"count(DCGM_FI_DEV_GPU_UTIL{{{matchers}}}) or vector(0)")
-    return f"{found[0][1]:g}"
-
-
-def metrics_of_everybody(cluster: Cluster, namespace: str) -> str:
-    """Return the names of all pods of a namespace that have a utilization."""
-    found = cluster.api.get(f"/apis/custom.metrics.k8s.io/v1beta2/namespaces/{namespace}/pods/*/gpu_utilization")
-    return " ".join(one["describedObject"]["name"] for one in found) or "none"
+    table.becomes("idle GPUs: series without a pod", "13", lambda: series('pod=""'), WITHIN_S)
+    others = 'pod=~".+",pod!~"infer-.+"'
+    table.becomes("idle GPUs: series with a pod that holds none", "0", lambda: series(others), 30)
+    table.is_("idle GPUs: gpu_utilization in monitoring", "none", holders(cluster, "monitoring"))

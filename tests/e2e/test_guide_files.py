@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from tests.chart.helm import CHART
 from tests.e2e.breakages import (
     OTHER_RULES,
     applied,
@@ -18,7 +17,6 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.configuration import CHARTS, GUIDES, load_when
 from tests.e2e.guide_files import gpu_autoscaler, gpu_rules
 from tests.e2e.prometheus import NAMESPACE
-from tests.e2e.release import RELEASE
 from tests.e2e.symptoms import FOUND, NO_VALUE, holders, scaling_active, series
 from tests.e2e.workloads import Workload, deployment
 
@@ -46,14 +44,15 @@ def test_guides_monitor_with_the_guides_rules_never_scales(cluster: Cluster, tab
         table.becomes(f"{case}: Prometheus", "1", lambda: series('exported_pod=~"gpu-workload-.+"'), WITHIN_S)
         table.becomes(f"{case}: the HPA", NO_VALUE, lambda: scaling_active(work), WITHIN_S)
         table.stays(f"{case}: replicas under 1.8 GPUs of load", "1", work.replicas, 20)
+        honour_labels_by_hand(cluster)
+        scales(work, table, f"{case}, then honorLabels")
 
 
 def test_guides_monitor_with_the_charts_rules_scales(cluster: Cluster, table: Table) -> None:
     case = "guide's monitor, chart's rules"
     with scraped_as_the_guide_says(cluster):
         work = start(cluster, 1.8)
-        table.becomes(f"{case}: replicas", "4", work.replicas, WITHIN_S)
-        table.becomes(f"{case}: gpu_utilization", "45 45 45 45", work.utilization, WITHIN_S)
+        scales(work, table, case)
         table.is_(f"{case}: the HPA", FOUND, scaling_active(work))
         table.is_(f"{case}: series with the pod's own label", "0", series('pod=~"gpu-workload-.+"'))
         table.is_(f"{case}: exporters that seem busy", "none", holders(cluster, NAMESPACE))
@@ -63,36 +62,31 @@ def test_charts_monitor_with_the_guides_rules_scales(cluster: Cluster, table: Ta
     case = "chart's monitor, guide's rules"
     with applied(cluster, gpu_rules()), cluster.values(**OTHER_RULES):
         work = start(cluster, 1.8)
-        table.becomes(f"{case}: replicas", "4", work.replicas, WITHIN_S)
-        table.becomes(f"{case}: gpu_utilization", "45 45 45 45", work.utilization, WITHIN_S)
+        scales(work, table, case)
         table.is_(f"{case}: exporters that seem busy", "none", holders(cluster, NAMESPACE))
 
 
 def test_both_monitors_count_no_gpu_twice_and_helm_says_which_to_delete(cluster: Cluster, table: Table) -> None:
     case = "both monitors"
-    work = start(cluster, 1.8)
-    table.becomes(f"{case}: replicas before the second", "4", work.replicas, WITHIN_S)
-    table.becomes(f"{case}: gpu_utilization then", "45 45 45 45", work.utilization, WITHIN_S)
+    work = start(cluster, 0.4)
+    table.becomes(f"{case}: gpu_utilization before the second", "40", work.utilization, WITHIN_S)
     used = work.metric("gpu_framebuffer_used_mib")
+    its_gpu = f'Hostname="{work.nodes()}",gpu="0"'
     with scraped_twice(cluster):
-        table.becomes(f"{case}: series of a GPU", "2", lambda: series('Hostname="gpu0",gpu="0"'), WITHIN_S)
+        table.becomes(f"{case}: series of its GPU", "2", lambda: series(its_gpu), WITHIN_S)
         table.is_(f"{case}: framebuffer in use", used, work.metric("gpu_framebuffer_used_mib"))
-        cluster.load.set("default", 2.0)
-        table.becomes(f"{case}: gpu_utilization", "50 50 50 50", work.utilization, WITHIN_S)
-        honour_labels_by_hand(cluster)
-        both = 'Hostname="gpu0",gpu="0",exported_pod=""'
-        table.becomes(f"{case}, same labels: series of a GPU", "2", lambda: series(both), WITHIN_S)
         cluster.load.set("default", 1.8)
-        table.becomes(f"{case}, same labels: gpu_utilization", "45 45 45 45", work.utilization, WITHIN_S)
+        scales(work, table, case)
+        honour_labels_by_hand(cluster, CHARTS)
+        honoured = f'{its_gpu},exported_pod=""'
+        table.becomes(f"{case}, same labels: series of its GPU", "2", lambda: series(honoured), WITHIN_S)
+        cluster.load.set("default", 0.4)
+        table.becomes(f"{case}, same labels: replicas", "1", work.replicas, WITHIN_S)
+        table.becomes(f"{case}, same labels: gpu_utilization", "40", work.utilization, WITHIN_S)
         table.is_(f"{case}, same labels: framebuffer in use", used, work.metric("gpu_framebuffer_used_mib"))
-        [cure] = re.findall("kubectl (delete servicemonitor .*)", upgrade(cluster))
-        table.is_(f"{case}: cure by NOTES", f"delete servicemonitor {GUIDES} -n {NAMESPACE}", cure)
-        cluster.kubectl(*cure.split())
-        load_when(cluster, CHARTS)
-        table.is_(f"{case}: NOTES after the cure", "nothing", " ".join(re.findall(cure, upgrade(cluster))) or "nothing")
-        cluster.load.set("default", 2.0)
-        table.becomes(f"{case}: gpu_utilization after the cure", "50 50 50 50", work.utilization, WITHIN_S)
-        table.is_(f"{case}: replicas after the cure", "4", work.replicas())
+        delete_what_helm_names(cluster, table, case)
+        cluster.load.set("default", 1.8)
+        scales(work, table, f"{case}, after the cure")
 
 
 def test_prometheus_that_overrides_honor_labels_changes_nothing(cluster: Cluster, table: Table) -> None:
@@ -107,8 +101,21 @@ def test_prometheus_that_overrides_honor_labels_changes_nothing(cluster: Cluster
         table.is_(f"{case}: GPUs of exporters", "0", series(f'namespace="{NAMESPACE}"'))
 
 
+def scales(work: Workload, table: Table, case: str) -> None:
+    """See one busy pod become four."""
+    table.becomes(f"{case}: replicas", "4", work.replicas, WITHIN_S)
+    table.becomes(f"{case}: gpu_utilization", "45 45 45 45", work.utilization, WITHIN_S)
+
+
+def delete_what_helm_names(cluster: Cluster, table: Table, case: str) -> None:
+    """Apply the cure that NOTES name, and see that they name it no longer."""
+    [cure] = re.findall("kubectl (delete servicemonitor .*)", upgrade(cluster))
+    table.is_(f"{case}: cure by NOTES", f"delete servicemonitor {GUIDES} -n {NAMESPACE}", cure)
+    cluster.kubectl(*cure.split())
+    load_when(cluster, CHARTS)
+    table.is_(f"{case}: NOTES after the cure", "nothing", " ".join(re.findall(cure, upgrade(cluster))) or "nothing")
+
+
 def upgrade(cluster: Cluster) -> str:
     """Return what `helm upgrade` prints, the values being those that the release has."""
-    kubeconfig = str(cluster.control_plane.certificates / "admin.kubeconfig")
-    where = ("--namespace", NAMESPACE, "--kubeconfig", kubeconfig)
-    return cluster.helm.run("upgrade", RELEASE, str(CHART), *where, "--reuse-values")
+    return cluster.run_helm("upgrade", {}, "--reuse-values")
