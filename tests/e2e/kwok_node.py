@@ -66,6 +66,8 @@ def node(name: str, devices: Mapping[str, Sequence[str]]) -> Object:
     """Return a node that offers devices; with some it is labelled and tainted as GPU nodes are."""
     size = {"cpu": "32", "memory": "256Gi", "pods": "110", **{key: str(len(ids)) for key, ids in devices.items()}}
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+    # Both kinds: of a node that comes back and has one of them alone, kwok's stage takes it away.
+    addresses = [{"type": "InternalIP", "address": API_SERVER}, {"type": "Hostname", "address": name}]
     taints = []
     if devices:
         labels |= GPU_LABEL
@@ -75,5 +77,5 @@ def node(name: str, devices: Mapping[str, Sequence[str]]) -> Object:
         "kind": "Node",
         "metadata": {"name": name, "labels": labels},
         "spec": {"taints": taints},
-        "status": {"allocatable": size, "capacity": size},
+        "status": {"addresses": addresses, "allocatable": size, "capacity": size},
     }

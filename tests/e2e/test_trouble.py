@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
+from tests.e2e.port_forward import fetch, port_forward
 from tests.e2e.prometheus import NAME
 from tests.e2e.release import EXPORTER
 from tests.e2e.symptoms import last_scaled, series, spread_over_nodes
@@ -102,6 +103,13 @@ def test_node_is_lost(cluster: Cluster, table: Table) -> None:
         table.stays("node lost: where they stay", "gpu0 gpu0 gpu0 gpu0", work.nodes, 12)
         table.is_("node lost: its series", "0", its_series())
     table.becomes("node lost: its series when it is back", "7", its_series, WITHIN_S)
+    [exporter] = cluster.agent.real_pods("gpu1", EXPORTER)
+    with port_forward(cluster, exporter.name.partition("/")[2], 9400, "/ready"):
+        table.is_(
+            "node lost: what its exporter says when it is back",
+            "8 sampled",
+            fetch("http://localhost:9400/ready").strip(),
+        )
 
 
 def uids_of_exporters(cluster: Cluster) -> set[str]:
