@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "exporter")
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; it fails after that. A busy machine takes its time."""
+END_S = 2.0
+"""How long the program may take to end."""
 
 
 class Program:
@@ -67,7 +69,7 @@ class Program:
 
     def must_end(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.send(number)
-        assert self.ends() == 0, self.log()
+        assert self.ends(END_S) == 0, self.log()
         assert "Traceback" not in self.log()
 
 
