@@ -4,7 +4,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from podresources.allocations import Allocation, Allocations
+from tests.cluster.rounds import Rounds
 from tests.cluster.waiting import NotYet
 
 LABELLED = re.compile(
@@ -52,8 +52,7 @@ class ExporterRun:
         self._command = [sys.executable, "-m", "exporter", "-a", self._address, "--mock", "-k"]
         self._command += ["--pod-resources-kubelet-socket", str(kubelet_socket)]
         self._scrapes: list[Scrape] = []
-        self._is_ending = threading.Event()
-        self._thread = threading.Thread(target=self._scrape_on, name="scraper", daemon=True)
+        self._rounds = Rounds("scraper", 0.1, self._scrape)
 
     @property
     def scrapes(self) -> tuple[Scrape, ...]:
@@ -77,24 +76,24 @@ class ExporterRun:
         while self._fetch("/ready") is None:
             assert time.monotonic() < deadline, "the exporter is not ready within 20 s"
             time.sleep(0.05)
-        self._thread.start()
+        self._rounds.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_ending.set()
-        self._thread.join()
-        self._process.terminate()
-        self._process.wait(5)
+        try:
+            self._rounds.__exit__(kind, error, trace)
+        finally:
+            self._process.terminate()
+            self._process.wait(5)
 
-    def _scrape_on(self) -> None:
-        while not self._is_ending.wait(0.1):
-            began = time.monotonic()
-            page = self._fetch("/metrics")
-            ended = time.monotonic()
-            error = "" if page is not None else "no page"
-            self._scrapes.append(Scrape(began, ended, owners_on(page or ""), error))
+    def _scrape(self) -> None:
+        began = time.monotonic()
+        page = self._fetch("/metrics")
+        ended = time.monotonic()
+        error = "" if page is not None else "no page"
+        self._scrapes.append(Scrape(began, ended, owners_on(page or ""), error))
 
     def _fetch(self, path: str) -> str | None:
         try:

@@ -66,8 +66,10 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._rounds.__exit__(kind, error, trace)
-        self._client.close()
+        try:
+            self._rounds.__exit__(kind, error, trace)
+        finally:
+            self._client.close()
 
     def _record(self) -> None:
         self._answers.append(self._ask())
