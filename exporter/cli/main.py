@@ -7,7 +7,7 @@ import socket
 import sys
 
 from exporter import __version__
-from exporter.cli.agent import Agent
+from exporter.agent.agent import Agent
 from exporter.cli.flags import Serve, Show, parse
 from exporter.cli.help import help_text
 from exporter.cli.logs import configure_logging

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.agent.ownership import owner_news
 from exporter.attribution.attributor import SILENT_AFTER_S, Attributor, Naming, Sources
 from exporter.attribution.owners import OWNER_INFO
-from exporter.cli.ownership import owner_news
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Entity

@@ -16,6 +16,7 @@ LAYERS = (
     {"telemetry"},
     {"pages"},
     {"server"},
+    {"agent"},
     {"cli"},
 )
 """Left to right; a module imports from layers to the left of its own, and within its own."""
@@ -26,10 +27,10 @@ ONLY = {
     "grpc": ("podresources",),
     "prometheus_client": ("exporter.telemetry",),
     "tornado": ("exporter.server",),
-    "podresources": ("podresources", "exporter.attribution", "exporter.cli"),
-    "podresources.fake_kubelet": ("podresources", "exporter.cli"),
-    "podresources.fake_pods": ("podresources", "exporter.cli"),
-    "exporter.nvml.mock": ("exporter.nvml.mock", "exporter.cli"),
+    "podresources": ("podresources", "exporter.attribution", "exporter.agent"),
+    "podresources.fake_kubelet": ("podresources", "exporter.agent"),
+    "podresources.fake_pods": ("podresources", "exporter.agent"),
+    "exporter.nvml.mock": ("exporter.nvml.mock", "exporter.agent"),
 }
 """What only these packages and modules may import."""
 

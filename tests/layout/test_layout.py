@@ -33,8 +33,10 @@ PLANTED = {
     "prometheus_client outside telemetry": ("exporter.exposition", "from prometheus_client import Gauge"),
     "tornado outside the server": ("exporter.pages", "import tornado.web"),
     "podresources in sampling": ("exporter.sampling.worker", "import podresources"),
-    "the fake kubelet outside cli": ("exporter.attribution.pods", "from podresources import fake_kubelet"),
-    "the mock outside cli": ("exporter.nvml.session", "from exporter.nvml import mock"),
+    "the fake kubelet outside agent": ("exporter.attribution.pods", "from podresources import fake_kubelet"),
+    "the mock outside agent": ("exporter.nvml.session", "from exporter.nvml import mock"),
+    "the mock in cli": ("exporter.cli.flags", "def f():\n    from exporter.nvml.mock import load_scenario"),
+    "cli in agent": ("exporter.agent.agent", "from exporter.cli.flags import parse"),
     "the exporter in podresources": ("podresources.client", "from exporter.model import Owner"),
     "an NVML call in the catalogue": ("exporter.catalogue.power", "pynvml.nvmlDeviceGetCount()"),
 }

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from exporter.agent.ownership import STOP_S, Devices, Ownership
 from exporter.attribution.claims import DRA_DRIVER
 from exporter.cli.flags import Serve, parse
-from exporter.cli.ownership import STOP_S, Devices, Ownership
 from exporter.model import Attribution, Entity, Owner
 from exporter.sampling.workers import Condition, GpuState
 from podresources.fake_kubelet import FakeKubelet, Hang
@@ -231,7 +231,7 @@ def test_nobody_pays_for_what_is_not_asked_for() -> None:
     """gRPC, protobuf and the Kubernetes client are tens of MiB."""
     code = (
         "import sys; from pathlib import Path; from exporter.cli.flags import parse;"
-        "from exporter.cli.ownership import Devices, Ownership;"
+        "from exporter.agent.ownership import Devices, Ownership;"
         "Ownership(parse({flags}, {{}}, 'host').settings, Devices(tuple, tuple), Path('kubelet.sock'));"
         "print(*sorted({{'grpc', 'google', 'kubernetes'}} & {{name.partition('.')[0] for name in sys.modules}}))"
     )

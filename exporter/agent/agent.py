@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exporter import __version__
+from exporter.agent import conditions
+from exporter.agent.counters_in_force import CountersInForce
+from exporter.agent.ownership import Devices, Ownership, quiet_grpc
 from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import CATALOGUE, OWN_SERIES
-from exporter.cli import conditions
-from exporter.cli.counters_in_force import CountersInForce
-from exporter.cli.ownership import Devices, Ownership, quiet_grpc
 from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
 from exporter.kube import read_config_map
 from exporter.labels import LabelCache, LabelOptions
@@ -33,7 +33,7 @@ from exporter.settings import Settings
 from exporter.telemetry import Known, Telemetry
 
 if TYPE_CHECKING:
-    from exporter.cli.mock_machine import MockMachine
+    from exporter.agent.mock_machine import MockMachine
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _mock_machine(settings: Settings) -> "MockMachine | None":
         log.info("gpu-metrics-exporter %s reads real GPUs through NVML", __version__)
         return None
     quiet_grpc()
-    from exporter.cli.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)
+    from exporter.agent.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)
 
     machine = MockMachine(settings)
     log.warning("gpu-metrics-exporter %s serves MOCK GPUs of %s, no real ones", __version__, settings.mock)
