@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from exporter.errors import ConfigError
-from exporter.nvml.mock import MockNvml, load_scenario
-from exporter.nvml.mock.pods import MockPod
-from exporter.nvml.mock.steering import Steering
+from exporter.mock import MockNvml, load_scenario
+from exporter.mock.machine.pods import MockPod
+from exporter.mock.steering.server import Steering
 from exporter.settings import Settings
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod

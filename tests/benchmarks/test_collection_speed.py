@@ -3,10 +3,10 @@
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from exporter.catalogue import CATALOGUE
+from exporter.mock import load_scenario
 from exporter.model import DeviceSnapshot
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
-from exporter.nvml.mock import load_scenario
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler

@@ -14,8 +14,8 @@ import pytest
 
 from exporter import fields
 from exporter.labels import LabelOptions
+from exporter.mock import Scenario
 from exporter.model import Entity, Holder, Owner
-from exporter.nvml.mock import Scenario
 from exporter.settings import parse_devices
 from tests.golden.memory_scrape import Setup, counters_of, scrape
 from tests.golden.series import Series, of_dcgm, read_series, read_types

@@ -14,7 +14,7 @@ from typing import Self
 
 import yaml
 
-from exporter.nvml.mock import MockNvml, load_scenario
+from exporter.mock import MockNvml, load_scenario
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
 from tests.e2e.api import Object

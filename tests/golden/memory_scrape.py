@@ -8,10 +8,10 @@ from exporter.counters import Counter, parse_counters
 from exporter.counters_source import PACKAGED
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
+from exporter.mock import Scenario
 from exporter.model import Attribution, Entity, Owner, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
-from exporter.nvml.mock import Scenario
 from exporter.pages import Content, Pages
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan

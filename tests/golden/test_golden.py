@@ -12,7 +12,7 @@ import pytest
 from exporter import fields
 from exporter.exposition import Format
 from exporter.labels import LabelOptions
-from exporter.nvml.mock import Scenario, load_scenario
+from exporter.mock import Scenario, load_scenario
 from tests.golden.memory_scrape import Setup, counters_of, scrape
 from tests.golden.series import of_dcgm, read_series
 from tests.golden.soundness import assert_linted, assert_sound

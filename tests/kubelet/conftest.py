@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.nvml.mock import MockNvml, load_scenario
+from exporter.mock import MockNvml, load_scenario
 from podresources.client import PodResourcesClient
 from tests.cluster import enclosure
 from tests.cluster.control_plane import ControlPlane

@@ -4,25 +4,28 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-LAYERS = (
-    {"model", "errors", "fields"},
-    {"settings", "counters", "counters_source", "kube", "counter_files"},
-    {"catalogue"},
-    {"nvml"},
-    {"sampling"},
-    {"attribution"},
-    {"labels"},
-    {"exposition"},
-    {"telemetry"},
-    {"pages"},
-    {"server"},
-    {"agent"},
-    {"cli"},
-)
-"""Left to right; a module imports from layers to the left of its own, and within its own."""
+LAYERS = {
+    "exporter": (
+        {"model", "errors", "fields"},
+        {"settings", "counters", "counters_source", "kube", "counter_files", "mock"},
+        {"catalogue"},
+        {"nvml"},
+        {"sampling"},
+        {"attribution"},
+        {"labels"},
+        {"exposition"},
+        {"telemetry"},
+        {"pages"},
+        {"server"},
+        {"agent"},
+        {"cli", "__main__"},
+    ),
+    "exporter.mock": ({"recordings"}, {"machine"}, {"calls", "scenario"}, {"steering"}),
+}
+"""By package, left to right; a module imports from layers to the left of its own, and within its own."""
 
 ONLY = {
-    "pynvml": ("exporter.nvml", "exporter.catalogue"),
+    "pynvml": ("exporter.nvml", "exporter.catalogue", "exporter.mock"),
     "kubernetes": ("exporter.kube",),
     "grpc": ("podresources",),
     "prometheus_client": ("exporter.telemetry",),
@@ -30,7 +33,7 @@ ONLY = {
     "podresources": ("podresources", "exporter.attribution", "exporter.agent"),
     "podresources.fake_kubelet": ("podresources", "exporter.agent"),
     "podresources.fake_pods": ("podresources", "exporter.agent"),
-    "exporter.nvml.mock": ("exporter.nvml.mock", "exporter.agent"),
+    "exporter.mock": ("exporter.mock", "exporter.agent"),
 }
 """What only these packages and modules may import."""
 
@@ -78,23 +81,28 @@ def _forbidden(module: str, imported: str) -> Iterator[str]:
             yield f"only {', '.join(allowed)} may"
     if _within(module, "podresources") and _within(imported, "exporter"):
         yield "podresources stands on its own"
-    ours, theirs = _layer(module), _layer(imported)
-    if ours is not None and theirs is not None and theirs > ours:
-        yield "imports point only to the left"
+    for package in LAYERS:
+        ours, theirs = _layer(module, package), _layer(imported, package)
+        if ours is not None and theirs is not None and theirs > ours:
+            yield f"within {package} imports point only to the left"
 
 
-def _layer(module: str) -> int | None:
-    parts = module.split(".")
-    if parts[0] != "exporter" or len(parts) == 1:
+def _layer(module: str, package: str) -> int | None:
+    """Return the number of a module's layer in a package; None where it has none."""
+    if not module.startswith(f"{package}."):
         return None
-    if parts[1] == "__main__":
-        return len(LAYERS) - 1
-    return next((i for i, layer in enumerate(LAYERS) if parts[1] in layer), None)
+    part = module.removeprefix(f"{package}.").partition(".")[0]
+    return next((i for i, layer in enumerate(LAYERS[package]) if part in layer), None)
 
 
 def unplaced(modules: Mapping[str, str]) -> list[str]:
-    """Return the modules of the exporter that stand in no layer."""
-    return [name for name in modules if _within(name, "exporter") and name != "exporter" and _layer(name) is None]
+    """Return the modules of layered packages that stand in no layer."""
+    return [
+        name
+        for package in LAYERS
+        for name in modules
+        if name.startswith(f"{package}.") and _layer(name, package) is None
+    ]
 
 
 def _within(module: str, package: str) -> bool:

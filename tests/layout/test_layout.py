@@ -34,8 +34,9 @@ PLANTED = {
     "tornado outside the server": ("exporter.pages", "import tornado.web"),
     "podresources in sampling": ("exporter.sampling.worker", "import podresources"),
     "the fake kubelet outside agent": ("exporter.attribution.pods", "from podresources import fake_kubelet"),
-    "the mock outside agent": ("exporter.nvml.session", "from exporter.nvml import mock"),
-    "the mock in cli": ("exporter.cli.flags", "def f():\n    from exporter.nvml.mock import load_scenario"),
+    "the mock outside agent": ("exporter.nvml.session", "from exporter import mock"),
+    "the mock in cli": ("exporter.cli.flags", "def f():\n    from exporter.mock import load_scenario"),
+    "the mock's calls in its machine": ("exporter.mock.machine.device", "from exporter.mock.calls import library"),
     "cli in agent": ("exporter.agent.agent", "from exporter.cli.flags import parse"),
     "the exporter in podresources": ("podresources.client", "from exporter.model import Owner"),
     "an NVML call in the catalogue": ("exporter.catalogue.power", "pynvml.nvmlDeviceGetCount()"),
@@ -49,7 +50,7 @@ def test_a_planted_violation_is_caught(module: str, line: str) -> None:
 
 
 def test_a_module_without_a_place_is_caught() -> None:
-    assert unplaced({"exporter.helpers": ""}) == ["exporter.helpers"]
+    assert unplaced({"exporter.helpers": "", "exporter.mock.more": ""}) == ["exporter.helpers", "exporter.mock.more"]
 
 
 def test_importing_everything_starts_nothing() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pynvml
 
-from exporter.nvml.mock import MockNvml
+from exporter.mock import MockNvml
 
 PATIENCE_S = 10.0
 """How long a test waits for what must happen; it fails after that."""

@@ -6,13 +6,14 @@ from typing import Any
 
 import pynvml
 
+from exporter.mock import MockNvml, Scenario
+from exporter.mock.machine.loads import Load
+from exporter.mock.machine.profile import Profile
+from exporter.mock.machine.scenario import ScenarioGpu
+from exporter.mock.scenario.document import parse_document
+from exporter.mock.scenario.profile_file import load_profile
+from exporter.mock.scenario.scenario_file import parse_scenario
 from exporter.model import Clock
-from exporter.nvml.mock import MockNvml, Scenario
-from exporter.nvml.mock.document import parse_document
-from exporter.nvml.mock.loads import Load
-from exporter.nvml.mock.profile import Profile, load_profile
-from exporter.nvml.mock.scenario import ScenarioGpu
-from exporter.nvml.mock.scenario_file import parse_scenario
 from tests.unit.fake_clock import FakeClock
 
 

@@ -1,10 +1,10 @@
 import pynvml
 import pytest
 
+from exporter.mock import MockNvml
 from exporter.model import Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import UNKNOWN_MINOR, Layout, Target, find_layout, select, unmatched_ids
-from exporter.nvml.mock import MockNvml
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.nvml.mock import MockNvml
-from exporter.nvml.mock.scenario import ScenarioContainer, ScenarioDevice, ScenarioPod
+from exporter.mock import MockNvml
+from exporter.mock.machine.scenario import ScenarioContainer, ScenarioDevice, ScenarioPod
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import field, gpm, gpm_sample, scenario, started
 

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.nvml.mock.course import KEPT_S, Course
-from exporter.nvml.mock.drive import Drive
-from exporter.nvml.mock.loads import Load, packaged_recording, replay_load
-from exporter.nvml.mock.profile import Span
-from exporter.nvml.mock.signals import Constant, Signal, Steps, Wave
+from exporter.mock.machine.course import KEPT_S, Course
+from exporter.mock.machine.drive import Drive
+from exporter.mock.machine.loads import Load, replay_load
+from exporter.mock.machine.profile import Span
+from exporter.mock.machine.signals import Constant, Signal, Steps, Wave
+from exporter.mock.recordings.packaged import packaged_recording
 
 levels = st.floats(0, 1)
 signals: st.SearchStrategy[Signal] = (

@@ -5,7 +5,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from exporter.nvml.mock import MockNvml
+from exporter.mock import MockNvml
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import scenario, started
 

@@ -7,7 +7,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from exporter.nvml.mock import MockNvml, load_scenario, profile_names
+from exporter.mock import MockNvml, load_scenario, profile_names
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import field, gpm, gpm_sample, scenario, started
 

@@ -4,7 +4,7 @@ import pytest
 
 from exporter.attribution.device_ids import parse_device_id
 from exporter.errors import ConfigError
-from exporter.nvml.mock import MockNvml, MockPod, load_scenario, profile_names
+from exporter.mock import MockNvml, MockPod, load_scenario, profile_names
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import scenario, started
 

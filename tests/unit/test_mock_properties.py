@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.nvml.mock import Scenario
-from exporter.nvml.mock.loads import Load, packaged_recording, replay_load
-from exporter.nvml.mock.signals import Constant, Signal, Steps, Wave
+from exporter.mock import Scenario
+from exporter.mock.machine.loads import Load, replay_load
+from exporter.mock.machine.signals import Constant, Signal, Steps, Wave
+from exporter.mock.recordings.packaged import packaged_recording
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import field, gpm, gpm_sample, one_gpu, scenario, started
 

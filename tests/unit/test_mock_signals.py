@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.nvml.mock.signals import Between, Constant, Mix, Signal, Steps, Trailing, Wave
+from exporter.mock.machine.signals import Between, Constant, Mix, Signal, Steps, Trailing, Wave
 
 levels = st.floats(0, 1)
 tenths = st.integers(1, 60).map(lambda n: n / 10)

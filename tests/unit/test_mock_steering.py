@@ -15,9 +15,9 @@ import pynvml
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.nvml.mock import MockNvml, MockPod
-from exporter.nvml.mock.commands import Commands
-from exporter.nvml.mock.steering import MOST_BYTES, Steering
+from exporter.mock import MockNvml, MockPod
+from exporter.mock.steering.commands import Commands
+from exporter.mock.steering.server import MOST_BYTES, Steering
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import scenario, started
 

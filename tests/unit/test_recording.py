@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import RecordingError
-from exporter.nvml.recording import Frame, Recording, parse_recording, read_recording, render_recording, write_recording
+from exporter.mock.recordings.recording import (
+    Frame,
+    Recording,
+    parse_recording,
+    read_recording,
+    render_recording,
+    write_recording,
+)
 
 HEADER = {
     "format": "gpu-recording",

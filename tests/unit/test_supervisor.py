@@ -8,8 +8,8 @@ import pynvml
 import pytest
 
 from exporter.catalogue import CATALOGUE
+from exporter.mock import MockNvml
 from exporter.model import Reason
-from exporter.nvml.mock import MockNvml
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.supervisor import Sampling, Supervisor

@@ -1,0 +1,1 @@
+"""NVML's functions as the mock has them, under pynvml's names."""

@@ -1,0 +1,80 @@
+"""nvmlDeviceGetFieldValues, as the mock has it."""
+
+# ruff: noqa: N802, N803, D102 - the method has pynvml's names, and NVIDIA's documentation describes it
+
+from collections.abc import Iterable
+from typing import Any
+
+import pynvml
+
+from exporter.mock.calls.library import Library, Target
+from exporter.mock.machine.device import MockGpu
+
+ALL_LINKS = 0xFFFFFFFF
+
+_UNSIGNED_INT = (pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, "uiVal")
+_UNSIGNED_LONG_LONG = (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, "ullVal")
+
+# The value types are recorded on an H100. A counter begins again at 0 where its type ends: ctypes cuts the number.
+_FIELDS = {
+    pynvml.NVML_FI_DEV_MEMORY_TEMP: ("memory_temperature_c", _UNSIGNED_INT),
+    pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION: ("energy_mj", _UNSIGNED_LONG_LONG),
+    pynvml.NVML_FI_DEV_PCIE_REPLAY_COUNTER: ("pcie_replay_count", _UNSIGNED_INT),
+    pynvml.NVML_FI_DEV_REMAPPED_COR: ("remapped_rows_correctable", _UNSIGNED_LONG_LONG),
+    pynvml.NVML_FI_DEV_REMAPPED_UNC: ("remapped_rows_uncorrectable", _UNSIGNED_LONG_LONG),
+    pynvml.NVML_FI_DEV_REMAPPED_PENDING: ("remapped_rows_pending", _UNSIGNED_LONG_LONG),
+    pynvml.NVML_FI_DEV_REMAPPED_FAILURE: ("remapped_rows_failure", _UNSIGNED_LONG_LONG),
+    pynvml.NVML_FI_DEV_POWER_AVERAGE: ("power_average_mw", _UNSIGNED_INT),
+    pynvml.NVML_FI_DEV_POWER_INSTANT: ("power_instant_mw", _UNSIGNED_INT),
+    pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES: ("pcie_transmitted_bytes", _UNSIGNED_INT),
+    pynvml.NVML_FI_DEV_PCIE_COUNT_RX_BYTES: ("pcie_received_bytes", _UNSIGNED_INT),
+}
+_LINK_FIELDS = {
+    pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX: "nvlink_transmitted_kib",
+    pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX: "nvlink_received_kib",
+}
+
+
+class FieldCalls:
+    """Many values of a device in one call, each with a return code of its own."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def nvmlDeviceGetFieldValues(self, handle: Any, fieldIds: Iterable[int | tuple[int, int]]) -> Any:
+        target = self._library.enter(handle, "nvmlDeviceGetFieldValues")
+        wanted = [(entry, 0) if isinstance(entry, int) else entry for entry in fieldIds]
+        t = self._library.now()
+        answers = (pynvml.c_nvmlFieldValue_t * len(wanted))()
+        for answer, (field_id, scope_id) in zip(answers, wanted, strict=True):
+            answer.fieldId, answer.scopeId = field_id, scope_id
+            answer.timestamp = self._library.driver_us(t)
+            _fill(answer, target, t)
+        return answers
+
+
+def _fill(answer: Any, target: Target, t: float) -> None:
+    if target.instance is None and answer.fieldId in _LINK_FIELDS:
+        _fill_from_links(answer, target.gpu, t)
+        return
+    name, (value_type, member) = _FIELDS.get(answer.fieldId, ("", _UNSIGNED_LONG_LONG))
+    value = target.gauges.values.get(name)
+    if value is None:
+        answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
+        return
+    answer.valueType = value_type
+    setattr(answer.value, member, round(value.value(t)))
+
+
+def _fill_from_links(answer: Any, gpu: MockGpu, t: float) -> None:
+    total = gpu.gauges.values.get(_LINK_FIELDS[answer.fieldId])
+    if total is None or gpu.profile.nvlink is None:
+        answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
+        return
+    links = gpu.profile.nvlink.links
+    if answer.scopeId != ALL_LINKS and answer.scopeId >= links:
+        answer.nvmlReturn = pynvml.NVML_ERROR_INVALID_ARGUMENT
+        return
+    of_each = round(total.value(t) / links)
+    answer.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
+    answer.value.ullVal = of_each * links if answer.scopeId == ALL_LINKS else of_each

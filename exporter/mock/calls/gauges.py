@@ -1,0 +1,132 @@
+"""NVML functions that answer a quantity of the moment, or of the last seconds, as the mock has them."""
+
+# ruff: noqa: N802, N803, D102 - the methods have pynvml's names, and NVIDIA's documentation describes them
+
+import math
+from typing import Any
+
+import pynvml
+
+from exporter.mock.calls.library import Library, failure
+from exporter.mock.machine.device import MockGpu
+from exporter.mock.machine.gauges import SAMPLE_PERIOD_S
+from exporter.mock.machine.signals import mean
+
+RING_SAMPLES = 71
+"""How many samples a ring holds; recorded on an H100."""
+
+_CODEC_PERIOD_US = 100_000
+
+
+class GaugeCalls:
+    """Utilization, clocks, temperature, power, energy, framebuffer, counters and rings of samples."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any:
+        gpu = self._undivided(handle, "nvmlDeviceGetUtilizationRates")
+        rates = pynvml.c_nvmlUtilization_t()
+        rates.gpu = self._read(gpu, "gpu_utilization_percent")
+        rates.memory = self._read(gpu, "memory_utilization_percent")
+        return rates
+
+    def nvmlDeviceGetEncoderUtilization(self, handle: Any) -> list[int]:
+        gpu = self._undivided(handle, "nvmlDeviceGetEncoderUtilization")
+        return [self._read(gpu, "encoder_utilization_percent"), _CODEC_PERIOD_US]
+
+    def nvmlDeviceGetDecoderUtilization(self, handle: Any) -> list[int]:
+        gpu = self._undivided(handle, "nvmlDeviceGetDecoderUtilization")
+        return [self._read(gpu, "decoder_utilization_percent"), _CODEC_PERIOD_US]
+
+    def nvmlDeviceGetClockInfo(self, handle: Any, type: int) -> int:  # noqa: A002 - pynvml's own name
+        gpu = self._library.enter_gpu(handle, "nvmlDeviceGetClockInfo")
+        clocks = {
+            pynvml.NVML_CLOCK_GRAPHICS: "graphics_clock_mhz",
+            pynvml.NVML_CLOCK_SM: "sm_clock_mhz",
+            pynvml.NVML_CLOCK_MEM: "memory_clock_mhz",
+            pynvml.NVML_CLOCK_VIDEO: "video_clock_mhz",
+        }
+        if type not in clocks:
+            raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return self._read(gpu, clocks[type])
+
+    def nvmlDeviceGetTemperature(self, handle: Any, sensor: int) -> int:
+        gpu = self._library.enter_gpu(handle, "nvmlDeviceGetTemperature")
+        if sensor != pynvml.NVML_TEMPERATURE_GPU:
+            raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return self._read(gpu, "gpu_temperature_c")
+
+    def nvmlDeviceGetFanSpeed(self, handle: Any) -> int:
+        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetFanSpeed"), "fan_speed_percent")
+
+    def nvmlDeviceGetPowerUsage(self, handle: Any) -> int:
+        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetPowerUsage"), "power_usage_mw")
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: Any) -> int:
+        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetTotalEnergyConsumption"), "energy_mj")
+
+    def nvmlDeviceGetPcieReplayCounter(self, handle: Any) -> int:
+        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetPcieReplayCounter"), "pcie_replay_count")
+
+    def nvmlDeviceGetMemoryInfo(self, handle: Any, version: int | None = None) -> Any:
+        memory = self._library.enter(handle, "nvmlDeviceGetMemoryInfo").gauges.memory
+        used = min(round(memory.used.value(self._library.now())), memory.total - memory.reserved)
+        if not version:
+            info = pynvml.c_nvmlMemory_t()
+            info.used = memory.reserved + used
+        elif version == pynvml.nvmlMemory_v2:
+            info = pynvml.c_nvmlMemory_v2_t()
+            info.version, info.reserved, info.used = version, memory.reserved, used
+        else:
+            raise failure(pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
+        info.total, info.free = memory.total, memory.total - memory.reserved - used
+        return info
+
+    def nvmlDeviceGetGridLicensableFeatures(self, handle: Any) -> Any:
+        self._library.enter_gpu(handle, "nvmlDeviceGetGridLicensableFeatures")
+        return pynvml.c_nvmlGridLicensableFeatures_v4_t()
+
+    def nvmlDeviceGetSamples(self, device: Any, sampling_type: int, timeStamp: int) -> tuple[int, list[Any]]:
+        gpu = self._undivided(device, "nvmlDeviceGetSamples")
+        rings = {
+            pynvml.NVML_GPU_UTILIZATION_SAMPLES: "gpu_utilization_percent",
+            pynvml.NVML_MEMORY_UTILIZATION_SAMPLES: "memory_utilization_percent",
+            pynvml.NVML_ENC_UTILIZATION_SAMPLES: "encoder_utilization_percent",
+            pynvml.NVML_DEC_UTILIZATION_SAMPLES: "decoder_utilization_percent",
+        }
+        if sampling_type not in rings:
+            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        samples = self._samples(gpu, rings[sampling_type], timeStamp)
+        if not samples:
+            raise failure(pynvml.NVML_ERROR_NOT_FOUND)
+        return pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, samples
+
+    def _samples(self, gpu: MockGpu, quantity: str, since_us: int) -> list[Any]:
+        """Return the samples newer than a time of the driver's clock, oldest first."""
+        signal = gpu.gauges.sampled[quantity]
+        newest = math.floor(self._library.now() / SAMPLE_PERIOD_S)
+        samples = []
+        for number in range(newest - RING_SAMPLES, newest):
+            start, end = number * SAMPLE_PERIOD_S, (number + 1) * SAMPLE_PERIOD_S
+            taken_us = self._library.driver_us(end)
+            if taken_us > since_us:
+                sample = pynvml.c_nvmlSample_t()
+                sample.timeStamp = taken_us
+                sample.sampleValue.uiVal = round(mean(signal, start, end))
+                samples.append(sample)
+        return samples
+
+    def _undivided(self, handle: Any, function: str) -> MockGpu:
+        """Return a GPU that MIG does not divide: NVML has no utilization of others."""
+        gpu = self._library.enter_gpu(handle, function)
+        if gpu.is_divided:
+            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return gpu
+
+    def _read(self, gpu: MockGpu, quantity: str) -> int:
+        """Return a quantity as the whole number that NVML would give."""
+        found = gpu.gauges.values.get(quantity)
+        if found is None:
+            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return round(found.value(self._library.now()))

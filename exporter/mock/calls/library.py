@@ -1,0 +1,159 @@
+"""The state behind the mock's functions: started or not, and the handles it gave out.
+
+No lock is held while a GPU is asked: one that hangs keeps the thread that called it and no other.
+"""
+
+import ctypes
+import threading
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pynvml
+
+from exporter.mock.machine.device import MockGpu, MockInstance
+from exporter.mock.machine.gauges import Gauges
+from exporter.mock.machine.machine import Machine
+
+T = TypeVar("T")
+
+
+def failure(code: int) -> Exception:
+    """Return pynvml's own exception for an NVML return code."""
+    error: Exception = pynvml.NVMLError(code)
+    return error
+
+
+class Pointers(Generic[T]):
+    """Objects behind opaque pointers of pynvml's types, as a C library gives them out.
+
+    Args:
+        kind: The ctypes pointer type, such as pynvml.c_nvmlDevice_t.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+        self._held: dict[int, tuple[T, Any]] = {}
+
+    def give(self, held: T) -> Any:
+        """Return a new pointer that stands for an object."""
+        memory = ctypes.create_string_buffer(1)
+        self._held[ctypes.addressof(memory)] = (held, memory)
+        return ctypes.cast(memory, self._kind)
+
+    def find(self, pointer: Any) -> T:
+        """Return the object that a pointer stands for.
+
+        Raises:
+            NVMLError: INVALID_ARGUMENT; it is no pointer, or not one of these, or was taken back.
+        """
+        found = self._held.get(_address(pointer))
+        if found is None:
+            raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return found[0]
+
+    def take_back(self, pointer: Any) -> None:
+        """Forget a pointer; as find for one that is not known."""
+        self.find(pointer)
+        self._held.pop(_address(pointer), None)
+
+    def clear(self) -> None:
+        """Forget every pointer."""
+        self._held.clear()
+
+
+def _address(pointer: Any) -> int:
+    try:
+        return ctypes.cast(pointer, ctypes.c_void_p).value or 0
+    except (ctypes.ArgumentError, TypeError):
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a device handle stands for: a GPU, or a MIG device of it."""
+
+    gpu: MockGpu
+    instance: MockInstance | None
+
+    @property
+    def gauges(self) -> Gauges:
+        """What the device answers."""
+        return self.gpu.gauges if self.instance is None else self.instance.gauges
+
+
+class Library:
+    """A mock machine's NVML library.
+
+    Attributes:
+        driver: The driver's version.
+        gpus: The machine's GPUs.
+        now: Returns the seconds since the scenario began.
+        driver_us: Returns the driver's clock, microseconds since the epoch, at a time of the scenario.
+        handles: Of all devices, while the library is started.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.driver = machine.scenario.driver
+        self.gpus = machine.gpus
+        self.now = machine.now
+        self.driver_us = machine.driver_us
+        self.handles: dict[Target, Any] = {}
+        self._tick = machine.tick
+        self._users = 0
+        self._starting = threading.Lock()
+        self._pointers: list[Pointers[Any]] = []
+        self._targets: Pointers[Target] = self.pointers(pynvml.c_nvmlDevice_t)
+
+    def pointers(self, kind: Any) -> Pointers[Any]:
+        """Return a new set of pointers of a ctypes type, which lives until the library is started anew."""
+        made: Pointers[Any] = Pointers(kind)
+        self._pointers.append(made)
+        return made
+
+    def start(self) -> None:
+        """Begin, or begin once more: each start needs its stop. Pointers of an earlier run are invalid."""
+        with self._starting:
+            self._users += 1
+            if self._users == 1:
+                for pointers in self._pointers:
+                    pointers.clear()
+                targets = [Target(gpu, device) for gpu in self.gpus for device in (None, *gpu.instances)]
+                self.handles = {target: self._targets.give(target) for target in targets}
+
+    def stop(self) -> None:
+        """End what one start began; with the last one every handle becomes invalid."""
+        with self._starting:
+            self.check()
+            self._users -= 1
+
+    def check(self) -> None:
+        """Refuse a call before the start or after the end.
+
+        Raises:
+            NVMLError: UNINITIALIZED.
+        """
+        if self._users == 0:
+            raise failure(pynvml.NVML_ERROR_UNINITIALIZED)
+
+    def enter(self, handle: Any, function: str) -> Target:
+        """Return what a handle stands for, once the GPU's faults let the call through, under the loads of now.
+
+        Raises:
+            NVMLError: UNINITIALIZED, INVALID_ARGUMENT, GPU_IS_LOST.
+        """
+        self.check()
+        target = self._targets.find(handle)
+        target.gpu.gate.enter(function)
+        self._tick()
+        return target
+
+    def enter_gpu(self, handle: Any, function: str) -> MockGpu:
+        """Like enter, for functions that NVML does not support on MIG devices.
+
+        Raises:
+            NVMLError: As enter, and NOT_SUPPORTED.
+        """
+        target = self.enter(handle, function)
+        if target.instance is not None:
+            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return target.gpu

@@ -1,0 +1,76 @@
+"""NVML functions about the machine and the identity of its GPUs, as the mock has them."""
+
+# ruff: noqa: N802, D102 - the methods have pynvml's names, and NVIDIA's documentation describes them
+
+from typing import Any
+
+import pynvml
+
+from exporter.mock.calls.library import Library, Target, failure
+
+
+class MachineCalls:
+    """Start and end, versions, handles, names and places."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    def nvmlInit(self) -> None:
+        self._library.start()
+
+    def nvmlShutdown(self) -> None:
+        self._library.stop()
+
+    def nvmlSystemGetDriverVersion(self) -> str:
+        self._library.check()
+        return self._library.driver
+
+    def nvmlSystemGetNVMLVersion(self) -> str:
+        self._library.check()
+        return f"13.{self._library.driver}"
+
+    def nvmlDeviceGetCount(self) -> int:
+        self._library.check()
+        return len(self._library.gpus)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any:
+        self._library.check()
+        if not 0 <= index < len(self._library.gpus):
+            raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return self._give(Target(self._library.gpus[index], None), "nvmlDeviceGetHandleByIndex")
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str | bytes) -> Any:
+        self._library.check()
+        wanted = uuid.decode() if isinstance(uuid, bytes) else uuid
+        for target in self._library.handles:
+            if wanted == (target.gpu.uuid if target.instance is None else target.instance.uuid):
+                return self._give(target, "nvmlDeviceGetHandleByUUID")
+        raise failure(pynvml.NVML_ERROR_NOT_FOUND)
+
+    def nvmlDeviceGetUUID(self, handle: Any) -> str:
+        target = self._library.enter(handle, "nvmlDeviceGetUUID")
+        return target.gpu.uuid if target.instance is None else target.instance.uuid
+
+    def nvmlDeviceGetName(self, handle: Any) -> str:
+        target = self._library.enter(handle, "nvmlDeviceGetName")
+        return target.gpu.profile.model if target.instance is None else target.instance.name
+
+    def nvmlDeviceGetIndex(self, handle: Any) -> int:
+        target = self._library.enter(handle, "nvmlDeviceGetIndex")
+        return target.gpu.index if target.instance is None else target.instance.index
+
+    def nvmlDeviceGetMinorNumber(self, handle: Any) -> int:
+        return self._library.enter_gpu(handle, "nvmlDeviceGetMinorNumber").minor
+
+    def nvmlDeviceGetPciInfo(self, handle: Any) -> Any:
+        gpu = self._library.enter_gpu(handle, "nvmlDeviceGetPciInfo")
+        info = pynvml.nvmlPciInfo_t()
+        info.domain, info.bus, info.device = 0, gpu.pci_bus, 0
+        info.pciDeviceId = gpu.profile.pci_device_id
+        info.busIdLegacy = f"0000:{gpu.pci_bus:02X}:00.0"
+        info.busId = f"00000000:{gpu.pci_bus:02X}:00.0"
+        return info
+
+    def _give(self, target: Target, function: str) -> Any:
+        target.gpu.gate.enter(function)
+        return self._library.handles[target]

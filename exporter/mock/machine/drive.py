@@ -1,0 +1,59 @@
+"""Drives: what keeps one GPU or GPU instance busy while the mock runs."""
+
+from exporter.mock.machine.course import Course
+from exporter.mock.machine.loads import Load
+from exporter.mock.machine.profile import Span
+from exporter.mock.machine.signals import Between, Constant, Signal
+
+
+class Drive:
+    """A load at work: the scenario's own, or a level that was put in its place for the time being.
+
+    Changes must come one at a time, in the order of their times; reading may go on meanwhile.
+
+    Attributes:
+        demands: Names of the demands that the scenario's load follows.
+        activity: How busy the device is, from 0 to 1.
+        replayed: Names of the quantities that the scenario's load replays.
+        is_forced: Whether a level stands in the place of the scenario's load.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self.demands = load.demands
+        self.activity = Course(load.activity)
+        self.replayed = load.recorded.keys()
+        self.is_forced = False
+        self._own = load.activity
+        self._recorded = load.recorded
+        self._replayed: list[tuple[Course, Signal, Signal]] = []
+
+    def quantity(self, name: str, span: Span) -> Signal:
+        """Return a quantity's signal: as it was recorded, while the load replays it, else as the activity says."""
+        derived = Between(self.activity, span.idle, span.busy)
+        if name not in self._recorded:
+            return derived
+        recorded = self._recorded[name]
+        course = Course(recorded)
+        self._replayed.append((course, recorded, derived))
+        return course
+
+    def serve(self, level: float, at: float) -> None:
+        """Be as busy as demands ask for, from a time on; only while no level is forced."""
+        own = Constant(level)
+        if own != self._own:
+            self._own = own
+            self.activity.change(at, own)
+
+    def force(self, level: float, at: float) -> None:
+        """Be as busy as this from a time on, whatever the scenario says."""
+        self.is_forced = True
+        self.activity.change(at, Constant(level))
+        for course, _, derived in self._replayed:
+            course.change(at, derived)
+
+    def let_go(self, at: float) -> None:
+        """Go back to the scenario's load, as far as that has come by now."""
+        self.is_forced = False
+        self.activity.change(at, self._own)
+        for course, recorded, _ in self._replayed:
+            course.change(at, recorded)

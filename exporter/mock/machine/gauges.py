@@ -1,0 +1,188 @@
+"""From a scenario to signals: what one GPU or MIG instance answers at any time.
+
+A quantity's value comes from the scenario's own `values`, else from the replayed recording, else it lies between the
+profile's idle and busy value as the load says. What is a rate's integral on hardware (energy, bytes) is one here too,
+also in a replay. A quantity that the profile does not have is not supported, whatever a recording of another model
+says about it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import chain
+
+import pynvml
+
+from exporter.mock.machine.drive import Drive
+from exporter.mock.machine.loads import UTILIZATION
+from exporter.mock.machine.placement import COMPUTE_SLICES
+from exporter.mock.machine.profile import Span
+from exporter.mock.machine.scenario import ScenarioGpu, ScenarioInstance
+from exporter.mock.machine.signals import Between, Counter, LastSample, Mix, Signal, Trailing, Value
+
+SAMPLE_PERIOD_S = 0.2
+"""How often the driver samples utilization; recorded on an H100."""
+
+MIB = 1 << 20
+
+SAMPLED = (
+    UTILIZATION,
+    "memory_utilization_percent",
+    "encoder_utilization_percent",
+    "decoder_utilization_percent",
+)
+QUANTITIES = frozenset(
+    {
+        *SAMPLED,
+        "energy_mj",
+        "pcie_replay_count",
+        "pcie_transmitted_bytes",
+        "pcie_received_bytes",
+        "graphics_clock_mhz",
+        "sm_clock_mhz",
+        "memory_clock_mhz",
+        "video_clock_mhz",
+        "gpu_temperature_c",
+        "memory_temperature_c",
+        "fan_speed_percent",
+        "power_instant_mw",
+        "power_average_mw",
+        "memory_used_bytes",
+        "remapped_rows_correctable",
+        "remapped_rows_uncorrectable",
+        "remapped_rows_pending",
+        "remapped_rows_failure",
+    }
+)
+"""Every quantity that the mock can answer, GPM metrics apart: those are named gpm.* by pynvml's NVML_GPM_METRIC_*."""
+
+_POWER_WINDOW_S = 1.0
+_GPM = "gpm."
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A framebuffer: its size, what of it the driver keeps, and what is used; bytes."""
+
+    total: int
+    reserved: int
+    used: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What a device answers; what is absent is not supported.
+
+    Attributes:
+        values: By quantity.
+        sampled: The signals behind the rings of samples, by quantity; percent.
+        gpm: By NVML_GPM_METRIC_* number, in NVML's unit.
+        memory: The framebuffer.
+    """
+
+    values: Mapping[str, Value]
+    sampled: Mapping[str, Signal]
+    gpm: Mapping[int, Signal]
+    memory: Memory
+
+
+def is_quantity(name: str) -> bool:
+    """Say whether the mock can answer a quantity of this name."""
+    return name in QUANTITIES or (name.startswith(_GPM) and _gpm_number(name.removeprefix(_GPM)) is not None)
+
+
+def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
+    """Return what a GPU answers under a drive."""
+    profile = gpu.profile
+    quantities = _without_links(profile.quantities) if gpu.instances else profile.quantities
+    signals = _signals({**quantities, UTILIZATION: Span(0, 100)}, drive, gpu.values)
+    replayed = drive.replayed - gpu.values.keys()
+    links = _nvlink_rates(gpu, drive) if gpu.has_nvlink else {}
+    values: dict[str, Value] = dict(signals)
+    values |= {name: LastSample(signals[name], SAMPLE_PERIOD_S) for name in SAMPLED if name not in replayed}
+    averages_power = profile.averages_power and "power_average_mw" not in replayed | gpu.values.keys()
+    values |= _power_and_energy(signals, averages=averages_power)
+    values |= _pcie_bytes(signals)
+    values |= {f"nvlink_{way}_kib": Counter(0.0, rate) for way, rate in links.items()}
+    memory = Memory(profile.memory_total_bytes, profile.memory_reserved_bytes, values["memory_used_bytes"])
+    sampled = {name: signals[name] for name in SAMPLED}
+    return Gauges(values, sampled, _gpm(signals) | _gpm_of_links(gpu, links), memory)
+
+
+def instance_gauges(gpu: ScenarioGpu, instance: ScenarioInstance, drive: Drive) -> Gauges:
+    """Return what a MIG instance answers under a drive: its framebuffer and its GPM metrics."""
+    profile = gpu.profile
+    share = instance.profile.slices / COMPUTE_SLICES
+    spans = {
+        name: Span(span.idle * share, span.busy * share) if name.endswith("_PER_SEC") else span
+        for name, span in _without_links(profile.quantities).items()
+        if name.startswith(_GPM)
+    }
+    total = instance.profile.memory_mib * MIB
+    filled = profile.quantities["memory_used_bytes"].busy / (profile.memory_total_bytes - profile.memory_reserved_bytes)
+    memory = Memory(total, 0, Between(drive.activity, 0.0, total * filled))
+    return Gauges({}, {}, _gpm(_signals(spans, drive, {})), memory)
+
+
+def _without_links(quantities: Mapping[str, Span]) -> dict[str, Span]:
+    """Leave NVLink out: MIG has none."""
+    return {name: span for name, span in quantities.items() if not name.startswith(f"{_GPM}NVLINK_")}
+
+
+def _signals(spans: Mapping[str, Span], drive: Drive, own: Mapping[str, Span]) -> dict[str, Signal]:
+    signals = {name: drive.quantity(name, span) for name, span in spans.items() if name not in own}
+    return signals | {name: Between(drive.activity, span.idle, span.busy) for name, span in own.items()}
+
+
+def _power_and_energy(signals: Mapping[str, Signal], *, averages: bool) -> dict[str, Value]:
+    """Return what follows from the present power; `averages` where the mean over a second does too."""
+    power = signals["power_instant_mw"]
+    values: dict[str, Value] = {"energy_mj": Counter(signals["energy_mj"].value(0.0), power)}
+    if averages:
+        values["power_average_mw"] = Trailing(power, _POWER_WINDOW_S)
+    values["power_usage_mw"] = values.get("power_average_mw", signals.get("power_average_mw", power))
+    return values
+
+
+def _pcie_bytes(signals: Mapping[str, Signal]) -> dict[str, Value]:
+    rates = {"pcie_transmitted_bytes": "gpm.PCIE_TX_PER_SEC", "pcie_received_bytes": "gpm.PCIE_RX_PER_SEC"}
+    return {
+        name: Counter(signals[name].value(0.0), Mix(((MIB, signals[rate]),)))
+        for name, rate in rates.items()
+        if name in signals and rate in signals
+    }
+
+
+def _nvlink_rates(gpu: ScenarioGpu, drive: Drive) -> dict[str, Signal]:
+    """Return what all links carry, in KiB per second."""
+    nvlink = gpu.profile.nvlink
+    if nvlink is None:
+        return {}
+    spans = {"transmitted": nvlink.transmit, "received": nvlink.receive}
+    return {way: Between(drive.activity, span.idle, span.busy) for way, span in spans.items()}
+
+
+def _gpm(signals: Mapping[str, Signal]) -> dict[int, Signal]:
+    numbers = ((_gpm_number(name.removeprefix(_GPM)), name) for name in signals if name.startswith(_GPM))
+    return {number: signals[name] for number, name in numbers if number is not None}
+
+
+def _gpm_number(name: str) -> int | None:
+    number: int | None = getattr(pynvml, f"NVML_GPM_METRIC_{name}", None)
+    return number
+
+
+def _gpm_of_links(gpu: ScenarioGpu, rates: Mapping[str, Signal]) -> dict[int, Signal]:
+    """Return GPM's own view of the NVLinks, in MiB per second, over all and for each."""
+    if not rates or gpu.profile.nvlink is None:
+        return {}
+    links = gpu.profile.nvlink.links
+    ways = (("TX", rates["transmitted"]), ("RX", rates["received"]))
+    signals = chain.from_iterable(
+        (
+            (f"NVLINK_TOTAL_{way}_PER_SEC", Mix(((1 / 1024, rate),))),
+            *((f"NVLINK_L{link}_{way}_PER_SEC", Mix(((1 / 1024 / links, rate),))) for link in range(links)),
+        )
+        for way, rate in ways
+    )
+    numbered = ((_gpm_number(name), signal) for name, signal in signals)
+    return {number: signal for number, signal in numbered if number is not None}

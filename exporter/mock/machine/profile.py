@@ -1,0 +1,73 @@
+"""GPU models: what each answers idle and busy, what it does not support, and how MIG may divide it. Data only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A quantity's value at no load and at full load."""
+
+    idle: float
+    busy: float
+
+
+@dataclass(frozen=True, slots=True)
+class NvLink:
+    """The NVLinks of a model, and what all of them together carry, in KiB per second."""
+
+    links: int
+    transmit: Span
+    receive: Span
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MigProfile:
+    """One kind of GPU instance.
+
+    `memory_slices` is how many of the GPU's 8 it takes, `starts` at which it may begin, `first_id` the GPU instance
+    id at the first of them.
+    """
+
+    name: str
+    slices: int
+    memory_slices: int
+    starts: tuple[int, ...]
+    first_id: int
+    multiprocessors: int
+    memory_mib: int
+    decoders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A GPU model.
+
+    Attributes:
+        name: The profile's name, such as h100-sxm.
+        model: NVML's name of the GPU.
+        quantities: What it answers, by quantity; what is not in here is not supported.
+        memory_total_bytes: The framebuffer.
+        memory_reserved_bytes: What of it the driver keeps.
+        averages_power: Whether nvmlDeviceGetPowerUsage is the mean over the last second rather than the present.
+        has_gpm: Whether it has GPU performance monitoring.
+        pci_device_id: Device and vendor, as nvmlPciInfo_t has them.
+        pci_buses: Bus numbers of its GPUs in one machine.
+        nvlink: Its NVLinks, or None.
+        mig: Kinds of GPU instances by name; empty where the model has no MIG.
+        driver: Driver version of the machine that the values are from.
+    """
+
+    name: str
+    model: str
+    quantities: Mapping[str, Span]
+    memory_total_bytes: int
+    memory_reserved_bytes: int
+    averages_power: bool
+    has_gpm: bool
+    pci_device_id: int
+    pci_buses: tuple[int, ...]
+    nvlink: NvLink | None
+    mig: Mapping[str, MigProfile]
+    driver: str

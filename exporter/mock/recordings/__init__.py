@@ -1,0 +1,1 @@
+"""What real GPUs answered over time, to be replayed."""

@@ -1,0 +1,42 @@
+"""The demands of a scenario's file."""
+
+import re
+
+from exporter.mock.machine.demands import Demand
+from exporter.mock.scenario.document import Section
+
+MOST_GPUS_WORTH = 1_000_000.0
+
+
+def parse_demands(section: Section) -> dict[str, Demand]:
+    """Return the demands that a scenario has, by name.
+
+    Raises:
+        ConfigError: Names file, key and reason.
+    """
+    if not section.has("demands"):
+        return {}
+    demands = section.section("demands")
+    return {name: _demand(demands.section(name)) for name in demands.names()}
+
+
+def gpus_worth(section: Section) -> float:
+    """Return how many GPUs' worth a demand is, by the key gpus."""
+    return section.number("gpus", 0, MOST_GPUS_WORTH)
+
+
+def _demand(section: Section) -> Demand:
+    pods = section.section("pods") if section.has("pods") else section.within({}, "pods")
+    namespace = pods.text("namespace") if pods.has("namespace") else None
+    demand = Demand(gpus_worth(section), namespace, _pattern(pods))
+    pods.finish()
+    section.finish()
+    return demand
+
+
+def _pattern(pods: Section) -> re.Pattern[str]:
+    text = pods.text("name", ".*")
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise pods.error("name", f"is {text!r}, which is no regular expression: {error}") from error

@@ -1,0 +1,84 @@
+"""The pods of a scenario's file, and of a request while the mock runs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from exporter.mock.machine.scenario import IdForm, ScenarioContainer, ScenarioDevice, ScenarioGpu, ScenarioPod
+from exporter.mock.scenario.document import Section, describe
+
+MOST_REPLICAS = 1000
+
+
+def parse_pods(section: Section, gpus: Sequence[ScenarioGpu]) -> tuple[ScenarioPod, ...]:
+    """Return the pods under the key pods.
+
+    Several pods may hold one device: kubelet lists a pod that has ended beside the one that follows it.
+
+    Args:
+        section: What has the key.
+        gpus: The GPUs that they can hold.
+
+    Raises:
+        ConfigError: Names file, key and reason.
+    """
+    pods: dict[tuple[str, str], ScenarioPod] = {}
+    for entry in section.sections("pods"):
+        pod = parse_pod(entry, gpus)
+        if (pod.namespace, pod.name) in pods:
+            raise entry.error("name", f"is {pod.name!r}, a pod of this name in {pod.namespace} stands before it")
+        pods[pod.namespace, pod.name] = pod
+    return tuple(pods.values())
+
+
+def parse_pod(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioPod:
+    """Return the pod that a section describes; as parse_pods."""
+    containers: dict[str, ScenarioContainer] = {}
+    for entry in section.sections("containers"):
+        container = _container(entry, gpus)
+        if container.name in containers:
+            raise entry.error("name", f"is {container.name!r}, a container of this name stands before it")
+        containers[container.name] = container
+    pod = ScenarioPod(_name(section, "namespace"), _name(section, "name"), tuple(containers.values()))
+    section.finish()
+    return pod
+
+
+def _container(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioContainer:
+    devices = [_device(section, item, f"gpus[{i}]", gpus) for i, item in enumerate(section.items("gpus"))]
+    for i, device in enumerate(devices):
+        if device in devices[:i]:
+            raise section.error(f"gpus[{i}]", "is there twice, a container holds a device once")
+    container = ScenarioContainer(
+        name=_name(section, "name", "main"),
+        devices=tuple(devices),
+        resource=_name(section, "resource") if section.has("resource") else None,
+        ids=IdForm(section.choice("ids", tuple(IdForm), IdForm.UUID)),
+    )
+    section.finish()
+    return container
+
+
+def _name(section: Section, key: str, default: str | None = None) -> str:
+    name = section.text(key, default)
+    if not name:
+        raise section.error(key, "is empty, a name is needed")
+    return name
+
+
+def _device(section: Section, item: Any, key: str, gpus: Sequence[ScenarioGpu]) -> ScenarioDevice:
+    """Return what an entry means: an index, or a mapping that goes further than the GPU."""
+    if type(item) is not int and not isinstance(item, Mapping):
+        raise section.error(key, f"is {describe(item)}, an index or a mapping with gpu, mig and replica is needed")
+    entry = section.within({"gpu": item} if isinstance(item, int) else item, key)
+    device = ScenarioDevice(
+        gpu=entry.integer("gpu", 0, len(gpus) - 1),
+        mig=entry.integer("mig", 0, 6) if entry.has("mig") else None,
+        replica=entry.integer("replica", 0, MOST_REPLICAS - 1) if entry.has("replica") else None,
+    )
+    entry.finish()
+    mig_devices = sum(len(instance.compute) for instance in gpus[device.gpu].instances)
+    if device.mig is None and mig_devices:
+        raise section.error(key, f"is GPU {device.gpu} as a whole, which MIG divides, {{gpu, mig}} is needed")
+    if device.mig is not None and device.mig >= mig_devices:
+        raise section.error(key, f"is MIG device {device.mig} of GPU {device.gpu}, which has {mig_devices or 'none'}")
+    return device

@@ -1,0 +1,158 @@
+"""Scenarios from YAML files: the user's own, and each profile's default."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from exporter.errors import ConfigError
+from exporter.mock.machine.faults import Faults
+from exporter.mock.machine.gauges import QUANTITIES, is_quantity
+from exporter.mock.machine.placement import place_instances
+from exporter.mock.machine.profile import MigProfile, Profile, Span
+from exporter.mock.machine.scenario import Scenario, ScenarioGpu, ScenarioInstance
+from exporter.mock.scenario.demand_file import parse_demands
+from exporter.mock.scenario.document import UNLIMITED, Section, parse_document
+from exporter.mock.scenario.fault_file import parse_fault
+from exporter.mock.scenario.load_file import LoadPlace, parse_load
+from exporter.mock.scenario.pod_file import parse_pods
+from exporter.mock.scenario.profile_file import load_profile, profile_document, profile_names, read_span
+
+MOST_GPUS = 64
+
+
+def load_scenario(name_or_path: str) -> Scenario:
+    """Return a profile's default scenario, or the one that a file describes.
+
+    Args:
+        name_or_path: The name of a profile, or the path of a YAML file.
+
+    Raises:
+        ConfigError: There is neither, or the file is wrong; names file, key and reason.
+        RecordingError: A recording that the scenario replays is damaged.
+    """
+    if name_or_path in profile_names():
+        document = profile_document(name_or_path)
+        return parse_scenario(document.section("scenario"), None)
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"} and not path.exists():
+        raise ConfigError(
+            f"mock profile {name_or_path!r} is not known: use one of {', '.join(profile_names())}, "
+            "or the path of a scenario file that ends in .yaml"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ConfigError(f"scenario {path} can't be read: {reason}") from error
+    return parse_scenario(parse_document(text, str(path)), path.parent)
+
+
+def parse_scenario(section: Section, folder: Path | None) -> Scenario:
+    """Return the scenario that a document describes.
+
+    Args:
+        section: The document.
+        folder: Where relative paths of recordings start from; None where there is no such place.
+
+    Raises:
+        ConfigError: Names file, key and reason.
+    """
+    seed = section.integer("seed", 0, 2**63, 0)
+    demands = parse_demands(section)
+    entries = section.sections("gpus")
+    profiles = {name: load_profile(name) for name in {_profile_name(entry) for entry in entries}}
+    gpus: list[ScenarioGpu] = []
+    for entry in entries:
+        for _ in range(entry.integer("count", 1, MOST_GPUS, 1)):
+            place = LoadPlace(seed, f"gpu {len(gpus)}", folder, tuple(demands))
+            gpus.append(_gpu(entry, profiles[_profile_name(entry)], place, default_minor=len(gpus)))
+        entry.finish()
+    if not 1 <= len(gpus) <= MOST_GPUS:
+        raise section.error("gpus", f"has {len(gpus)} GPUs, 1 to {MOST_GPUS} are needed")
+    _refuse_twins(section, gpus)
+    driver = section.text("driver", gpus[0].profile.driver)
+    scenario = Scenario(seed, driver, tuple(gpus), demands, parse_pods(section, gpus))
+    section.finish()
+    return scenario
+
+
+def _refuse_twins(section: Section, gpus: list[ScenarioGpu]) -> None:
+    minors = [gpu.minor for gpu in gpus]
+    twins = sorted({minor for minor in minors if minors.count(minor) > 1})
+    if twins:
+        raise section.error("gpus", f"has several GPUs with minor {twins[0]}, each needs a number of its own")
+
+
+def _gpu(entry: Section, profile: Profile, place: LoadPlace, default_minor: int) -> ScenarioGpu:
+    instances = _instances(entry, profile, place)
+    return ScenarioGpu(
+        profile=profile,
+        minor=entry.integer("minor", 0, 255, default_minor),
+        load=parse_load(entry, "load", place),
+        has_nvlink=_has_nvlink(entry, profile, is_divided=bool(instances)),
+        instances=instances,
+        values=dict(_values(entry.section("values"), profile)) if entry.has("values") else {},
+        faults=Faults().plus(*(parse_fault(fault) for fault in entry.sections("faults"))),
+    )
+
+
+def _has_nvlink(entry: Section, profile: Profile, *, is_divided: bool) -> bool:
+    is_possible = profile.nvlink is not None and not is_divided
+    if entry.flag("nvlink", default=False) and not is_possible:
+        raise entry.error("nvlink", f"is true, {profile.name} has none{' where MIG divides it' if is_divided else ''}")
+    return is_possible and entry.flag("nvlink", default=profile.nvlink is not None and profile.nvlink.is_default)
+
+
+def _profile_name(entry: Section) -> str:
+    return entry.choice("profile", profile_names())
+
+
+def _values(section: Section, profile: Profile) -> Iterator[tuple[str, Span]]:
+    for name in section.names():
+        if not is_quantity(name):
+            raise section.error(name, f"is no quantity, the quantities are {', '.join(sorted(QUANTITIES))} and gpm.*")
+        most = UNLIMITED
+        if name.endswith("_percent"):
+            most = 100
+        elif name == "memory_used_bytes":
+            most = profile.memory_total_bytes - profile.memory_reserved_bytes
+        if isinstance(section.raw(name), Mapping):
+            span = section.section(name)
+            yield name, read_span(span, most)
+            span.finish()
+        else:
+            value = section.number(name, 0, most)
+            yield name, Span(value, value)
+
+
+def _instances(entry: Section, profile: Profile, place: LoadPlace) -> tuple[ScenarioInstance, ...]:
+    wanted = [
+        (entry.within({"profile": item} if isinstance(item, str) else item, f"mig[{i}]"), f"{place.owner} mig {i}")
+        for i, item in enumerate(entry.items("mig"))
+    ]
+    if wanted and not profile.mig:
+        raise entry.error("mig", f"is set, a {profile.name} can't be divided")
+    kinds = [_mig_profile(section, profile) for section, _ in wanted]
+    starts = place_instances(kinds)
+    if starts is None:
+        raise entry.error("mig", f"has {' + '.join(kind.name for kind in kinds)}, which do not fit on one GPU")
+    instances = []
+    for (section, owner), kind, start in zip(wanted, kinds, starts, strict=True):
+        source = section if section.has("load") else entry
+        load = parse_load(source, "load", replace(place, owner=owner))
+        instances.append(ScenarioInstance(kind, start, _compute(section, kind), load))
+        section.finish()
+    return tuple(instances)
+
+
+def _mig_profile(section: Section, profile: Profile) -> MigProfile:
+    return profile.mig[section.choice("profile", tuple(profile.mig))]
+
+
+def _compute(section: Section, kind: MigProfile) -> tuple[int, ...]:
+    slices = section.items("compute") or [kind.slices]
+    if not all(type(part) is int and part >= 1 for part in slices) or sum(slices) > kind.slices:
+        raise section.error(
+            "compute", f"is {slices}, whole numbers of which the sum is at most {kind.slices} are needed"
+        )
+    return tuple(slices)

@@ -1,0 +1,1 @@
+"""Changing a mock while it runs: JSON over HTTP."""
