@@ -155,6 +155,26 @@ class DeviceSnapshot:
     gone: Reason | None = None
 
 
+class Condition(StrEnum):
+    """How a GPU is."""
+
+    STARTING = "starting"
+    SAMPLED = "sampled"
+    LOST = "lost"
+    HANGING = "hanging"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuState:
+    """A GPU's condition, newest snapshot, and what of it is exported; `gpu` is None where it never told its name."""
+
+    index: int
+    gpu: Gpu | None
+    condition: Condition
+    snapshot: DeviceSnapshot | None
+    entities: tuple[Entity, ...] = ()
+
+
 class Page(NamedTuple):
     """One rendered exposition, plain and compressed, and the earliest moment at which a sample in it expires."""
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from exporter.counters import Counter
 from exporter.exposition import Format, render
 from exporter.labels import LabelCache
-from exporter.model import Attribution, Clock, Page
-from exporter.sampling.workers import GpuState
+from exporter.model import Attribution, Clock, GpuState, Page
 from exporter.telemetry import Telemetry
 
 LONGEST_LIFE_S = 1.0

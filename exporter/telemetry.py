@@ -11,8 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from exporter.exposition import Format
-from exporter.model import Reason
-from exporter.sampling.workers import Condition, GpuState
+from exporter.model import Condition, GpuState, Reason
 
 
 class OwnerNews(NamedTuple):

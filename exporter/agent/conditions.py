@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Callable
 
+from exporter.model import Condition
 from exporter.sampling.supervisor import Supervisor
-from exporter.sampling.workers import Condition
 from exporter.server.endpoints import Status
 
 

@@ -16,8 +16,7 @@ from exporter.attribution.pod_labels import PodLabels
 from exporter.attribution.pod_metadata import PodMetadata
 from exporter.attribution.resource_slices import ResourceSlices
 from exporter.kube import ApiServer, connect
-from exporter.model import Attribution, Entity
-from exporter.sampling.workers import GpuState
+from exporter.model import Attribution, Entity, GpuState
 from exporter.settings import Settings
 from exporter.telemetry import OwnerNews
 from podresources.poller import Polled, Poller

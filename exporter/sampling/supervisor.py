@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.errors import NvmlError
-from exporter.model import Clock, Entity, Reason
+from exporter.model import Clock, Entity, GpuState, Reason
 from exporter.nvml import session
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Layout, select, unmatched_ids
 from exporter.sampling.failures import Failures
 from exporter.sampling.looks import Looks
 from exporter.sampling.plan import Plan
-from exporter.sampling.workers import GpuState, Workers
+from exporter.sampling.workers import Workers
 from exporter.settings import DeviceKind, DeviceSelection
 
 log = logging.getLogger(__name__)

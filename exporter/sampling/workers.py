@@ -4,10 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from exporter.model import Clock, DeviceSnapshot, Entity, Gpu, Missing, Reason
+from exporter.model import Clock, Condition, Entity, GpuState, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.failures import EVERYTHING, Failures
@@ -19,26 +18,6 @@ log = logging.getLogger(__name__)
 
 HANDOVER_S = 0.1
 """How long a worker that is replaced may take to finish its collection, before that waits for the next scan."""
-
-
-class Condition(StrEnum):
-    """How a GPU is."""
-
-    STARTING = "starting"
-    SAMPLED = "sampled"
-    LOST = "lost"
-    HANGING = "hanging"
-
-
-@dataclass(frozen=True, slots=True)
-class GpuState:
-    """A GPU's condition, newest snapshot, and what of it is exported; `gpu` is None where it never told its name."""
-
-    index: int
-    gpu: Gpu | None
-    condition: Condition
-    snapshot: DeviceSnapshot | None
-    entities: tuple[Entity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

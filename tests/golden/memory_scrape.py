@@ -9,14 +9,13 @@ from exporter.counters_source import PACKAGED
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
 from exporter.mock import Scenario
-from exporter.model import Attribution, Entity, Owner, Reason
+from exporter.model import Attribution, Condition, Entity, GpuState, Owner, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.pages import Content, Pages
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
-from exporter.sampling.workers import Condition, GpuState
 from exporter.settings import DeviceKind, DeviceSelection
 from exporter.telemetry import Known, Telemetry
 from tests.unit.fake_clock import FakeClock

@@ -20,9 +20,8 @@ from exporter.attribution.attributor import SILENT_AFTER_S, Attributor, Naming, 
 from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
-from exporter.model import Entity
+from exporter.model import Condition, Entity, GpuState
 from exporter.pages import Content, Pages
-from exporter.sampling.workers import Condition, GpuState
 from exporter.telemetry import Known, Telemetry
 from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient

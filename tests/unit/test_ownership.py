@@ -11,8 +11,7 @@ import pytest
 from exporter.agent.ownership import STOP_S, Devices, Ownership
 from exporter.attribution.claims import DRA_DRIVER
 from exporter.cli.flags import Serve, parse
-from exporter.model import Attribution, Entity, Owner
-from exporter.sampling.workers import Condition, GpuState
+from exporter.model import Attribution, Condition, Entity, GpuState, Owner
 from podresources.fake_kubelet import FakeKubelet, Hang
 from podresources.fake_pods import Claim, ClaimedDevice, Container, Pod
 from tests.unit.fake_api_server import FakeApiServer

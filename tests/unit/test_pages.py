@@ -6,9 +6,8 @@ import pytest
 from exporter.counters import Counter
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
-from exporter.model import Attribution, DeviceSnapshot, Holder, Owner, Owners
+from exporter.model import Attribution, Condition, DeviceSnapshot, GpuState, Holder, Owner, Owners
 from exporter.pages import LONGEST_LIFE_S, Content, Pages
-from exporter.sampling.workers import Condition, GpuState
 from exporter.telemetry import Known, Telemetry
 from tests.golden.soundness import parse
 from tests.unit.entities import GPU, NOW, OTHER_GPU, counter, sample, snapshot

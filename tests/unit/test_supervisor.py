@@ -9,11 +9,10 @@ import pytest
 
 from exporter.catalogue import CATALOGUE
 from exporter.mock import MockNvml
-from exporter.model import Reason
+from exporter.model import Condition, GpuState, Reason
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.supervisor import Sampling, Supervisor
-from exporter.sampling.workers import Condition, GpuState
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import PATIENCE_S, FaultyNvml, failing, until

@@ -8,8 +8,7 @@ import pytest
 from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.mock import Scenario, load_scenario
-from exporter.model import Reason
-from exporter.sampling.workers import Condition, GpuState
+from exporter.model import Condition, GpuState, Reason
 from exporter.telemetry import Known, OwnerNews, Telemetry
 from tests.golden.memory_scrape import Setup, scrape
 from tests.golden.series import read_series, read_types
