@@ -18,7 +18,7 @@ from tests.unit.fake_api_server import FakeApiServer
 from tests.unit.faulty_nvml import until
 from tests.unit.holding import GPU_RESOURCE, gpu, instance, uuid_of
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GPU, DIVIDED = gpu(0), gpu(1)
 MIG = instance(DIVIDED, 1)
 STATES = tuple(GpuState(e.gpu.index, e.gpu, Condition.SAMPLED, None, (e,)) for e in (GPU, MIG))

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.mock.recordings.recording import read_recording
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FIELDS = "MEMORY_TEMP POWER_AVERAGE POWER_INSTANT REMAPPED_COR REMAPPED_UNC REMAPPED_PENDING REMAPPED_FAILURE"
 
 

@@ -311,7 +311,7 @@ def test_shares_of_one_gpu_are_different_ids() -> None:
 
 
 def test_documentation_explains_every_reason_and_source() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "attribution.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "attribution.md").read_text(encoding="utf-8")
 
     def rows(column: str) -> list[str]:
         table = text[text.index(f"| `{column}` |") :].split("\n\n")[0]

@@ -17,7 +17,7 @@ from tools.image.build import digest_of_inputs
 from tools.image.debian import DebianBase, parse_base
 from tools.image.programs import NotBuilt
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 DIGEST = "sha256:" + "0" * 64
 FAKE_BUILDAH = """#!/bin/sh

@@ -12,7 +12,7 @@ import pytest
 from exporter.errors import ConfigError, ExporterError, KubeError
 from exporter.kube import read_config_map
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class FakeApiServer(ThreadingHTTPServer):

@@ -116,6 +116,6 @@ def test_data_and_poller_bring_neither_grpc_nor_protobuf_into_memory() -> None:
         "import sys, podresources.allocations, podresources.errors, podresources.poller\n"
         "print([name for name in ('grpc', 'google.protobuf') if name in sys.modules])"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert answer.stdout == "[]\n"

@@ -88,7 +88,7 @@ def test_a_wrong_argument_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_as_a_module_it_ends_with_the_exit_code(path: Path) -> None:
     command = [sys.executable, "-m", "podresources", "--socket", str(path)]
-    answer = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    answer = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (1, "")
     assert answer.stderr.startswith(f"podresources: kubelet's socket {path} is not there")
     assert answer.stderr.count("\n") == 1

@@ -303,7 +303,7 @@ def test_any_scenario_is_understood_or_refused_in_one_sentence(
 
 
 def test_the_documentations_example_is_a_scenario_and_its_quantities_are_all_that_there_are() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "mock.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[4] / "docs" / "mock.md").read_text(encoding="utf-8")
     example = text.partition("```yaml\n")[2].partition("```")[0]
     assert [gpu.profile.name for gpu in scenario(example).gpus] == [
         *["h100-sxm"] * 4,

@@ -288,7 +288,7 @@ def test_a_client_that_says_nothing_or_leaves_keeps_nobody_else_waiting(steered:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_curl_speaks_to_it_as_the_documentation_shows(steered: Steered) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "mock.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[4] / "docs" / "mock.md").read_text(encoding="utf-8")
     section = text.partition("## Steering")[2].partition("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("curl ")]
     assert lines
@@ -299,7 +299,7 @@ def test_curl_speaks_to_it_as_the_documentation_shows(steered: Steered) -> None:
 
 
 def test_the_documentation_lists_every_command() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "mock.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[4] / "docs" / "mock.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"`((?:GET|PUT|POST|DELETE) /[^` ]+)`", text))
     assert listed == set(Commands(MockNvml(scenario(MACHINE), FakeClock()).machine, lambda _: None).listed())
 

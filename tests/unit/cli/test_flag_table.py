@@ -23,7 +23,7 @@ from exporter.settings import (
     Settings,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOST = "host-1"
 
 

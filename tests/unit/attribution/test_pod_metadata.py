@@ -15,7 +15,7 @@ from tests.unit.fake_api_server import FakeApiServer
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FAST = Pace(first_s=0.01, longest_s=0.05)
 
 
