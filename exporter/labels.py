@@ -55,7 +55,7 @@ _NOBODY = Owner(Holder("", "", ""))
 
 
 @dataclass(slots=True)
-class _Known:
+class _EntityBlocks:
     """An entity's blocks, with and without the model's name, and from what they were rendered.
 
     `own` are the blocks of samples with labels or a holder of their own, by these and whether the model is named.
@@ -73,7 +73,7 @@ class LabelCache:
 
     def __init__(self, options: LabelOptions) -> None:
         self._options = options
-        self._known: dict[Entity, _Known] = {}
+        self._known: dict[Entity, _EntityBlocks] = {}
 
     def update(self, entities: Iterable[Entity], texts: Mapping[Entity, Labels], owners: Owners) -> None:
         """Render the blocks of entities that are new or have changed, and forget those that are gone.
@@ -83,7 +83,7 @@ class LabelCache:
             texts: Text fields that are labels on all series of an entity.
             owners: Who holds each entity.
         """
-        known: dict[Entity, _Known] = {}
+        known: dict[Entity, _EntityBlocks] = {}
         for entity in entities:
             of_entity = self._owners(entity, owners)
             text = texts.get(entity, ())
@@ -93,7 +93,7 @@ class LabelCache:
                     tuple(self._block(head, text, owner, ()) for owner in of_entity)
                     for head in (self._head(entity), self._head(entity, names_model=False))
                 )
-                old = _Known(text, of_entity, blocks, nameless)
+                old = _EntityBlocks(text, of_entity, blocks, nameless)
             known[entity] = old
         self._known = known
 
@@ -110,7 +110,7 @@ class LabelCache:
             known.own[key] = self._own_blocks(sample, known, names_model=names_model)
         return known.own[key]
 
-    def _own_blocks(self, sample: Sample, known: _Known, *, names_model: bool) -> tuple[str, ...]:
+    def _own_blocks(self, sample: Sample, known: _EntityBlocks, *, names_model: bool) -> tuple[str, ...]:
         owners = known.owners
         if sample.holder is not None:
             same = tuple(owner for owner in owners if owner.holder == sample.holder)
@@ -119,8 +119,8 @@ class LabelCache:
         return tuple(self._block(head, known.texts, owner, sample.labels) for owner in owners)
 
     def _owners(self, entity: Entity, owners: Owners) -> tuple[Owner, ...]:
-        holder = entity if entity.link is None else Entity(entity.gpu, entity.instance)
-        return owners.get(holder, ()) or (_NOBODY,)
+        device = entity if entity.link is None else Entity(entity.gpu, entity.instance)
+        return owners.get(device, ()) or (_NOBODY,)
 
     def _block(self, head: Labels, texts: Labels, owner: Owner, own: Labels) -> str:
         middle = sorted((*texts, *owner.labels))

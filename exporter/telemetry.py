@@ -28,7 +28,7 @@ class OwnerNews(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class TelemetrySources:
     """Where telemetry looks. Each callable is asked at every rendering and must answer at once.
 
     `reloaded` is the last reload's success and the epoch second of the last success; `owner_news` None where kubelet
@@ -48,7 +48,7 @@ class Known:
 class Telemetry:
     """Renders the exporter's own metrics."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: TelemetrySources) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Own(known))
         ProcessCollector(registry=self._registry)
@@ -60,7 +60,7 @@ class Telemetry:
 
 
 class _Own(Collector):
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: TelemetrySources) -> None:
         self._known = known
 
     def collect(self) -> Iterable[Metric]:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import grpc
 from google.protobuf.message import Message
 
 from podresources.fake_pods import Pod, allocatable_answer, list_answer, pod_answer
+from podresources.time_source import TimeSource
 from podresources.v1 import SERVICE
 from podresources.v1 import podresources_pb2 as v1
 
@@ -67,14 +68,7 @@ class CutOff:
     """Answer without the last byte."""
 
 
-Fault = Hang | Slow | Refuse | RateLimit | AnswerBytes | CutOff
-
-
-class Clock(Protocol):
-    """What is used of the standard module `time`."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
+KubeletFault = Hang | Slow | Refuse | RateLimit | AnswerBytes | CutOff
 
 
 class FakeKubelet:
@@ -90,7 +84,7 @@ class FakeKubelet:
         path: Path,
         pods: Iterable[Pod] = (),
         allocatable: Mapping[str, Sequence[str]] | None = None,
-        clock: Clock = time,
+        clock: TimeSource = time,
         seed: int = 0,
     ) -> None:
         self._path = path.absolute()
@@ -98,7 +92,7 @@ class FakeKubelet:
         self._allocatable = allocatable or {}
         self._clock = clock
         self._order = random.Random(seed)  # noqa: S311  # the order of a list, no secret
-        self._fault: Fault | None = None
+        self._fault: KubeletFault | None = None
         self._limit = _Limit(RateLimit(), clock.monotonic())
         self._change = threading.Condition()
         self._changes = 0
@@ -147,7 +141,7 @@ class FakeKubelet:
         """Let every answer from now on be about these pods."""
         self._pods = tuple(pods)
 
-    def set_fault(self, fault: Fault | None) -> None:
+    def set_fault(self, fault: KubeletFault | None) -> None:
         """Behave like this from now on; None is healthy. Calls that wait are answered now."""
         if isinstance(fault, RateLimit):
             self._limit = _Limit(fault, self._clock.monotonic())

@@ -22,7 +22,7 @@ class ClaimedDevice:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ResourceClaim:
     """A ResourceClaim that a container uses."""
 
     namespace: str
@@ -36,7 +36,7 @@ class Container:
 
     name: str
     devices: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    claims: Sequence[Claim] = ()
+    claims: Sequence[ResourceClaim] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _entries(devices: Mapping[str, Sequence[str]]) -> Iterator[v1.ContainerDevic
             yield v1.ContainerDevices(resource_name=resource, device_ids=[device_id])
 
 
-def _claim_answer(claim: Claim) -> v1.DynamicResource:
+def _claim_answer(claim: ResourceClaim) -> v1.DynamicResource:
     return v1.DynamicResource(
         claim_namespace=claim.namespace,
         claim_name=claim.name,

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from podresources.allocations import Allocations
 from podresources.errors import PodResourcesError
+from podresources.time_source import TimeSource
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +21,6 @@ INTERVAL_S = 1.0
 """The pause between two calls."""
 
 _STOP_S = 1.0
-
-
-class Clock(Protocol):
-    """What is used of the standard module `time`, so that a test can hand in a clock of its own."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-
-    def time(self) -> float:
-        """Return seconds since the epoch."""
 
 
 class Lister(Protocol):
@@ -66,7 +57,7 @@ class Polled:
 class Poller:
     """Polls from `start` to `stop`, in a daemon thread. It logs when it begins to fail and when it works again."""
 
-    def __init__(self, lister: Lister, clock: Clock = time, interval_s: float = INTERVAL_S) -> None:
+    def __init__(self, lister: Lister, clock: TimeSource = time, interval_s: float = INTERVAL_S) -> None:
         self._lister = lister
         self._clock = clock
         self._interval_s = interval_s

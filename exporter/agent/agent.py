@@ -27,10 +27,10 @@ from exporter.sampling.plan import Plan, plan
 from exporter.sampling.supervisor import Sampling, Supervisor
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
-from exporter.server.endpoints import Sources
+from exporter.server.endpoints import Handlers
 from exporter.server.listening import systemd_sockets
 from exporter.settings import Settings
-from exporter.telemetry import Known, Telemetry
+from exporter.telemetry import Telemetry, TelemetrySources
 
 if TYPE_CHECKING:
     from exporter.agent.mock_machine import MockMachine
@@ -64,7 +64,7 @@ class Agent:
         socket = self._mock.socket if self._mock and self._mock.socket else Path(settings.pod_resources_socket)
         devices = Devices(self._supervisor.states, self._supervisor.holdable)
         self._ownership = Ownership(settings, devices, socket)
-        known = Known(
+        known = TelemetrySources(
             version=__version__,
             source="nvml" if self._mock is None else "mock",
             states=self._supervisor.states,
@@ -76,7 +76,7 @@ class Agent:
         )
         content = Content(self._supervisor.states, self._ownership.attribution, self._counters.counters)
         pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
-        sources = Sources(
+        sources = Handlers(
             page=pages.page,
             health=partial(conditions.health, self._supervisor, require_gpus=settings.health_require_gpus),
             ready=partial(conditions.ready, self._supervisor, self._ownership.settled),

@@ -5,23 +5,23 @@ from collections.abc import Callable
 
 from exporter.model import Condition
 from exporter.sampling.supervisor import Supervisor
-from exporter.server.endpoints import Status
+from exporter.server.endpoints import Health
 
 
-def health(supervisor: Supervisor, *, require_gpus: bool) -> Status:
+def health(supervisor: Supervisor, *, require_gpus: bool) -> Health:
     """Say whether the process does its work: its GPUs are being watched, however they are.
 
     With `require_gpus` also whether at least one GPU is sampled.
     """
     if not supervisor.watching():
-        return Status(ok=False, text="the GPUs are not being watched any more")
+        return Health(ok=False, text="the GPUs are not being watched any more")
     states = supervisor.states()
     if require_gpus and not any(state.condition is Condition.SAMPLED for state in states):
-        return Status(ok=False, text=f"no GPU is sampled: {_summary(supervisor)}")
-    return Status(ok=True, text=_summary(supervisor))
+        return Health(ok=False, text=f"no GPU is sampled: {_summary(supervisor)}")
+    return Health(ok=True, text=_summary(supervisor))
 
 
-def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Status:
+def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Health:
     """Say whether all is known that can be: GPUs and NVML are read or in trouble, and kubelet, if need be, was asked.
 
     A node in trouble is ready, too. Its metrics say so, and an update of a DaemonSet that waits for readiness goes on.
@@ -29,10 +29,10 @@ def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Status:
     states = supervisor.states()
     is_known = supervisor.listed() or supervisor.trouble()
     if not is_known or any(state.condition is Condition.STARTING for state in states):
-        return Status(ok=False, text=_summary(supervisor))
+        return Health(ok=False, text=_summary(supervisor))
     if not owners_settled():
-        return Status(ok=False, text="kubelet has not been asked yet who holds the GPUs")
-    return Status(ok=True, text=_summary(supervisor))
+        return Health(ok=False, text="kubelet has not been asked yet who holds the GPUs")
+    return Health(ok=True, text=_summary(supervisor))
 
 
 def _summary(supervisor: Supervisor) -> str:

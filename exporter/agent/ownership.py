@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from exporter.attribution.attributor import Attributor, Naming, Sources
+from exporter.attribution.attributor import AttributionOptions, Attributor, Sources
 from exporter.attribution.claims import DraDevices, Resources
 from exporter.attribution.jobs import Jobs
 from exporter.attribution.owners import PodMeta
@@ -58,7 +58,7 @@ class Ownership:
             ResourceSlices(connect, settings.hostname) if settings.kubernetes and settings.enable_dra else None
         )
         self._jobs = Jobs(Path(settings.hpc_job_mapping_dir)) if settings.hpc_job_mapping_dir else None
-        naming = Naming(
+        naming = AttributionOptions(
             Resources(frozenset(settings.nvidia_resource_names)), settings.virtual_gpus, settings.enable_pod_uid
         )
         sources = Sources(

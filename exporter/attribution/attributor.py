@@ -43,7 +43,7 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class AttributionOptions:
     """Which resources count, and which labels owners get besides their own."""
 
     resources: Resources = field(default_factory=Resources)
@@ -67,7 +67,7 @@ class _Seen(NamedTuple):
 class Attributor:
     """Publishes owners; readers never wait."""
 
-    def __init__(self, sources: Sources, naming: Naming, clock: Clock) -> None:
+    def __init__(self, sources: Sources, naming: AttributionOptions, clock: Clock) -> None:
         self._sources = sources
         self._naming = naming
         self._clock = clock

@@ -12,7 +12,7 @@ from podresources.allocations import Allocation, Allocations, ClaimAllocation
 DRA_DRIVER = "gpu.nvidia.com"
 
 
-class Source(StrEnum):
+class OwnerSource(StrEnum):
     """What said that a container holds an entity."""
 
     DEVICE_PLUGIN = "device_plugin"
@@ -40,7 +40,7 @@ class Claim(NamedTuple):
 
     entity: Entity
     holder: Holder
-    source: Source
+    source: OwnerSource
     exclusive: str | None
     extra: Labels = ()
 
@@ -103,7 +103,7 @@ def _of_plugin(held: Allocation, entities: EntityIndex, *, name_shares: bool) ->
         return None
     extra = (("vgpu", device.replica),) if name_shares and device.replica is not None else ()
     holder = Holder(held.namespace, held.pod, held.container)
-    return Claim(entity, holder, Source.DEVICE_PLUGIN, held.device_id, extra)
+    return Claim(entity, holder, OwnerSource.DEVICE_PLUGIN, held.device_id, extra)
 
 
 def _of_dra(held: ClaimAllocation, entities: EntityIndex, dra: DraDevices) -> Claim | None:
@@ -121,4 +121,4 @@ def _of_dra(held: ClaimAllocation, entities: EntityIndex, dra: DraDevices) -> Cl
     if device.mig_profile is not None:
         extra += [("dra_mig_device_uuid", device.uuid), ("dra_mig_profile", device.mig_profile)]
     holder = Holder(held.namespace, held.pod, held.container)
-    return Claim(entity, holder, Source.DRA, None, tuple(extra))
+    return Claim(entity, holder, OwnerSource.DRA, None, tuple(extra))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
-from exporter.attribution.claims import Claim, Claims, Source
+from exporter.attribution.claims import Claim, Claims, OwnerSource
 from exporter.catalogue.reading import OWN
 from exporter.counters import Counter, MetricType
 from exporter.model import Attribution, Entity, Holder, Labels, Owner, Sample
@@ -122,5 +122,5 @@ def _why_nobody(entity: Entity, claims: Claims, context: Context) -> Why:
 
 
 def _info(entity: Entity, held: Iterable[Claim], why: Why) -> Sample:
-    source = ",".join(sorted({claim.source for claim in held})) or str(Source.NONE)
+    source = ",".join(sorted({claim.source for claim in held})) or str(OwnerSource.NONE)
     return Sample(entity, OWNER_INFO.field, 1, float("inf"), (("reason", str(why)), ("source", source)))

@@ -19,7 +19,7 @@ class _Slice(NamedTuple):
 class ResourceSlices:
     """The devices that NVIDIA's DRA driver publishes for a node, followed by a watch.
 
-    Source: resource.k8s.io v1, v1beta2 and v1beta1.
+    OwnerSource: resource.k8s.io v1, v1beta2 and v1beta1.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ _GROUP_KEYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _CollectionGroup:
     place: str
     interval_ms: str
     fields: list[Any]
@@ -199,7 +199,7 @@ def _read_counters(value: object, place: str) -> str:
     return rows.getvalue()
 
 
-def _read_groups(value: object, keys: _GroupKeys, place: str) -> list[_Group]:
+def _read_groups(value: object, keys: _GroupKeys, place: str) -> list[_CollectionGroup]:
     groups = []
     names = set()
     for number, item in enumerate(_items(value, place)):
@@ -211,5 +211,5 @@ def _read_groups(value: object, keys: _GroupKeys, place: str) -> list[_Group]:
         names.add(name)
         interval_ms = _milliseconds(_required(leaves, keys.interval, where), f"{where}.{keys.interval}")
         fields = _items(_required(leaves, keys.fields, where), f"{where}.{keys.fields}")
-        groups.append(_Group(where, interval_ms, fields))
+        groups.append(_CollectionGroup(where, interval_ms, fields))
     return groups

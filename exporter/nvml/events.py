@@ -12,7 +12,7 @@ _NO_INSTANCE = 0xFFFFFFFF
 _AT_MOST = 1000
 
 
-class Xid(NamedTuple):
+class XidEvent(NamedTuple):
     """One Xid that the driver reported; of a MIG instance where it says so."""
 
     code: int
@@ -52,7 +52,7 @@ class XidEvents:
         self._set = event_set
         return None
 
-    def poll(self) -> Iterator[Xid | Reason]:
+    def poll(self) -> Iterator[XidEvent | Reason]:
         """Yield the Xids that have arrived since the last call, oldest first; a reason where polling failed.
 
         Only after `listen` has succeeded.
@@ -67,7 +67,7 @@ class XidEvents:
                 yield event
                 return
             instance = None if event.gpuInstanceId == _NO_INSTANCE else event.gpuInstanceId
-            yield Xid(event.eventData, instance)
+            yield XidEvent(event.eventData, instance)
 
     def close(self) -> None:
         """Give the event set back to the driver."""

@@ -9,7 +9,7 @@ from exporter.model import Entity, Missing, Reason, Sample
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.plan import Plan
-from exporter.sampling.trackers.tracker import Answer, DeviceTracker
+from exporter.sampling.trackers.tracker import DeviceTracker, Observation
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
 
-    def add(self, answer: Answer, expires: float) -> None:
+    def add(self, answer: Observation, expires: float) -> None:
         """Turn one answer into a sample, or the reason for none, of each field of its reading."""
         reading, entity, found, holder = answer
         for wanted in reading.fields:
@@ -74,7 +74,7 @@ class CallSource:
             self.period = LAYOUT
         outcome = Outcome()
         for entity in self._entities:
-            outcome.add(Answer(self._call, entity, answer), expires)
+            outcome.add(Observation(self._call, entity, answer), expires)
         return outcome
 
 
@@ -99,7 +99,7 @@ class FieldValueSource:
         supported: list[FieldValue] = []
         for value, (answer, _) in zip(self._values, answers, strict=True):
             for entity in self._entities:
-                outcome.add(Answer(value, entity, answer), expires)
+                outcome.add(Observation(value, entity, answer), expires)
             if answer is not Reason.NOT_SUPPORTED:
                 supported.append(value)
         if len(supported) < len(self._values):

@@ -142,13 +142,13 @@ class Supervisor:
         self._layouts |= {index: answer for index, answer in answers.items() if isinstance(answer, Layout)}
         devices = select(self._layouts, self._sampling.selection)
         failed = {index: answer for index, answer in answers.items() if isinstance(answer, Reason)}
-        silent = {index: reason for index, reason in failed.items() if self._is_silent(index, devices)}
-        self._workers.replace({i: device for i, device in devices.items() if i not in silent}, silent)
+        unidentified = {index: reason for index, reason in failed.items() if self._is_unidentified(index, devices)}
+        self._workers.replace({i: device for i, device in devices.items() if i not in unidentified}, unidentified)
         self._warn_of_unmatched(count)
         self._listed = True
         return ""
 
-    def _is_silent(self, index: int, devices: Mapping[int, Device]) -> bool:
+    def _is_unidentified(self, index: int, devices: Mapping[int, Device]) -> bool:
         """Say whether a GPU that does not say who it is counts as one that should be sampled.
 
         One that has a worker keeps it, lost or not: it is the same GPU when it is back. One that nobody has seen

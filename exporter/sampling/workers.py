@@ -25,7 +25,7 @@ class _Crew:
     """All selected GPUs: those with a worker, and those that have none because they do not say who they are."""
 
     workers: Mapping[int, Worker] = field(default_factory=dict)
-    silent: Mapping[int, GpuState] = field(default_factory=dict)
+    unidentified: Mapping[int, GpuState] = field(default_factory=dict)
 
 
 class Workers:
@@ -46,7 +46,7 @@ class Workers:
     def states(self) -> tuple[GpuState, ...]:
         """Return every selected GPU's state in NVML's order. Makes no NVML call."""
         crew, now = self._crew, self._clock.monotonic()
-        states = dict(crew.silent)
+        states = dict(crew.unidentified)
         for index, worker in crew.workers.items():
             device = worker.device
             entities = tuple(target.entity for target in device.targets)
@@ -87,22 +87,25 @@ class Workers:
         """Say whether some GPU is sampled as it should be."""
         return any(state.condition is Condition.SAMPLED for state in self.states())
 
-    def replace(self, devices: Mapping[int, Device], silent: Mapping[int, Reason]) -> None:
+    def replace(self, devices: Mapping[int, Device], unidentified: Mapping[int, Reason]) -> None:
         """Keep the workers of unchanged devices, start those of new or changed ones, end the others.
 
         Args:
             devices: What is to be sampled, by index.
-            silent: The other selected GPUs, and why they do not say who they are.
+            unidentified: The other selected GPUs, and why they do not say who they are.
         """
         names = {state.index: state.gpu for state in self.states()}
         workers = {index: w for index, w in self._crew.workers.items() if self._stays(w, devices.get(index))}
-        places = sorted({*devices, *silent})
+        places = sorted({*devices, *unidentified})
         for index in sorted(devices.keys() - workers.keys()):
             workers[index] = self._start(devices[index], phase_s=self._interval_s * places.index(index) / len(places))
-        states = {i: GpuState(i, names.get(i), _silence(silent[i]), None) for i in silent.keys() - workers}
+        states = {
+            i: GpuState(i, names.get(i), _condition_without_identity(unidentified[i]), None)
+            for i in unidentified.keys() - workers
+        }
         for index, state in states.items():
-            if state.condition is not Condition.STARTING and state != self._crew.silent.get(index):
-                log.error("GPU %d does not answer: %s", index, silent[index])
+            if state.condition is not Condition.STARTING and state != self._crew.unidentified.get(index):
+                log.error("GPU %d does not answer: %s", index, unidentified[index])
         self._crew = _Crew(workers, states)
 
     def _start(self, device: Device, phase_s: float) -> Worker:
@@ -142,6 +145,6 @@ def _condition(worker: Worker, now: float) -> Condition:
     return Condition.LOST if worker.snapshot.gone else Condition.SAMPLED
 
 
-def _silence(reason: Reason) -> Condition:
+def _condition_without_identity(reason: Reason) -> Condition:
     """Return the condition of a GPU that does not say who it is."""
     return {Reason.NO_SAMPLE_YET: Condition.STARTING, Reason.TIMEOUT: Condition.HANGING}.get(reason, Condition.LOST)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 
 from exporter.server.connections import Limits
-from exporter.server.endpoints import Endpoints, ScrapeCounts, Sources
+from exporter.server.endpoints import Endpoints, Handlers, ScrapeCounts
 from exporter.server.listening import listening_socket
 from exporter.server.protocol import HttpListener
 
@@ -15,7 +15,7 @@ from exporter.server.protocol import HttpListener
 class MetricsServer:
     """Serves the exporter's pages over HTTP, on the thread that calls `run`."""
 
-    def __init__(self, sources: Sources, limits: Limits) -> None:
+    def __init__(self, sources: Handlers, limits: Limits) -> None:
         self._endpoints = Endpoints(sources)
         self._limits = limits
         self._sockets: list[socket.socket] = []

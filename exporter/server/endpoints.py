@@ -19,7 +19,7 @@ _TEXT = "text/plain; charset=utf-8"
 _ORIGIN = re.compile(r"\Ahttps?://[^/?]*")  # a proxy may send the whole URL
 
 
-class Status(NamedTuple):
+class Health(NamedTuple):
     """Whether the exporter is healthy or ready, and the text that says why."""
 
     ok: bool
@@ -27,12 +27,12 @@ class Status(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class Handlers:
     """Where answers come from. All are called on the server's thread and must not wait for anything."""
 
     page: Callable[[Format], Page]
-    health: Callable[[], Status]
-    ready: Callable[[], Status]
+    health: Callable[[], Health]
+    ready: Callable[[], Health]
     version: str
 
 
@@ -54,7 +54,7 @@ class Request(NamedTuple):
     accept_encoding: str
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """What is sent back; `headers` come on top of Content-Type, Content-Length and Date."""
 
     status: HTTPStatus
@@ -66,13 +66,13 @@ class Answer(NamedTuple):
 class Endpoints:
     """Answers requests and counts scrapes."""
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Handlers) -> None:
         self.counts = ScrapeCounts()
         self._sources = sources
         self._landing_page = landing_page(sources.version)
         self._failing: set[str] = set()
 
-    def answer(self, request: Request, *, is_full: bool) -> Answer:
+    def answer(self, request: Request, *, is_full: bool) -> Response:
         """Answer one request, never raising; `is_full` refuses a scrape.
 
         A failure is answered with 500 and logged once until the path works again: no client fills the log.
@@ -93,16 +93,16 @@ class Endpoints:
         self._failing.discard(path)
         return answer
 
-    def _answer_path(self, path: str, request: Request, *, is_full: bool) -> Answer:
+    def _answer_path(self, path: str, request: Request, *, is_full: bool) -> Response:
         if path == "/metrics":
             return self._scrape(request, is_full=is_full)
         if path == "/health":
             return _status(self._sources.health())
         if path == "/ready":
             return _status(self._sources.ready())
-        return Answer(HTTPStatus.OK, self._landing_page, "text/html; charset=utf-8")
+        return Response(HTTPStatus.OK, self._landing_page, "text/html; charset=utf-8")
 
-    def _scrape(self, request: Request, *, is_full: bool) -> Answer:
+    def _scrape(self, request: Request, *, is_full: bool) -> Response:
         if is_full:
             self.counts.rejected += 1
             return _text(
@@ -117,13 +117,13 @@ class Endpoints:
         self.counts.ok += 1
         vary = ("Vary", "Accept, Accept-Encoding")
         if accepts_gzip(request.accept_encoding):
-            return Answer(HTTPStatus.OK, page.gzip, form.content_type, (vary, ("Content-Encoding", "gzip")))
-        return Answer(HTTPStatus.OK, page.text, form.content_type, (vary,))
+            return Response(HTTPStatus.OK, page.gzip, form.content_type, (vary, ("Content-Encoding", "gzip")))
+        return Response(HTTPStatus.OK, page.text, form.content_type, (vary,))
 
 
-def _text(status: HTTPStatus, sentence: str) -> Answer:
-    return Answer(status, f"{sentence}\n".encode())
+def _text(status: HTTPStatus, sentence: str) -> Response:
+    return Response(status, f"{sentence}\n".encode())
 
 
-def _status(status: Status) -> Answer:
+def _status(status: Health) -> Response:
     return _text(HTTPStatus.OK if status.ok else HTTPStatus.SERVICE_UNAVAILABLE, status.text)

@@ -19,7 +19,7 @@ from tornado.iostream import IOStream
 from tornado.tcpserver import TCPServer
 
 from exporter.server.connections import Connections, Limits
-from exporter.server.endpoints import Answer, Endpoints, Request
+from exporter.server.endpoints import Endpoints, Request, Response
 
 _READ_CHUNK_BYTES = 8 * 1024  # tornado fills a buffer of this size with zeros for every read
 _JOINED_BYTES = 16 * 1024  # up to here, head and body are copied together and sent by one write
@@ -110,7 +110,7 @@ class _Exchange(HTTPMessageDelegate):
         self._send(answer, with_body=self._request.method != "HEAD")
         self._connections.answered(self._connection, answer.body)
 
-    def _send(self, answer: Answer, *, with_body: bool) -> None:
+    def _send(self, answer: Response, *, with_body: bool) -> None:
         """Send an answer. A large body is not copied, so that slow clients share their page's bytes."""
         headers = HTTPHeaders(
             {

@@ -29,7 +29,7 @@ from exporter.exposition import Format
 from exporter.model import Page
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
-from exporter.server.endpoints import Sources, Status
+from exporter.server.endpoints import Handlers, Health
 
 SAMPLERS = 8
 SAMPLER_CPU_S = 0.004
@@ -44,7 +44,7 @@ SCRAPE = (
     b"text/plain;version=0.0.4;q=0.3,*/*;q=0.2\r\n"
     b"Accept-Encoding: gzip\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n"
 )
-WELL = Status(ok=True, text="ok")
+WELL = Health(ok=True, text="ok")
 PLAIN_SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
@@ -91,7 +91,7 @@ def sample(offset_s: float) -> None:
 
 def serve(control: Connection, page_bytes: int) -> None:
     """Serve until the other side says stop, then report the peak of resident memory in KiB."""
-    sources = Sources(PageSource(page_bytes), lambda: WELL, lambda: WELL, "bench")
+    sources = Handlers(PageSource(page_bytes), lambda: WELL, lambda: WELL, "bench")
     server = MetricsServer(sources, Limits())
     control.send(server.listen("127.0.0.1", 0))
     for index in range(SAMPLERS):

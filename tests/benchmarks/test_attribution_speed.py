@@ -5,7 +5,7 @@ from itertools import count
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from exporter.attribution.attributor import Attributor, Naming, Sources
+from exporter.attribution.attributor import AttributionOptions, Attributor, Sources
 from exporter.attribution.owners import OWNER_INFO, PodMeta
 from exporter.counters import Counter, MetricType
 from exporter.exposition import render
@@ -57,7 +57,7 @@ class Node:
         sources = Sources(
             lambda: ENTITIES, lambda: self.polled, lambda: ENTITIES, lambda: METADATA, pods_complete=lambda: True
         )
-        self.attributor = Attributor(sources, Naming(with_uid=True), self.clock)
+        self.attributor = Attributor(sources, AttributionOptions(with_uid=True), self.clock)
 
     def hear(self, allocations: Allocations) -> None:
         self.polled = Polled(allocations, self.clock.now, self.clock.wall)

@@ -20,7 +20,7 @@ from google.protobuf.message_factory import GetMessageClassesForFiles
 from podresources.allocations import Allocation, ClaimAllocation
 from podresources.client import PodResourcesClient
 from podresources.fake_kubelet import AnswerBytes, FakeKubelet
-from podresources.fake_pods import Claim, ClaimedDevice, Container, Pod
+from podresources.fake_pods import ClaimedDevice, Container, Pod, ResourceClaim
 from podresources.v1 import podresources_pb2
 from tests.tools.build import cache_folder
 
@@ -246,7 +246,7 @@ def test_client_reads_a_server_made_of_the_published_api(messages: Messages, tmp
 
 
 def test_a_client_made_of_the_published_api_reads_the_fake_kubelet(messages: Messages, tmp_path: Path) -> None:
-    claim = Claim("claims", "claim", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-2", "share-3", ["cdi"])])
+    claim = ResourceClaim("claims", "claim", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-2", "share-3", ["cdi"])])
     pod = Pod("prod", "infer", [Container("main", {"nvidia.com/gpu": ["GPU-1"]}, [claim])])
     path = tmp_path / "kubelet.sock"
 

@@ -17,7 +17,7 @@ from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import DeviceKind, DeviceSelection
-from exporter.telemetry import Known, Telemetry
+from exporter.telemetry import Telemetry, TelemetrySources
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import started
 
@@ -54,7 +54,7 @@ def scrape(machine: Scenario, at_s: float, setup: Setup, form: Format = Format.T
         sampler.follow(plan({counter.field for counter in setup.counters}, CATALOGUE))
     states = _collect(samplers, clock, at_s)
     owners = {t.entity: setup.owner(t.entity) for device in devices for t in device.targets}
-    known = Known(
+    known = TelemetrySources(
         version="0",
         source="mock",
         states=lambda: states,

@@ -14,14 +14,14 @@ from exporter.exposition import Format
 from exporter.model import Page
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
-from exporter.server.endpoints import Sources, Status
+from exporter.server.endpoints import Handlers, Health
 
 PATIENCE_S = 10.0
 """How long a test waits for what must happen; it fails after that."""
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n"
 LAST_SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
-WELL = Status(ok=True, text="all GPUs are read")
+WELL = Health(ok=True, text="all GPUs are read")
 
 
 @dataclass
@@ -31,8 +31,8 @@ class Exporter:
     pages: dict[Format, bytes] = field(
         default_factory=lambda: {Format.TEXT: b"as text\n", Format.OPENMETRICS: b"as OpenMetrics\n# EOF\n"}
     )
-    health: Status = WELL
-    ready: Status = WELL
+    health: Health = WELL
+    ready: Health = WELL
     broken: str = ""
 
     def page(self, form: Format) -> Page:
@@ -41,13 +41,13 @@ class Exporter:
         text = self.pages[form]
         return Page(text, gzip.compress(text, 1), 0.0)
 
-    def is_healthy(self) -> Status:
+    def is_healthy(self) -> Health:
         if self.broken:
             raise RuntimeError(self.broken)
         return self.health
 
-    def sources(self) -> Sources:
-        return Sources(self.page, self.is_healthy, lambda: self.ready, "1.2.3 <test>")
+    def sources(self) -> Handlers:
+        return Handlers(self.page, self.is_healthy, lambda: self.ready, "1.2.3 <test>")
 
 
 class Reply(NamedTuple):

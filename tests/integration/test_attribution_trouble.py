@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 from exporter.agent.ownership import owner_news
-from exporter.attribution.attributor import SILENT_AFTER_S, Attributor, Naming, Sources
+from exporter.attribution.attributor import SILENT_AFTER_S, AttributionOptions, Attributor, Sources
 from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Condition, Entity, GpuState
 from exporter.pages import Content, Pages
-from exporter.telemetry import Known, Telemetry
+from exporter.telemetry import Telemetry, TelemetrySources
 from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
-from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Fault, Hang, RateLimit, Refuse, Slow
+from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Hang, KubeletFault, RateLimit, Refuse, Slow
 from podresources.fake_pods import Container, Pod
 from podresources.poller import Poller
 from tests.golden.series import read_series
@@ -69,8 +69,10 @@ class Exporter:
         self.clock = FakeClock()
         self.asking = Asking(path)
         self._poller = Poller(self.asking, self.clock)
-        self._attributor = Attributor(Sources(lambda: (GPU, IDLE), self._poller.latest), Naming(), self.clock)
-        known = Known(
+        self._attributor = Attributor(
+            Sources(lambda: (GPU, IDLE), self._poller.latest), AttributionOptions(), self.clock
+        )
+        known = TelemetrySources(
             version="0",
             source="mock",
             states=self._states,
@@ -156,7 +158,7 @@ def node(path: Path) -> Iterator[Node]:
 Trouble = Callable[[Node], None]
 
 
-def fault(kind: Fault) -> Trouble:
+def fault(kind: KubeletFault) -> Trouble:
     return lambda node: node.kubelet.set_fault(kind)
 
 

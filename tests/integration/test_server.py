@@ -5,7 +5,7 @@ import re
 import pytest
 
 from exporter.exposition import Format
-from exporter.server.endpoints import ScrapeCounts, Status
+from exporter.server.endpoints import Health, ScrapeCounts
 from tests.integration.serving import (
     LAST_SCRAPE,
     SCRAPE,
@@ -104,7 +104,7 @@ def test_small_request_body_is_ignored() -> None:
 def test_status_is_200_when_well_and_503_when_not(path: str) -> None:
     with serving() as served:
         well = served.ask(path)
-        served.exporter.health = served.exporter.ready = Status(ok=False, text="GPU 3 has not been read")
+        served.exporter.health = served.exporter.ready = Health(ok=False, text="GPU 3 has not been read")
         ill = served.ask(path)
     assert (well.status, ill.status) == (200, 503)
     assert ill.body == b"GPU 3 has not been read\n"

@@ -62,6 +62,16 @@ def violations(modules: Mapping[str, str]) -> list[str]:
     return found
 
 
+def repeated_classes(modules: Mapping[str, str]) -> list[str]:
+    """Return one line for each class name that stands in more than one place, leading underscores apart."""
+    places: dict[str, list[str]] = {}
+    for module, text in modules.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(module)
+    return [f"{name} stands in {' and '.join(found)}" for name, found in places.items() if len(found) > 1]
+
+
 def _imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

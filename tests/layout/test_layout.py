@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.layout.layout_rules import sources, unplaced, violations
+from tests.layout.layout_rules import repeated_classes, sources, unplaced, violations
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +51,15 @@ def test_a_planted_violation_is_caught(module: str, line: str) -> None:
 
 def test_a_module_without_a_place_is_caught() -> None:
     assert unplaced({"exporter.helpers": "", "exporter.mock.more": ""}) == ["exporter.helpers", "exporter.mock.more"]
+
+
+def test_each_class_name_stands_once() -> None:
+    assert repeated_classes(sources(ROOT)) == []
+
+
+def test_a_class_name_that_stands_twice_is_caught() -> None:
+    twice = {"exporter.labels": "class _Known: ...", "podresources.poller": "def f():\n    class Known: ..."}
+    assert repeated_classes(twice) == ["Known stands in exporter.labels and podresources.poller"]
 
 
 def test_importing_everything_starts_nothing() -> None:

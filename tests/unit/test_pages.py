@@ -8,7 +8,7 @@ from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Attribution, Condition, DeviceSnapshot, GpuState, Holder, Owner, Owners
 from exporter.pages import LONGEST_LIFE_S, Content, Pages
-from exporter.telemetry import Known, Telemetry
+from exporter.telemetry import Telemetry, TelemetrySources
 from tests.golden.soundness import parse
 from tests.unit.entities import GPU, NOW, OTHER_GPU, counter, sample, snapshot
 from tests.unit.fake_clock import FakeClock
@@ -35,7 +35,7 @@ class Exporter:
         )
 
     def pages(self) -> Pages:
-        known = Known(
+        known = TelemetrySources(
             "1.2.3", "mock", self.states, lambda: True, dict, lambda: {"ok": self.scrapes}, lambda: (True, 1.5)
         )
         # as Supervisor and Workers have it: equal answers, made anew for each question

@@ -9,7 +9,7 @@ from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.mock import Scenario, load_scenario
 from exporter.model import Condition, GpuState, Reason
-from exporter.telemetry import Known, OwnerNews, Telemetry
+from exporter.telemetry import OwnerNews, Telemetry, TelemetrySources
 from tests.golden.memory_scrape import Setup, scrape
 from tests.golden.series import read_series, read_types
 from tests.golden.soundness import assert_linted, parse
@@ -22,8 +22,8 @@ STATES = ("_up", "_success", "_lost", "_known")
 """Ends of gauges without a unit: yes or no, or how many."""
 
 
-def known(*states: GpuState, nvml_works: bool = True) -> Known:
-    return Known(
+def known(*states: GpuState, nvml_works: bool = True) -> TelemetrySources:
+    return TelemetrySources(
         version="1.2.3",
         source="nvml",
         states=lambda: states,
@@ -34,7 +34,7 @@ def known(*states: GpuState, nvml_works: bool = True) -> Known:
     )
 
 
-def text(told: Known) -> list[str]:
+def text(told: TelemetrySources) -> list[str]:
     return Telemetry(told).text(Format.TEXT).splitlines()
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pynvml
 
-from exporter.mock.calls.library import Library, Pointers, Target, failure
+from exporter.mock.calls.library import Library, MockDevice, Pointers, failure
 from exporter.mock.machine.device import MockGpu
-from exporter.mock.machine.faults import Xid
+from exporter.mock.machine.faults import XidFault
 
 NO_INSTANCE = 0xFFFFFFFF
 
@@ -23,9 +23,9 @@ class _Registration:
     """A GPU whose Xids a set hears, and those that it has heard or that came before it registered."""
 
     gpu: MockGpu
-    heard: set[Xid] = field(default_factory=set)
+    heard: set[XidFault] = field(default_factory=set)
 
-    def new(self, t: float) -> list[Xid]:
+    def new(self, t: float) -> list[XidFault]:
         return [xid for xid in self.gpu.gate.faults.xids if xid.at_s <= t and xid not in self.heard]
 
 
@@ -84,9 +84,9 @@ class EventCalls:
             raise failure(pynvml.NVML_ERROR_GPU_IS_LOST)
         return None
 
-    def _event(self, gpu: MockGpu, xid: Xid) -> Any:
+    def _event(self, gpu: MockGpu, xid: XidFault) -> Any:
         data = pynvml.c_nvmlEventData_t()
-        data.device = self._library.handles[Target(gpu, None)]
+        data.device = self._library.handles[MockDevice(gpu, None)]
         data.eventType = pynvml.nvmlEventTypeXidCriticalError
         data.eventData = xid.code
         data.gpuInstanceId = NO_INSTANCE if xid.gpu_instance_id is None else xid.gpu_instance_id

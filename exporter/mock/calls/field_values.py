@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from exporter.mock.calls.library import Library, Target
+from exporter.mock.calls.library import Library, MockDevice
 from exporter.mock.machine.device import MockGpu
 
 ALL_LINKS = 0xFFFFFFFF
@@ -53,7 +53,7 @@ class FieldCalls:
         return answers
 
 
-def _fill(answer: Any, target: Target, t: float) -> None:
+def _fill(answer: Any, target: MockDevice, t: float) -> None:
     if target.instance is None and answer.fieldId in _LINK_FIELDS:
         _fill_from_links(answer, target.gpu, t)
         return

@@ -18,7 +18,7 @@ SHORTEST_S = 0.05
 
 
 @dataclass(slots=True)
-class _Sample:
+class _GpmSample:
     """What a sample buffer holds: when and from whom it was filled, and what that one answers; nothing at first."""
 
     t: float = math.nan
@@ -31,7 +31,7 @@ class GpmCalls:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._samples: Pointers[_Sample] = library.pointers(pynvml.c_nvmlGpmSample_t)
+        self._samples: Pointers[_GpmSample] = library.pointers(pynvml.c_nvmlGpmSample_t)
 
     def nvmlGpmQueryDeviceSupport(self, device: Any) -> Any:
         target = self._library.enter(device, "nvmlGpmQueryDeviceSupport")
@@ -42,7 +42,7 @@ class GpmCalls:
 
     def nvmlGpmSampleAlloc(self) -> Any:
         self._library.check()
-        return self._samples.give(_Sample())
+        return self._samples.give(_GpmSample())
 
     def nvmlGpmSampleFree(self, gpmSample: Any) -> None:
         self._library.check()

@@ -69,7 +69,7 @@ def _address(pointer: Any) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class MockDevice:
     """What a device handle stands for: a GPU, or a MIG device of it."""
 
     gpu: MockGpu
@@ -97,12 +97,12 @@ class Library:
         self.gpus = machine.gpus
         self.now = machine.now
         self.driver_us = machine.driver_us
-        self.handles: dict[Target, Any] = {}
+        self.handles: dict[MockDevice, Any] = {}
         self._tick = machine.tick
         self._users = 0
         self._starting = threading.Lock()
         self._pointers: list[Pointers[Any]] = []
-        self._targets: Pointers[Target] = self.pointers(pynvml.c_nvmlDevice_t)
+        self._targets: Pointers[MockDevice] = self.pointers(pynvml.c_nvmlDevice_t)
 
     def pointers(self, kind: Any) -> Pointers[Any]:
         """Return a new set of pointers of a ctypes type, which lives until the library is started anew."""
@@ -117,7 +117,7 @@ class Library:
             if self._users == 1:
                 for pointers in self._pointers:
                     pointers.clear()
-                targets = [Target(gpu, device) for gpu in self.gpus for device in (None, *gpu.instances)]
+                targets = [MockDevice(gpu, device) for gpu in self.gpus for device in (None, *gpu.instances)]
                 self.handles = {target: self._targets.give(target) for target in targets}
 
     def stop(self) -> None:
@@ -135,7 +135,7 @@ class Library:
         if self._users == 0:
             raise failure(pynvml.NVML_ERROR_UNINITIALIZED)
 
-    def enter(self, handle: Any, function: str) -> Target:
+    def enter(self, handle: Any, function: str) -> MockDevice:
         """Return what a handle stands for, once the GPU's faults let the call through, under the loads of now.
 
         Raises:

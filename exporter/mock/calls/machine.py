@@ -6,7 +6,7 @@ from typing import Any
 
 import pynvml
 
-from exporter.mock.calls.library import Library, Target, failure
+from exporter.mock.calls.library import Library, MockDevice, failure
 
 
 class MachineCalls:
@@ -37,7 +37,7 @@ class MachineCalls:
         self._library.check()
         if not 0 <= index < len(self._library.gpus):
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._give(Target(self._library.gpus[index], None), "nvmlDeviceGetHandleByIndex")
+        return self._give(MockDevice(self._library.gpus[index], None), "nvmlDeviceGetHandleByIndex")
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str | bytes) -> Any:
         self._library.check()
@@ -71,6 +71,6 @@ class MachineCalls:
         info.busId = f"00000000:{gpu.pci_bus:02X}:00.0"
         return info
 
-    def _give(self, target: Target, function: str) -> Any:
+    def _give(self, target: MockDevice, function: str) -> Any:
         target.gpu.gate.enter(function)
         return self._library.handles[target]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pynvml
 
-from exporter.mock.calls.library import Library, Target, failure
+from exporter.mock.calls.library import Library, MockDevice, failure
 from exporter.mock.machine.device import MockInstance
 from exporter.mock.machine.placement import COMPUTE_SLICES
 
@@ -33,13 +33,13 @@ class MigCalls:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetMigDeviceHandleByIndex")
         if not 0 <= index < len(gpu.instances):
             raise failure(pynvml.NVML_ERROR_NOT_FOUND)
-        return self._library.handles[Target(gpu, gpu.instances[index])]
+        return self._library.handles[MockDevice(gpu, gpu.instances[index])]
 
     def nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, migDevice: Any) -> Any:
         target = self._library.enter(migDevice, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle")
         if target.instance is None:
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._library.handles[Target(target.gpu, None)]
+        return self._library.handles[MockDevice(target.gpu, None)]
 
     def nvmlDeviceIsMigDeviceHandle(self, device: Any) -> Any:
         target = self._library.enter(device, "nvmlDeviceIsMigDeviceHandle")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostFault:
     """From `at_s` until `until_s` every call on the GPU raises GPU_IS_LOST."""
 
     at_s: float
@@ -16,7 +16,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class HangFault:
     """Calls on the GPU that are made from `at_s` until `until_s` return only then, or when they are released.
 
     `functions` are the pynvml names that hang; none means all of them.
@@ -32,7 +32,7 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Xid:
+class XidFault:
     """An Xid error that the driver reports once, at `at_s`; of one GPU instance where that is known.
 
     Two alike are two errors.
@@ -43,23 +43,23 @@ class Xid:
     gpu_instance_id: int | None = None
 
 
-Fault = Lost | Hang | Xid
+Fault = LostFault | HangFault | XidFault
 
 
 @dataclass(frozen=True, slots=True)
 class Faults:
     """All that goes wrong with one GPU; `xids` in the order of time."""
 
-    lost: tuple[Lost, ...] = ()
-    hangs: tuple[Hang, ...] = ()
-    xids: tuple[Xid, ...] = ()
+    lost: tuple[LostFault, ...] = ()
+    hangs: tuple[HangFault, ...] = ()
+    xids: tuple[XidFault, ...] = ()
 
     def plus(self, *more: Fault) -> "Faults":
         """Return these faults and further ones."""
         return Faults(
-            lost=(*self.lost, *(fault for fault in more if isinstance(fault, Lost))),
-            hangs=(*self.hangs, *(fault for fault in more if isinstance(fault, Hang))),
-            xids=tuple(sorted((*self.xids, *(f for f in more if isinstance(f, Xid))), key=lambda xid: xid.at_s)),
+            lost=(*self.lost, *(fault for fault in more if isinstance(fault, LostFault))),
+            hangs=(*self.hangs, *(fault for fault in more if isinstance(fault, HangFault))),
+            xids=tuple(sorted((*self.xids, *(f for f in more if isinstance(f, XidFault))), key=lambda xid: xid.at_s)),
         )
 
     def ended(self, t: float) -> "Faults":

@@ -17,7 +17,7 @@ from exporter.mock.machine.loads import UTILIZATION
 from exporter.mock.machine.placement import COMPUTE_SLICES
 from exporter.mock.machine.profile import Span
 from exporter.mock.machine.scenario import ScenarioGpu, ScenarioInstance
-from exporter.mock.machine.signals import Between, Counter, LastSample, Mix, Signal, Trailing, Value
+from exporter.mock.machine.signals import Between, GrowingTotal, LastSample, Mix, Signal, Trailing, Value
 
 SAMPLE_PERIOD_S = 0.2
 """How often the driver samples utilization; recorded on an H100."""
@@ -102,7 +102,7 @@ def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     averages_power = profile.averages_power and "power_average_mw" not in replayed | gpu.values.keys()
     values |= _power_and_energy(signals, averages=averages_power)
     values |= _pcie_bytes(signals)
-    values |= {f"nvlink_{way}_kib": Counter(0.0, rate) for way, rate in links.items()}
+    values |= {f"nvlink_{way}_kib": GrowingTotal(0.0, rate) for way, rate in links.items()}
     memory = Memory(profile.memory_total_bytes, profile.memory_reserved_bytes, values["memory_used_bytes"])
     sampled = {name: signals[name] for name in SAMPLED}
     return Gauges(values, sampled, _gpm(signals) | _gpm_of_links(gpu, links), memory)
@@ -136,7 +136,7 @@ def _signals(spans: Mapping[str, Span], drive: Drive, own: Mapping[str, Span]) -
 def _power_and_energy(signals: Mapping[str, Signal], *, averages: bool) -> dict[str, Value]:
     """Return what follows from the present power; `averages` where the mean over a second does too."""
     power = signals["power_instant_mw"]
-    values: dict[str, Value] = {"energy_mj": Counter(signals["energy_mj"].value(0.0), power)}
+    values: dict[str, Value] = {"energy_mj": GrowingTotal(signals["energy_mj"].value(0.0), power)}
     if averages:
         values["power_average_mw"] = Trailing(power, _POWER_WINDOW_S)
     values["power_usage_mw"] = values.get("power_average_mw", signals.get("power_average_mw", power))
@@ -146,7 +146,7 @@ def _power_and_energy(signals: Mapping[str, Signal], *, averages: bool) -> dict[
 def _pcie_bytes(signals: Mapping[str, Signal]) -> dict[str, Value]:
     rates = {"pcie_transmitted_bytes": "gpm.PCIE_TX_PER_SEC", "pcie_received_bytes": "gpm.PCIE_RX_PER_SEC"}
     return {
-        name: Counter(signals[name].value(0.0), Mix(((MIB, signals[rate]),)))
+        name: GrowingTotal(signals[name].value(0.0), Mix(((MIB, signals[rate]),)))
         for name, rate in rates.items()
         if name in signals and rate in signals
     }

@@ -171,7 +171,7 @@ class Trailing:
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class GrowingTotal:
     """A total that grows by the integral of its rate from `start` on."""
 
     start: float

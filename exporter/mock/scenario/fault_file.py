@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pynvml
 
-from exporter.mock.machine.faults import Fault, Hang, Lost, Xid
+from exporter.mock.machine.faults import Fault, HangFault, LostFault, XidFault
 from exporter.mock.scenario.document import Section, describe
 
 FOR_EVER = float("inf")
@@ -24,12 +24,12 @@ def parse_fault(section: Section, default_at_s: float | None = None) -> Fault:
     at_s = section.number("at_s", 0, FOR_EVER, default_at_s)
     fault: Fault
     if kind == "lost":
-        fault = Lost(at_s, _end(section, at_s))
+        fault = LostFault(at_s, _end(section, at_s))
     elif kind == "hang":
-        fault = Hang(at_s, _end(section, at_s), frozenset(_functions(section)))
+        fault = HangFault(at_s, _end(section, at_s), frozenset(_functions(section)))
     else:
         instance = section.integer("gpu_instance", 0, 14) if section.has("gpu_instance") else None
-        fault = Xid(at_s, section.integer("code", 1, 2**32), instance)
+        fault = XidFault(at_s, section.integer("code", 1, 2**32), instance)
     section.finish()
     return fault
 

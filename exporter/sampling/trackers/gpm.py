@@ -7,7 +7,7 @@ from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Target
 from exporter.nvml.gpm import SamplePair, why_no_gpm
-from exporter.sampling.trackers.tracker import Answer
+from exporter.sampling.trackers.tracker import Observation
 
 SHORTEST_SPAN_S = 0.08
 """Samples that lie closer together give NaN; measured on an H100, driver 580."""
@@ -23,9 +23,9 @@ class GpmTracker:
         self._refused: Reason | None = Reason.NO_SAMPLE_YET
         self._pairs: dict[int | None, SamplePair] = {}
         self._taken = float("-inf")
-        self._last: tuple[tuple[Tracked, ...], tuple[Answer, ...]] = ((), ())
+        self._last: tuple[tuple[Tracked, ...], tuple[Observation, ...]] = ((), ())
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Answer each reading with NVML's double, in percent or MiB/s."""
         now = self._clock.monotonic()
         known, answers = self._last
@@ -35,7 +35,7 @@ class GpmTracker:
             self._taken = now
         return iter(answers)
 
-    def _answers(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+    def _answers(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         if self._refused:
             self._refused = why_no_gpm(self._calls, self._device)
         of_gpu = tuple(r for r in readings if r.scope is Scope.GPU)
@@ -52,13 +52,13 @@ class GpmTracker:
 
     def _read(
         self, instance_id: int | None, readings: tuple[Tracked, ...], targets: tuple[Target, ...]
-    ) -> Iterator[Answer]:
+    ) -> Iterator[Observation]:
         if not readings:
             return
         values = self._refused or self._values(instance_id, tuple(reading.source[0] for reading in readings))
         for i, reading in enumerate(readings):
             for target in targets:
-                yield Answer(reading, target.entity, values if isinstance(values, Reason) else values[i])
+                yield Observation(reading, target.entity, values if isinstance(values, Reason) else values[i])
 
     def _values(self, instance_id: int | None, metrics: tuple[int, ...]) -> list[float | Reason] | Reason:
         if instance_id not in self._pairs:

@@ -10,7 +10,7 @@ from exporter.catalogue.reading import Tracked
 from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls, FieldAnswer
 from exporter.nvml.entities import Device
-from exporter.sampling.trackers.tracker import Answer
+from exporter.sampling.trackers.tracker import Observation
 
 CLOCK_STEP = 2.0
 """By which factor the driver's clock may differ from ours between two readings, before it counts as set anew."""
@@ -35,7 +35,7 @@ class RateTracker:
         self._clock = clock
         self._last: dict[tuple[int, ...], _Counters] = {}
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Answer each reading with a rate a second; the first time and after a counter's reset there is none."""
         asked = {reading.source for reading in readings}
         self._last = {source: counters for source, counters in self._last.items() if source in asked}
@@ -46,7 +46,7 @@ class RateTracker:
         for reading in readings:
             rate = by_id if isinstance(by_id, Reason) else self._rate(reading, by_id, now)
             for target in self._device.targets:
-                yield Answer(reading, target.entity, rate)
+                yield Observation(reading, target.entity, rate)
 
     def _rate(self, reading: Tracked, answers: dict[Id, FieldAnswer], now: float) -> float | Reason:
         last = self._last.pop(reading.source, None)

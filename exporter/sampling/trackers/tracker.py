@@ -7,7 +7,7 @@ from exporter.catalogue.reading import Reading, Tracked
 from exporter.model import Entity, Holder, Reason
 
 
-class Answer(NamedTuple):
+class Observation(NamedTuple):
     """One answer of a reading for one entity: what its fields convert, or the reason for none."""
 
     reading: Reading
@@ -19,7 +19,7 @@ class Answer(NamedTuple):
 class DeviceTracker(Protocol):
     """Remembers one device's past for one kind of reading. Lives as long as the device's layout."""
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Read the device once and answer the readings; which readings are asked may change between calls."""
 
     def close(self) -> None:

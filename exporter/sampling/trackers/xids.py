@@ -9,8 +9,8 @@ from exporter.catalogue.xids import message
 from exporter.model import Clock, Entity, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
-from exporter.nvml.events import Xid, XidEvents
-from exporter.sampling.trackers.tracker import Answer
+from exporter.nvml.events import XidEvent, XidEvents
+from exporter.sampling.trackers.tracker import Observation
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +32,15 @@ class XidTracker:
         self._since = 0.0
         self._last: dict[Entity, int] = {target.entity: 0 for target in device.targets}
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Answer each reading with a LastXid for each entity; an Xid of no instance counts for every one.
 
-        An Xid that was heard stays true when nothing more can be heard, as after the one that took the GPU away.
+        An XidEvent that was heard stays true when nothing more can be heard, as after the one that took the GPU away.
         """
         failed = self._listen() or self._hear()
         for reading in readings:
             for entity, code in self._last.items():
-                yield Answer(reading, entity, LastXid(code, self._since) if code or not failed else failed)
+                yield Observation(reading, entity, LastXid(code, self._since) if code or not failed else failed)
 
     def _listen(self) -> Reason | None:
         """See to it that Xids are heard; where the driver refused, it is asked again each time."""
@@ -57,8 +57,8 @@ class XidTracker:
             self._remember(event)
         return None
 
-    def _remember(self, xid: Xid) -> None:
-        log.warning("GPU %d: Xid %d: %s", self._gpu.index, xid.code, message(xid.code))
+    def _remember(self, xid: XidEvent) -> None:
+        log.warning("GPU %d: XidEvent %d: %s", self._gpu.index, xid.code, message(xid.code))
         for entity in self._last:
             instance = entity.instance
             if xid.gpu_instance_id is None or instance is None or instance.gpu_instance_id == xid.gpu_instance_id:

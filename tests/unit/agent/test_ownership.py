@@ -13,7 +13,7 @@ from exporter.attribution.claims import DRA_DRIVER
 from exporter.cli.flags import Serve, parse
 from exporter.model import Attribution, Condition, Entity, GpuState, Owner
 from podresources.fake_kubelet import FakeKubelet, Hang
-from podresources.fake_pods import Claim, ClaimedDevice, Container, Pod
+from podresources.fake_pods import ClaimedDevice, Container, Pod, ResourceClaim
 from tests.unit.fake_api_server import FakeApiServer
 from tests.unit.faulty_nvml import until
 from tests.unit.holding import GPU_RESOURCE, gpu, instance, uuid_of
@@ -182,7 +182,7 @@ def claimant(kubelet: FakeKubelet, api: FakeApiServer) -> None:
     pool = {"name": "node-1", "generation": 1, "resourceSliceCount": 1}
     devices = [{"name": "gpu-0", "attributes": attributes}]
     api.put("slice", "", spec={"driver": DRA_DRIVER, "nodeName": "node-1", "pool": pool, "devices": devices})
-    claim = Claim("team-a", "web-0-gpu", [ClaimedDevice(DRA_DRIVER, "node-1", "gpu-0")])
+    claim = ResourceClaim("team-a", "web-0-gpu", [ClaimedDevice(DRA_DRIVER, "node-1", "gpu-0")])
     kubelet.set_pods([Pod("team-a", "web-0", [Container("main", claims=[claim])])])
 
 

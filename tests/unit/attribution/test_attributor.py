@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.attribution.attributor import SILENT_AFTER_S, Attributor, Naming, Sources
+from exporter.attribution.attributor import SILENT_AFTER_S, AttributionOptions, Attributor, Sources
 from exporter.attribution.claims import DraDevice, DraDevices, Resources
 from exporter.attribution.owners import PodMeta
 from exporter.attribution.strange_ids import MOST_NAMED, STRANGE_AFTER_S
@@ -36,7 +36,7 @@ class Node:
     looks: int = 0
     clock: FakeClock = field(default_factory=FakeClock)
 
-    def attributor(self, naming: Naming | None = None) -> Attributor:
+    def attributor(self, naming: AttributionOptions | None = None) -> Attributor:
         sources = Sources(
             entities=self.exported,
             polled=lambda: self.polled,
@@ -46,7 +46,7 @@ class Node:
             jobs=lambda: self.jobs,
             dra=lambda: self.dra,
         )
-        return Attributor(sources, naming or Naming(), self.clock)
+        return Attributor(sources, naming or AttributionOptions(), self.clock)
 
     def exported(self) -> tuple[Entity, ...]:
         self.looks += 1
@@ -103,7 +103,7 @@ def test_instances_are_attributed_as_soon_as_they_are_there() -> None:
 def test_labels_jobs_and_slices_are_followed_too() -> None:
     node = Node()
     node.answer((held(GPU), claimed("gpu-1", "team-a/web-1/main")))
-    attributor = node.attributor(Naming(with_uid=True))
+    attributor = node.attributor(AttributionOptions(with_uid=True))
     attributor.look()
     node.pods = {("team-a", "web-0"): PodMeta("uid-1", (("app", "web"),))}
     attributor.look()
@@ -140,7 +140,7 @@ def test_ended_pod_is_left_out_once_the_api_server_knows_all_pods() -> None:
 def test_naming_is_heeded() -> None:
     node = Node()
     node.answer((held(f"{uuid_of(GPU)}::3", resource="example.com/gpu"),))
-    attributor = node.attributor(Naming(Resources(frozenset({"example.com/gpu"})), name_shares=True))
+    attributor = node.attributor(AttributionOptions(Resources(frozenset({"example.com/gpu"})), name_shares=True))
     attributor.look()
     assert [owner.extra for owner in attributor.attribution().owners[GPU]] == [(("vgpu", "3"),)]
 

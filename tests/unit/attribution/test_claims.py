@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.claims import Claim, DraDevice, Resources, Source, find_claims
+from exporter.attribution.claims import Claim, DraDevice, OwnerSource, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.model import Holder
 from podresources.allocations import ClaimAllocation
@@ -55,7 +55,7 @@ def test_more_resources_count_by_name() -> None:
 
 def test_exclusive_gpu_is_claimed_by_its_container() -> None:
     [claim] = claims_of((held(GPU),), GPU, OTHER).claims
-    assert claim == Claim(GPU, WEB, Source.DEVICE_PLUGIN, GPU.gpu.uuid)
+    assert claim == Claim(GPU, WEB, OwnerSource.DEVICE_PLUGIN, GPU.gpu.uuid)
     assert claim.pod == ("team-a", "web-0")
 
 
@@ -104,7 +104,7 @@ def test_claim_that_is_listed_twice_is_one() -> None:
 
 def test_dra_claim_is_resolved_through_its_slice_and_says_what_it_is() -> None:
     [claim] = claims_of((claimed("gpu-0"),), GPU, dra=SLICES).claims
-    assert claim[:4] == (GPU, WEB, Source.DRA, None)
+    assert claim[:4] == (GPU, WEB, OwnerSource.DRA, None)
     assert claim.extra == (
         ("dra_claim_name", "web-0-gpu"),
         ("dra_claim_namespace", "team-a"),

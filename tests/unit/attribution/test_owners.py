@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.claims import DraDevice, DraDevices, Source
+from exporter.attribution.claims import DraDevice, DraDevices, OwnerSource
 from exporter.attribution.owners import OWNER_INFO, Context, PodMeta, Why, attribute
 from exporter.exposition import Format, render
 from exporter.labels import LabelCache, LabelOptions
@@ -318,7 +318,7 @@ def test_documentation_explains_every_reason_and_source() -> None:
         return re.findall(r"^\| (?:`(\w+)`|empty) \|", table, re.MULTILINE)[1:]
 
     assert sorted(rows("reason")) == sorted(Why)
-    assert sorted(rows("source")) == sorted(Source)
+    assert sorted(rows("source")) == sorted(OwnerSource)
 
 
 # Whatever the names are.

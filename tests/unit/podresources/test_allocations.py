@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from podresources.allocations import Allocation, Allocations, ClaimAllocation, parse_allocations
 from podresources.client import PodResourcesClient
 from podresources.fake_kubelet import FakeKubelet
-from podresources.fake_pods import Claim, ClaimedDevice, Container, Pod, list_answer
+from podresources.fake_pods import ClaimedDevice, Container, Pod, ResourceClaim, list_answer
 from podresources.v1 import podresources_pb2 as v1
 
 GPU = "nvidia.com/gpu"
@@ -19,7 +19,7 @@ ANY_ORDER = Random(0)  # noqa: S311 - no secret
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 claimed_devices = st.builds(ClaimedDevice, names, names, names, names, st.lists(names, max_size=2))
-claims = st.builds(Claim, names, names, st.lists(claimed_devices, max_size=3))
+claims = st.builds(ResourceClaim, names, names, st.lists(claimed_devices, max_size=3))
 devices = st.dictionaries(names, st.lists(names, max_size=4), max_size=3)
 containers = st.builds(Container, names, devices, st.lists(claims, max_size=2))
 pods = st.lists(st.builds(Pod, names, names, st.lists(containers, max_size=3)), max_size=6)
@@ -103,7 +103,7 @@ def test_pods_of_one_name_in_two_namespaces_and_containers_of_one_pod_are_kept_a
 
 
 def test_a_claim_that_two_pods_share_is_held_by_each() -> None:
-    claim = Claim("prod", "shared", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-0")])
+    claim = ResourceClaim("prod", "shared", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-0")])
     told = [Pod("prod", name, [Container("main", claims=[claim])]) for name in ("one", "two")]
     assert parse_allocations(list_answer(told, ANY_ORDER)) == tuple(
         ClaimAllocation("prod", pod, "main", "gpu.nvidia.com", "node-1", "gpu-0", "prod", "shared")

@@ -15,7 +15,7 @@ import pytest
 from podresources.allocations import Allocation
 from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError, SocketMissing, TimedOut, UnexpectedAnswer, Unreachable
-from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Fault, Hang, RateLimit, Refuse, Slow
+from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Hang, KubeletFault, RateLimit, Refuse, Slow
 from podresources.fake_pods import Container, Pod
 from tests.unit.fake_clock import FakeClock
 
@@ -205,7 +205,7 @@ def test_a_process_that_accepts_nobody_times_out(client: PodResourcesClient, pat
 
 # kubelet in trouble.
 
-FAULTS: list[tuple[Fault, type[PodResourcesError], str]] = [
+FAULTS: list[tuple[KubeletFault, type[PodResourcesError], str]] = [
     (Hang(), TimedOut, "within 1 s"),
     (Slow(5), TimedOut, "within 1 s"),
     (RateLimit(per_second=0, burst=0), Unreachable, "rejected by rate limit"),
@@ -223,7 +223,7 @@ FAULTS: list[tuple[Fault, type[PodResourcesError], str]] = [
 
 @pytest.mark.parametrize(("fault", "kind", "says"), FAULTS, ids=[repr(fault)[:20] for fault, _, _ in FAULTS])
 def test_each_fault_of_kubelet_is_named_and_over_with_the_next_good_answer(
-    client: PodResourcesClient, path: Path, fault: Fault, kind: type[PodResourcesError], says: str
+    client: PodResourcesClient, path: Path, fault: KubeletFault, kind: type[PodResourcesError], says: str
 ) -> None:
     with FakeKubelet(path, PODS) as kubelet:
         assert client.list() == HELD

@@ -7,11 +7,11 @@ import pytest
 
 from podresources.__main__ import main
 from podresources.fake_kubelet import CutOff, FakeKubelet
-from podresources.fake_pods import Claim, ClaimedDevice, Container, Pod
+from podresources.fake_pods import ClaimedDevice, Container, Pod, ResourceClaim
 
 CLAIMS = [
-    Claim("prod", "half", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-0", "9f8e")]),
-    Claim("prod", "whole", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-1")]),
+    ResourceClaim("prod", "half", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-0", "9f8e")]),
+    ResourceClaim("prod", "whole", [ClaimedDevice("gpu.nvidia.com", "node-1", "gpu-1")]),
 ]
 PODS = [
     Pod("prod", "infer-2", [Container("server", claims=CLAIMS)]),

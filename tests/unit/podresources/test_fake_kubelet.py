@@ -12,15 +12,9 @@ from podresources.errors import PodResourcesError, Unreachable
 from podresources.fake_kubelet import FakeKubelet, Hang, RateLimit, Slow
 from podresources.fake_pods import Container, Pod
 from podresources.v1.podresources_pb2 import ListPodResourcesResponse
+from tests.unit.fake_clock import FakeClock
 
 PODS = [Pod("prod", "infer", [Container("main", {"nvidia.com/gpu": [f"GPU-{n}" for n in range(8)]})])]
-
-
-class FakeClock:
-    now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.fixture

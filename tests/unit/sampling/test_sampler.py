@@ -12,7 +12,7 @@ from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler, life_s
 from exporter.sampling.sources import TrackerSource
-from exporter.sampling.trackers.tracker import Answer
+from exporter.sampling.trackers.tracker import Observation
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -275,11 +275,11 @@ OTHER = Tracked(Tracker.XIDS, (1,), (Field("OTHER", same),))
 class Shares:
     """A tracker whose answers a test writes."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Observation) -> None:
         self.answers = answers
         self.asked: list[tuple[Tracked, ...]] = []
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Answer]:
+    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         self.asked.append(readings)
         return (answer for answer in self.answers if answer.reading in readings)
 
@@ -289,7 +289,7 @@ class Shares:
 
 def test_the_holder_of_a_part_of_a_device_goes_with_each_of_its_samples() -> None:
     holders = (Holder("ns", "one", "main"), Holder("ns", "two", "main"))
-    tracker = Shares(Answer(SHARE, ENTITY, 60, holders[0]), Answer(SHARE, ENTITY, 40, holders[1]))
+    tracker = Shares(Observation(SHARE, ENTITY, 60, holders[0]), Observation(SHARE, ENTITY, 40, holders[1]))
     samples = TrackerSource(tracker, (SHARE,)).read(1003.0).samples
     assert [(s.field, s.value, s.holder, s.expires) for s in samples] == [
         ("SHARE", 60, holders[0], 1003.0),
@@ -300,7 +300,7 @@ def test_the_holder_of_a_part_of_a_device_goes_with_each_of_its_samples() -> Non
 
 
 def test_a_tracked_reading_is_given_up_when_nothing_supports_it_and_not_when_it_has_no_answer() -> None:
-    tracker = Shares(Answer(SHARE, ENTITY, Reason.NOT_SUPPORTED))
+    tracker = Shares(Observation(SHARE, ENTITY, Reason.NOT_SUPPORTED))
     source = TrackerSource(tracker, (SHARE, OTHER))
     for _ in range(3):
         missing = source.read(1.0).missing
