@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from tests.chart.helm import Helm
+from tests.chart.helm import ALL_HELMS, HELMS, NEWEST_HELM, Helm
 from tests.chart.schemas import NEWEST, OLDEST, Schemas
 from tests.tools.build import build
 from tests.tools.schemas import fetch_schemas
@@ -14,6 +14,13 @@ from tests.tools.schemas import fetch_schemas
 def pytest_addoption(parser: pytest.Parser) -> None:
     with suppress(ValueError):  # the golden scrapes have the same flag
         parser.addoption("--regenerate", action="store_true", help="write the golden files anew; then review the diff")
+    parser.addoption("--all-helms", action="store_true", help="run what each helm must do with all of them")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "any_helm" in metafunc.fixturenames:
+        groups = ALL_HELMS if metafunc.config.getoption("--all-helms", default=False) else HELMS
+        metafunc.parametrize("any_helm", groups, indirect=True, scope="session")
 
 
 @pytest.fixture
@@ -23,7 +30,14 @@ def regenerate(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(scope="session")
 def helm() -> Helm:
-    return Helm(build("helm")["helm"])
+    """The newest."""
+    return Helm(build(NEWEST_HELM)["helm"])
+
+
+@pytest.fixture(scope="session")
+def any_helm(request: pytest.FixtureRequest) -> Helm:
+    """Each of the helms that people run."""
+    return Helm(build(request.param)["helm"])
 
 
 @pytest.fixture(scope="session")

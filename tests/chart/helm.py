@@ -16,6 +16,11 @@ RELEASE, NAMESPACE = "dcgm-exporter", "monitoring"
 MONITORING_APIS = ("monitoring.coreos.com/v1/ServiceMonitor", "monitoring.coreos.com/v1/PrometheusRule")
 """What `.Capabilities.APIVersions` has where the Prometheus Operator is installed; PodMonitor comes with these."""
 ALL_APIS = (*MONITORING_APIS, "monitoring.coreos.com/v1/PodMonitor", "keda.sh/v1alpha1/ScaledObject")
+NEWEST_HELM = "helm"
+HELMS = ("helm-3.19", NEWEST_HELM)
+"""Groups of tests/tools: of the helms that people run, one that reads schemas strictly, and the newest."""
+ALL_HELMS = ("helm-3.14", "helm-3.19", "helm-3", NEWEST_HELM)
+"""The oldest that the README promises, the same, and the newest of each major version."""
 _TIMEOUT_S = 60.0
 _NOTES = '{data: {notes: {{ tpl (.Files.Get "files/NOTES.txt") . | toJson }}}}'
 

@@ -26,15 +26,15 @@ def written(text: str, shape: str) -> str:
     _, *parts = _DOCUMENT.split(_MADE_ANEW.sub("(made anew)", text))
     documents = zip(parts[::2], parts[1::2], strict=True)
     return "".join(
-        f"---\n# {source}\n{body}"
+        f"---\n# {source}\n{body.strip()}\n"  # helm 4 ends an object with a blank line
         for source, body in documents
         if not source.startswith(_NOWHERE if shape == _WITH_EVERYTHING else _NOWHERE + _SAME_EVERYWHERE)
     )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_rendered_is_the_golden_text(shape: str, regenerate: bool, helm: Helm) -> None:
-    golden, text = _FOLDER / f"{shape}.yaml", written(helm.template(read_values(shape)).text, shape)
+def test_what_any_helm_renders_is_the_golden_text(shape: str, regenerate: bool, any_helm: Helm) -> None:
+    golden, text = _FOLDER / f"{shape}.yaml", written(any_helm.template(read_values(shape)).text, shape)
     if regenerate:
         golden.write_text(text, encoding="utf-8")
     assert text == golden.read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.chart.helm import ALL_APIS, CHART, Helm
+from tests.chart.helm import ALL_APIS, Helm
 from tests.chart.schemas import NEWEST, OLDEST, Schemas
 from tests.chart.soundness import faults
 from tests.chart.values import MATRIX, merged, read_values
@@ -38,13 +38,6 @@ def test_without_the_operator_s_crds_no_object_needs_them_unless_it_is_asked_for
     values = merged(read_values(name), {"servingMonitors": []})
     groups = {one["apiVersion"].partition("/")[0] for one in helm.template(values, apis=()).objects}
     assert "monitoring.coreos.com" not in groups
-
-
-@every_file
-def test_lint_has_nothing_to_say(name: str, helm: Helm) -> None:
-    said = helm.run("lint", "--strict", str(CHART), "--values", str(MATRIX[name]))
-    assert "[WARNING]" not in said
-    assert "[ERROR]" not in said
 
 
 @every_file
