@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 
+from exporter.attribution.label_patterns import compile_pattern
 from exporter.model import Labels
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class PodLabels:
 
     def __init__(self, allowlist: Iterable[str] = ()) -> None:
         """Take regular expressions; a label is printed if one is found anywhere in its name, or if there is none."""
-        self._patterns = [re.compile(pattern) for pattern in allowlist]
+        self._patterns = [compile_pattern(pattern) for pattern in allowlist]
         self._dropped: set[str] = set()
 
     def select(self, labels: Mapping[str, str]) -> Labels:
@@ -89,7 +90,7 @@ class PodLabels:
         return tuple(sorted(selected.items()))
 
     def _is_allowed(self, name: str) -> bool:
-        return not self._patterns or any(pattern.search(name) for pattern in self._patterns)
+        return not self._patterns or any(is_found(name) for is_found in self._patterns)
 
     def _drop(self, name: str, printed: str) -> None:
         taken = printed if printed in BUILT_IN else next(filter(printed.startswith, _RESERVED)) + "..."

@@ -1,11 +1,10 @@
 """The kinds of value that flags take: how a text is read, what help calls it, what an error asks for."""
 
-import re
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from exporter.attribution.label_patterns import compile_pattern
 from exporter.cli.go_flags import Arity
 from exporter.cli.go_values import MAX_INT64, parse_bool, parse_duration, parse_int
 from exporter.settings import (
@@ -79,13 +78,8 @@ def _items(text: str) -> tuple[str, ...]:
 
 def _patterns(text: str) -> tuple[str, ...]:
     patterns = _items(text)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", FutureWarning)  # what a later Python would read otherwise
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except (re.error, FutureWarning) as error:
-                raise ValueError(f"{pattern!r}: {error}") from None
+    for pattern in patterns:
+        compile_pattern(pattern)
     return patterns
 
 

@@ -30,6 +30,7 @@ ONLY = {
     "grpc": ("podresources",),
     "prometheus_client": ("exporter.telemetry",),
     "tornado": ("exporter.server",),
+    "re2": ("exporter.attribution",),
     "podresources": ("podresources", "exporter.attribution", "exporter.agent"),
     "podresources.fake_kubelet": ("podresources", "exporter.agent"),
     "podresources.fake_pods": ("podresources", "exporter.agent"),

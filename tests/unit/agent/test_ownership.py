@@ -227,12 +227,12 @@ def test_what_is_never_started_can_be_stopped(tmp_path: Path) -> None:
 
 
 def test_nobody_pays_for_what_is_not_asked_for() -> None:
-    """gRPC, protobuf and the Kubernetes client are tens of MiB."""
+    """gRPC, protobuf and the Kubernetes client are tens of MiB, RE2 is three."""
     code = (
         "import sys; from pathlib import Path; from exporter.cli.flags import parse;"
         "from exporter.agent.ownership import Devices, Ownership;"
         "Ownership(parse({flags}, {{}}, 'host').settings, Devices(tuple, tuple), Path('kubelet.sock'));"
-        "print(*sorted({{'grpc', 'google', 'kubernetes'}} & {{name.partition('.')[0] for name in sys.modules}}))"
+        "print(*sorted({{'grpc', 'google', 'kubernetes', 're2'}} & {{name.partition('.')[0] for name in sys.modules}}))"
     )
     for flags, imported in ((("--hpc-job-mapping-dir", "jobs"), ""), (("-k",), "google grpc")):
         command = [sys.executable, "-c", code.format(flags=flags)]

@@ -1,6 +1,5 @@
 """Flags, variables and the configuration file, up to Settings: syntax, order, and what is refused."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -110,9 +109,12 @@ def test_a_bad_regular_expression_is_named() -> None:
     name = "--kubernetes-pod-label-allowlist-regex"
     assert error(f"{name}=ok,a(b").startswith(f"{name} takes regular expressions")
     assert "'a(b': missing )" in error(f"{name}=ok,a(b")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # as the program runs, where Python only warns of it
-        assert "'[[:alpha:]]'" in error(f"{name}=[[:alpha:]]")
+    assert r"'\\C': invalid escape sequence" in error(DCGM_EXPORTER_KUBERNETES_POD_LABEL_ALLOWLIST_REGEX=r"\C")
+
+
+def test_regular_expressions_are_gos() -> None:
+    name = "--kubernetes-pod-label-allowlist-regex"
+    assert settings(rf"{name}=[[:alpha:]],\pL\z").pod_label_allowlist == ("[[:alpha:]]", r"\pL\z")
 
 
 def test_the_next_argument_is_the_value_whatever_it_looks_like() -> None:
