@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.catalogue.reading import LAYOUT, SLOW, Tracker
+from exporter.catalogue.reading import LAYOUT, SLOW, Tracked, Tracker
 from exporter.model import Clock, Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
 from exporter.nvml.calls import DEVICE_GONE, Calls
 from exporter.nvml.entities import Device
@@ -19,9 +19,6 @@ SHORTEST_LIFE_S = 3.0
 
 ASK_AGAIN_S = 600.0
 """After what time even what was not supported is asked again: a driver may say so while it is not ready."""
-
-WITHOUT_TOTALS = frozenset({Tracker.GPM, Tracker.RATES})
-"""Trackers that remember the last collection alone."""
 
 OnMissing = Callable[[Missing], None]
 """Is told of each value that was asked for and not given; what is not supported is told once."""
@@ -57,31 +54,29 @@ class Sampler:
         self._trackers: dict[Tracker, DeviceTracker] = {}
         self._plan = Plan((), (), {})
         self._bound_at = clock.monotonic()
-        self._xids: Source | None = None
+        self._tracked: tuple[TrackerSource, ...] = ()
         self._told: set[Missing] = set()
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
         self._plan = plan
         self._bound_at = self._clock.monotonic()
-        sources: list[Source] = list(bind(plan, self.device, self._calls))
-        self._xids = None
-        for kind in self._trackers.keys() & WITHOUT_TOTALS - plan.tracked.keys():
-            self._trackers.pop(kind).close()  # what it remembers would be compared with a reading of long after
-        for kind, readings in plan.tracked.items():
-            if kind not in self._trackers:
-                self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
-            sources.append(TrackerSource(self._trackers[kind], readings))
-            if kind is Tracker.XIDS:
-                self._xids = sources[-1]
-        self._slots = [_Slot(source) for source in sources]
+        for kind in self._trackers.keys() - plan.tracked.keys():
+            self._trackers[kind].interrupt()
+        self._tracked = tuple(self._bind_tracker(kind, readings) for kind, readings in plan.tracked.items())
+        self._slots = [_Slot(source) for source in (*bind(plan, self.device, self._calls), *self._tracked)]
+
+    def _bind_tracker(self, kind: Tracker, readings: tuple[Tracked, ...]) -> TrackerSource:
+        if kind not in self._trackers:
+            self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
+        return TrackerSource(self._trackers[kind], readings)
 
     def collect(self) -> DeviceSnapshot:
         """Read everything that is due.
 
         Returns:
             The newest samples, those of longer periods included. If the GPU answers nothing, `gone` says why, and
-            there is nothing but the Xid that was heard last.
+            there is nothing but what outlives it, such as the Xid that was heard last.
         """
         started, spent_s, count = time.perf_counter(), self._calls.spent_s, self._calls.count
         now = self._clock.monotonic()
@@ -127,13 +122,11 @@ class Sampler:
         return None if has_answered else silence
 
     def _last_words(self, now: float) -> list[Sample]:
-        """Return the Xid that was heard last, if any, with the texts that are labels: it says why the GPU is gone."""
-        if self._xids is None:
-            return []
-        heard = self._xids.read(now + life_s(self._interval_s)).samples
-        if not any(sample.value for sample in heard if sample.labels):
-            return []
-        return heard + [s for slot in self._slots for s in slot.last.samples if isinstance(s.value, str)]
+        """Return what stays true of a GPU that is gone, if anything does, with the texts that are labels."""
+        expires = now + life_s(self._interval_s)
+        words = [sample for source in self._tracked for sample in source.last_words(expires)]
+        texts = [s for slot in self._slots for s in slot.last.samples if isinstance(s.value, str)]
+        return words + texts if words else []
 
     def _read(self, slot: _Slot, now: float) -> None:
         slot.last = slot.source.read(now + life_s(max(slot.source.period, self._interval_s)))

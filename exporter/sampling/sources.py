@@ -132,6 +132,13 @@ class TrackerSource:
             self._give_up(unsupported - supported, outcome.missing)
         return outcome
 
+    def last_words(self, expires: float) -> list[Sample]:
+        """Let the tracker say what stays true of a GPU that is gone."""
+        outcome = Outcome()
+        for observation in self._tracker.last_words(self._readings):
+            outcome.add(observation, expires)
+        return outcome.samples
+
     def _give_up(self, names: set[str], missing: list[Missing]) -> None:
         """Ask no more for the readings whose first fields have these names."""
         given_up = [reading for reading in self._readings if reading.fields[0].name in names]

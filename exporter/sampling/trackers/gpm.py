@@ -7,13 +7,13 @@ from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Target
 from exporter.nvml.gpm import SamplePair, why_no_gpm
-from exporter.sampling.trackers.tracker import Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, Observation
 
 SHORTEST_SPAN_S = 0.08
 """Samples that lie closer together give NaN; measured on an H100, driver 580."""
 
 
-class GpmTracker:
+class GpmTracker(DeviceTracker):
     """The sample pairs of a GPU and of its exported MIG instances."""
 
     def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
@@ -65,6 +65,11 @@ class GpmTracker:
             self._pairs[instance_id] = SamplePair(self._calls, self._device, instance_id)
         pair = self._pairs[instance_id]
         return pair.advance() or pair.metrics(metrics)
+
+    def interrupt(self) -> None:
+        """Free all samples, so that the next pair begins anew."""
+        self.close()
+        self._last = ((), ())
 
     def close(self) -> None:
         """Free all samples."""

@@ -10,7 +10,7 @@ from exporter.catalogue.reading import Tracked
 from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls, FieldAnswer
 from exporter.nvml.entities import Device
-from exporter.sampling.trackers.tracker import Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, Observation
 
 CLOCK_STEP = 2.0
 """By which factor the driver's clock may differ from ours between two readings, before it counts as set anew."""
@@ -26,7 +26,7 @@ class _Counters(NamedTuple):
     at_s: float
 
 
-class RateTracker:
+class RateTracker(DeviceTracker):
     """The counters of a GPU at the last collection."""
 
     def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
@@ -60,6 +60,10 @@ class RateTracker:
         new = _Counters(tuple(values), at_us, now)
         self._last[reading.source] = new
         return _growth(last, new) if last else Reason.NO_SAMPLE_YET
+
+    def interrupt(self) -> None:
+        """Forget the counters."""
+        self._last = {}
 
     def close(self) -> None:
         """Nothing is held."""

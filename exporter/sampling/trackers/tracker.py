@@ -1,7 +1,7 @@
-"""What every tracker offers."""
+"""What every tracker offers, and what it says of itself."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from exporter.catalogue.reading import Reading, Tracked
 from exporter.model import Entity, Holder, Reason
@@ -17,10 +17,24 @@ class Observation(NamedTuple):
 
 
 class DeviceTracker(Protocol):
-    """Remembers one device's past for one kind of reading. Lives as long as the device's layout."""
+    """Remembers one device's past for one kind of reading. Lives as long as the device's layout.
+
+    Attributes:
+        outlives_gpu: Whether it has answers that stay true when the GPU answers nothing any more. Then no answer of
+            it shows that the GPU answers.
+    """
+
+    outlives_gpu: ClassVar[bool] = False
 
     def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Read the device once and answer the readings; which readings are asked may change between calls."""
+
+    def last_words(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:  # noqa: ARG002  (by default, none)
+        """Answer, for a GPU that is gone, those readings of which something stays true."""
+        yield from ()
+
+    def interrupt(self) -> None:
+        """Forget what the next collection must not be compared with, because it comes too late. Totals stay."""
 
     def close(self) -> None:
         """Give what is held back to the driver."""

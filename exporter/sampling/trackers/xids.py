@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from exporter.catalogue.reading import Tracked
 from exporter.catalogue.xids import message
@@ -10,7 +10,7 @@ from exporter.model import Clock, Entity, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.nvml.events import XidEvent, XidEvents
-from exporter.sampling.trackers.tracker import Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, Observation
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,10 @@ class LastXid(NamedTuple):
     listening_since: float
 
 
-class XidTracker:
-    """Listens to one GPU."""
+class XidTracker(DeviceTracker):
+    """Listens to one GPU. What was heard last says why a GPU is gone."""
+
+    outlives_gpu: ClassVar[bool] = True
 
     def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
         self._gpu = device.gpu
@@ -35,12 +37,18 @@ class XidTracker:
     def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Answer each reading with a LastXid for each entity; an Xid of no instance counts for every one.
 
-        An XidEvent that was heard stays true when nothing more can be heard, as after the one that took the GPU away.
+        An Xid that was heard stays true when nothing more can be heard, as after the one that took the GPU away.
         """
         failed = self._listen() or self._hear()
         for reading in readings:
             for entity, code in self._last.items():
                 yield Observation(reading, entity, LastXid(code, self._since) if code or not failed else failed)
+
+    def last_words(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+        """Answer with each entity's last Xid, where there is one."""
+        for observation in self.collect(readings):
+            if isinstance(observation.answer, LastXid) and observation.answer.code:
+                yield observation
 
     def _listen(self) -> Reason | None:
         """See to it that Xids are heard; where the driver refused, it is asked again each time."""
@@ -58,11 +66,14 @@ class XidTracker:
         return None
 
     def _remember(self, xid: XidEvent) -> None:
-        log.warning("GPU %d: XidEvent %d: %s", self._gpu.index, xid.code, message(xid.code))
+        log.warning("GPU %d: Xid %d: %s", self._gpu.index, xid.code, message(xid.code))
         for entity in self._last:
             instance = entity.instance
             if xid.gpu_instance_id is None or instance is None or instance.gpu_instance_id == xid.gpu_instance_id:
                 self._last[entity] = xid.code
+
+    def interrupt(self) -> None:
+        """Nothing is compared, and what was heard stays."""
 
     def close(self) -> None:
         """Free the event set."""

@@ -12,7 +12,7 @@ from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler, life_s
 from exporter.sampling.sources import TrackerSource
-from exporter.sampling.trackers.tracker import Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, Observation
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -256,6 +256,11 @@ def test_a_new_plan_asks_for_other_fields_and_what_trackers_know_stays() -> None
     assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 1
     bench.follow(*READINGS)
     assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+    bench.follow(*tracked)
+    values = bench.read()
+    assert values["DCGM_FI_DEV_XID_ERROR"] == 79
+    assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 1
+    assert not {name for name in values if "PROF" in name or "NVLINK" in name}, "the last readings are too old"
 
 
 def test_what_trackers_hold_is_given_back_in_the_end() -> None:
@@ -272,7 +277,7 @@ SHARE = Tracked(Tracker.XIDS, (), (Field("SHARE", same), Field("SHARE_AGAIN", sa
 OTHER = Tracked(Tracker.XIDS, (1,), (Field("OTHER", same),))
 
 
-class Shares:
+class Shares(DeviceTracker):
     """A tracker whose answers a test writes."""
 
     def __init__(self, *answers: Observation) -> None:
@@ -282,6 +287,9 @@ class Shares:
     def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         self.asked.append(readings)
         return (answer for answer in self.answers if answer.reading in readings)
+
+    def interrupt(self) -> None:
+        """Compare nothing."""
 
     def close(self) -> None:
         """Hold nothing."""

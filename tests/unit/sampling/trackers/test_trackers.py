@@ -105,6 +105,39 @@ def test_a_rate_begins_anew_after_a_reading_that_failed(rates: Bench) -> None:
     assert read_links(rates, 100, 0, 3_000_000) == 50
 
 
+@pytest.mark.parametrize(("kind", "reading"), [(Tracker.RATES, RATE), (Tracker.GPM, BUSY)])
+def test_what_was_read_before_an_interruption_is_compared_with_nothing(kind: Tracker, reading: Tracked) -> None:
+    bench = Bench(kind, "{profile: h100-sxm, nvlink: true, load: 50}")
+    bench.read(reading)
+    bench.read(reading, after_s=1.0)
+    bench.tracker.interrupt()
+    assert bench.read(reading, after_s=1.0) == [Reason.NO_SAMPLE_YET]
+    (answer,) = bench.read(reading, after_s=1.0)
+    assert math.isfinite(answer)
+
+
+def test_an_interruption_takes_no_xid_away() -> None:
+    bench = Bench(Tracker.XIDS, "{profile: h100-sxm, faults: [{kind: xid, at_s: 5, code: 31}]}")
+    bench.read(XID)
+    bench.tracker.interrupt()
+    assert [answer.code for answer in bench.read(XID, after_s=6)] == [31]
+
+
+def test_of_a_gpu_that_is_gone_only_an_xid_stays() -> None:
+    faults = "[{kind: xid, at_s: 5, code: 79}, {kind: lost, at_s: 5}]"
+    words: list[list[Any]] = []
+    for kind, reading, gpu in (
+        (Tracker.XIDS, XID, f"{{profile: h100-sxm, faults: {faults}}}"),
+        (Tracker.XIDS, XID, "{profile: h100-sxm, faults: [{kind: lost, at_s: 5}]}"),
+        (Tracker.GPM, BUSY, f"{{profile: h100-sxm, faults: {faults}}}"),
+    ):
+        bench = Bench(kind, gpu)
+        bench.read(reading)
+        bench.clock.advance(6)
+        words.append([observation.answer for observation in bench.tracker.last_words((reading,))])
+    assert [[answer.code for answer in answers] for answers in words] == [[79], [], []]
+
+
 def test_links_that_a_gpu_does_not_have_are_not_supported() -> None:
     assert Bench(Tracker.RATES, "{profile: t4}").read(RATE) == [Reason.NOT_SUPPORTED]
 
