@@ -4,7 +4,6 @@ Readers take `latest()`, which never waits. How old an answer may be before owne
 """
 
 import logging
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +12,13 @@ from typing import Protocol
 
 from podresources.allocations import Allocations
 from podresources.errors import PodResourcesError
+from podresources.periodic import Periodic
 from podresources.time_source import TimeSource
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 1.0
 """The pause between two calls."""
-
-_STOP_S = 1.0
 
 
 class Lister(Protocol):
@@ -60,10 +58,10 @@ class Poller:
     def __init__(self, lister: Lister, clock: TimeSource = time, interval_s: float = INTERVAL_S) -> None:
         self._lister = lister
         self._clock = clock
-        self._interval_s = interval_s
         self._latest = Polled()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pod-resources", daemon=True)
+        self._periodic = Periodic(
+            "pod-resources", self.poll, interval_s, "pod resources: a poll failed; the last answer stays"
+        )
 
     def latest(self) -> Polled:
         """Return the newest state, whatever kubelet does at the moment."""
@@ -71,14 +69,11 @@ class Poller:
 
     def start(self) -> None:
         """Begin to poll; the first call is made at once."""
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """Stop polling and close the lister; returns within a second, also while a call hangs."""
-        self._stopped.set()
-        self._lister.close()
-        if self._thread.is_alive():
-            self._thread.join(_STOP_S)
+        self._periodic.stop(interrupt=self._lister.close)
 
     def poll(self) -> None:
         """Ask once and keep the outcome."""
@@ -90,16 +85,8 @@ class Poller:
             self._latest = _after_failure(before, error, monotonic)
         else:
             self._latest = Polled(allocations, monotonic, wall, failures=before.failures)
-        if not self._stopped.is_set():
+        if not self._periodic.is_stopping:
             self._log_change(before, self._latest)
-
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.poll()
-            except Exception:
-                log.exception("pod resources: a poll failed; the last answer stays")
-            self._stopped.wait(self._interval_s)
 
     def _log_change(self, before: Polled, after: Polled) -> None:
         if after.error is not None and before.error is None:

@@ -57,7 +57,8 @@ class Agent:
         self._is_stopping = False
         self._mock = _mock_machine(settings)
         self._settings = settings = _with_mock_pods(settings, self._mock)
-        self._counters = CountersInForce(_counters_source(settings), (*OWN_SERIES, OWNER_INFO), time)
+        own = (*OWN_SERIES, OWNER_INFO)
+        self._counters = CountersInForce(_counters_source(settings), own, self._follow_counters, time)
         failures = Failures(self._counters.printed_name)
         sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
         self._supervisor = Supervisor(sampling, self._plan(), failures)
@@ -106,12 +107,13 @@ class Agent:
             self._ownership.start()
             if self._must_find_gpus and not self._find_gpus():
                 return False
-            self._counters.watch(lambda: self._supervisor.follow(self._plan()))
+            self._counters.start()
             gc.collect()
             gc.freeze()
             self._server.run()
             log.info("asked to end")
         finally:
+            self._counters.stop()
             self._ownership.stop()
             self._supervisor.stop()
             if self._mock:
@@ -130,6 +132,9 @@ class Agent:
                 return False
             time.sleep(0.01)
         return True
+
+    def _follow_counters(self) -> None:
+        self._supervisor.follow(self._plan())
 
     def _plan(self) -> Plan:
         return plan({counter.field for counter in self._counters.counters()}, CATALOGUE)

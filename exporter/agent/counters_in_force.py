@@ -1,8 +1,6 @@
 """The counters in force: read at start, and again when their file changes or someone asks for it."""
 
 import logging
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +9,7 @@ from exporter.counters import Counter, parse_counters
 from exporter.counters_source import CountersSource
 from exporter.errors import ExporterError
 from exporter.model import Clock
+from podresources.periodic import Periodic
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +24,42 @@ class _Read:
 
 
 class CountersInForce:
-    """The newest good counters of a source. A bad file at a reload leaves them as they are."""
+    """The newest good counters of a source, which is followed from `start` to `stop`.
 
-    def __init__(self, source: CountersSource, own: tuple[Counter, ...], clock: Clock) -> None:
-        """Read the source; `own` are this exporter's own series, which no file asks for.
+    A bad file at a reload leaves them as they are.
+    """
+
+    def __init__(
+        self, source: CountersSource, own: tuple[Counter, ...], on_change: Callable[[], None], clock: Clock
+    ) -> None:
+        """Read the source.
+
+        Args:
+            source: Where the counters come from.
+            own: This exporter's own series, which no file asks for.
+            on_change: Called after each good reading but this first one.
+            clock: The clock.
 
         Raises:
             ExporterError: The source can't be read, or is wrong.
         """
         self._source = source
         self._own = own
+        self._on_change = on_change
         self._clock = clock
         self._read = _Read(self._parse(), success=True, read_at=clock.time())
         self._asked = False
+        self._periodic = Periodic(
+            "counters", self._look, LOOK_S, "reading the counters again failed; they stay as they were"
+        )
+
+    def start(self) -> None:
+        """Begin to follow the source; returns at once."""
+        self._periodic.start()
+
+    def stop(self) -> None:
+        """End within a second, also while the source hangs."""
+        self._periodic.stop()
 
     def counters(self) -> tuple[Counter, ...]:
         """Return the counters in force, this exporter's own series included."""
@@ -55,19 +77,10 @@ class CountersInForce:
         """Read the source again soon, changed or not; takes no lock, so that a signal handler may call it."""
         self._asked = True
 
-    def watch(self, on_change: Callable[[], None]) -> None:
-        """Follow the source on a thread of its own; `on_change` is called after each good reading."""
-        threading.Thread(target=self._watch, args=(on_change,), name="counters", daemon=True).start()
-
-    def _watch(self, on_change: Callable[[], None]) -> None:
-        while True:
-            time.sleep(LOOK_S)
-            asked, self._asked = self._asked, False
-            try:
-                if (asked or self._source.changed()) and self._reload():
-                    on_change()
-            except Exception:
-                log.exception("reading the counters again failed; they stay as they were")
+    def _look(self) -> None:
+        asked, self._asked = self._asked, False
+        if (asked or self._source.changed()) and self._reload():
+            self._on_change()
 
     def _reload(self) -> bool:
         try:

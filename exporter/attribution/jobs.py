@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Mapping
 from itertools import islice
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.model import Clock, Entity
+from podresources.periodic import Periodic
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ SETTLED_S = 2.0
 """A file that is younger may change once more within the same tick of its clock."""
 
 _NAME = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))?")
-_STOP_S = 1.0
 
 
 def file_name(entity: Entity) -> str:
@@ -70,23 +69,21 @@ class Jobs:
     def __init__(self, folder: Path, clock: Clock = time, interval_s: float = INTERVAL_S) -> None:
         self._folder = folder
         self._clock = clock
-        self._interval_s = interval_s
         self._latest: Mapping[str, tuple[str, ...]] = MappingProxyType({})
         self._files: dict[str, _File] = {}
         self._troubles: dict[str, str] = {}
         self._has_named_strangers = False
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="hpc jobs", daemon=True)
+        self._periodic = Periodic(
+            "hpc jobs", self.look, interval_s, "HPC jobs: a look failed; the jobs stay as they were"
+        )
 
     def start(self) -> None:
         """Begin to follow the folder, without waiting for it."""
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """End within a second, also while the file system hangs."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(_STOP_S)
+        self._periodic.stop()
 
     def latest(self) -> Mapping[str, tuple[str, ...]]:
         """Return the job ids by file name; a file without jobs is not in it."""
@@ -109,14 +106,6 @@ class Jobs:
             log.warning("HPC jobs: %s: %s", self._folder / name, troubles[name])
         self._files, self._troubles = files, troubles
         self._latest = MappingProxyType({name: file.jobs for name, file in files.items() if file.jobs})
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except Exception:
-                log.exception("HPC jobs: a look failed; the jobs stay as they were")
-            self._stopping.wait(self._interval_s)
 
     def _names(self, troubles: dict[str, str]) -> list[str]:
         """Return the names in the folder that mean a GPU or a MIG instance."""
