@@ -6,16 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
-from exporter.attribution.attributor import AttributionOptions, Attributor, Sources
-from exporter.attribution.claims import DraDevices, Resources
+from exporter.attribution.attributor import AttributionOptions, Attributor, known_allocations
+from exporter.attribution.claims import Resources
 from exporter.attribution.jobs import Jobs
-from exporter.attribution.owners import PodMeta
+from exporter.attribution.owners import Evidence
 from exporter.attribution.pod_labels import PodLabels
-from exporter.attribution.pod_metadata import PodMetadata
-from exporter.attribution.resource_slices import ResourceSlices
-from exporter.kube import ApiServer, connect
+from exporter.attribution.pod_metadata import pods_of
+from exporter.attribution.resource_slices import slices_of
+from exporter.kube import ApiServer, Watch, connect
 from exporter.model import Attribution, Entity, GpuState
 from exporter.settings import Settings
 from exporter.telemetry import OwnerNews
@@ -50,27 +49,17 @@ class Ownership:
             socket: kubelet's PodResources socket.
             connect: Connects to the API server.
         """
+        self._devices = devices
         self._poller = _poller(socket) if settings.kubernetes else None
         needs_pods = settings.kubernetes and (settings.enable_pod_labels or settings.enable_pod_uid)
         labels = PodLabels(settings.pod_label_allowlist) if settings.enable_pod_labels else None
-        self._pods = PodMetadata(connect, settings.hostname, labels) if needs_pods else None
-        self._slices = (
-            ResourceSlices(connect, settings.hostname) if settings.kubernetes and settings.enable_dra else None
-        )
+        needs_slices = settings.kubernetes and settings.enable_dra
+        self._pods = Watch(pods_of(settings.hostname, labels), connect) if needs_pods else None
+        self._slices = Watch(slices_of(settings.hostname), connect) if needs_slices else None
         self._jobs = Jobs(Path(settings.hpc_job_mapping_dir)) if settings.hpc_job_mapping_dir else None
-        naming = AttributionOptions(
-            Resources(frozenset(settings.nvidia_resource_names)), settings.virtual_gpus, settings.enable_pod_uid
-        )
-        sources = Sources(
-            entities=devices.exported,
-            holdable=devices.holdable,
-            polled=self._poller.latest if self._poller else _nothing_polled,
-            pods=self._pods.latest if self._pods else _no_pods,
-            pods_complete=lambda: self._pods is not None and self._pods.complete,
-            jobs=self._jobs.latest if self._jobs else _no_jobs,
-            dra=self._slices.latest if self._slices else _no_devices,
-        )
-        self._attributor = Attributor(sources, naming, time)
+        resources = Resources(frozenset(settings.nvidia_resource_names))
+        options = AttributionOptions(resources, settings.virtual_gpus, settings.enable_pod_uid)
+        self._attributor = Attributor(self._evidence, options, time)
 
     def start(self) -> None:
         """Begin to ask; returns at once."""
@@ -102,7 +91,7 @@ class Ownership:
 
     def settled(self) -> bool:
         """Say whether owners are as known as they can be: kubelet's answer is on the series, or it gives none."""
-        return self._poller is None or self._poller.latest().error is not None or self._attributor.settled()
+        return self._poller is None or self._poller.latest().error is not None or self._attributor.knows_owners()
 
     def news(self) -> OwnerNews | None:
         """Return what telemetry says of attribution; None where kubelet is not asked."""
@@ -112,11 +101,22 @@ class Ownership:
         up = {resource: watch.failing_since is None for resource, watch in watches.items() if watch is not None}
         return owner_news(self._attributor, self._poller.latest(), up)
 
+    def _evidence(self) -> Evidence:
+        """Return what is known now, of those who are asked."""
+        evidence = Evidence(self._devices.exported(), self._devices.holdable())
+        if self._poller is not None:
+            evidence = evidence._replace(allocations=known_allocations(self._poller.latest(), time.monotonic()))
+        if self._pods is not None:
+            evidence = evidence._replace(pods=self._pods.latest(), pods_complete=self._pods.is_current)
+        if self._slices is not None:
+            evidence = evidence._replace(slices=self._slices.latest())
+        return evidence if self._jobs is None else evidence._replace(jobs=self._jobs.latest())
+
 
 def owner_news(attributor: Attributor, polled: Polled, watches: Mapping[str, bool]) -> OwnerNews:
     """Return what telemetry says of attribution; `watches` tells for each resource whether its changes come."""
     return OwnerNews(
-        known=not attributor.silent(),
+        known=attributor.knows_owners(),
         answered_at=polled.at_time,
         failures=polled.failures,
         unmatched_total=attributor.unmatched_total(),
@@ -134,19 +134,3 @@ def _poller(socket: Path) -> Poller:
     from podresources.client import PodResourcesClient  # noqa: PLC0415  (memory that few need not spend)
 
     return Poller(PodResourcesClient(socket), time)
-
-
-def _nothing_polled() -> Polled:
-    return Polled()
-
-
-def _no_pods() -> Mapping[tuple[str, str], PodMeta] | None:
-    return None
-
-
-def _no_jobs() -> Mapping[str, tuple[str, ...]]:
-    return MappingProxyType({})
-
-
-def _no_devices() -> DraDevices:
-    return MappingProxyType({})

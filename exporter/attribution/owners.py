@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.attribution.claims import Claim, Claims, OwnerSource
+from exporter.attribution.jobs import file_name
+from exporter.attribution.resource_slices import Slices
 from exporter.catalogue.reading import OWN
 from exporter.counters import Counter, MetricType
 from exporter.model import Attribution, Entity, Holder, Labels, Owner, Sample
+from podresources.allocations import Allocations
 
 OWNER_INFO = Counter(
     "gpu_exporter_owner_info",
@@ -40,63 +44,71 @@ class PodMeta(NamedTuple):
     labels: Labels = ()
 
 
-class Context(NamedTuple):
-    """What is known besides the claims.
+class Evidence(NamedTuple):
+    """All that owners depend on, as it is known at one moment; by default nothing is.
 
-    `pods` are those that the API server knows, None where it is not asked or has not answered; where they are
-    complete, a pod that is not among them has ended. `jobs` are the HPC jobs by entity. `silent` says that kubelet
-    has not answered for too long.
+    Attributes:
+        entities: What is exported.
+        holdable: What pods can be given on this node, exported or not.
+        allocations: What kubelet lists, or why that is not known.
+        pods: This node's pods that have not ended, by the API server; None while nobody knows.
+        pods_complete: Whether a pod that is not among them has ended.
+        jobs: HPC jobs by the name of their file.
+        slices: The ResourceSlices of this node; None while nobody knows.
     """
 
+    entities: tuple[Entity, ...] = ()
+    holdable: tuple[Entity, ...] = ()
+    allocations: Allocations | Why = Why.KUBELET_SILENT
     pods: Mapping[tuple[str, str], PodMeta] | None = None
     pods_complete: bool = False
-    jobs: Mapping[Entity, tuple[str, ...]] = {}
-    silent: bool = False
-    with_uid: bool = False
+    jobs: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    slices: Slices | None = None
 
 
-def attribute(entities: Iterable[Entity], claims: Claims, context: Context) -> Attribution:
-    """Decide who owns each entity.
+def attribute(evidence: Evidence, claims: Claims, *, with_uid: bool = False) -> Attribution:
+    """Decide who owns each exported entity.
 
     Args:
-        entities: All exported GPUs and MIG instances; what is claimed besides is left out.
-        claims: Who holds them by kubelet's list.
-        context: What else is known.
+        evidence: What is known.
+        claims: Who holds what by kubelet's list; what is claimed and not exported is left out.
+        with_uid: Give owners the label pod_uid.
 
     Returns:
         For each entity one owner for each container, and share where shares are named; without one the entity's own
         jobs only. Owners are in a fixed order.
     """
     grouped: dict[Entity, list[Claim]] = {}
-    for claim in () if context.silent else claims.claims:
+    for claim in claims.claims:
         grouped.setdefault(claim.entity, []).append(claim)
     owners: dict[Entity, tuple[Owner, ...]] = {}
     info: list[Sample] = []
-    for entity in entities:
-        held, is_twice = _still_held(grouped.get(entity, []), context)
-        owners[entity] = _with_jobs(_owners(held, context), context.jobs.get(entity, ()))
-        why = _why_nobody(entity, claims, context) if not held else Why.LISTED_TWICE if is_twice else Why.OWNED
+    for entity in evidence.entities:
+        held, is_twice = _still_held(grouped.get(entity, []), evidence)
+        jobs = evidence.jobs.get(file_name(entity), ())
+        owners[entity] = _with_jobs(_owners(held, evidence.pods or {}, with_uid=with_uid), jobs)
+        why = _why_nobody(entity, claims, evidence) if not held else Why.LISTED_TWICE if is_twice else Why.OWNED
         info.append(_info(entity, held, why))
     return Attribution(owners, tuple(info))
 
 
-def _still_held(claims: list[Claim], context: Context) -> tuple[list[Claim], bool]:
+def _still_held(claims: list[Claim], evidence: Evidence) -> tuple[list[Claim], bool]:
     """Drop ended pods where several pods claim an id that is for one alone; say whether several remain."""
     pods_by_id: dict[str, set[tuple[str, str]]] = {}
     for claim in claims:
         if claim.exclusive is not None:
             pods_by_id.setdefault(claim.exclusive, set()).add(claim.pod)
     rivals = [pods for pods in pods_by_id.values() if len(pods) > 1]
-    alive = context.pods if context.pods is not None and context.pods_complete else {}
+    alive = evidence.pods if evidence.pods is not None and evidence.pods_complete else {}
     ended = {pod for pods in rivals if not pods.isdisjoint(alive) for pod in pods if pod not in alive}
     return [claim for claim in claims if claim.pod not in ended], any(len(pods - ended) > 1 for pods in rivals)
 
 
-def _owners(claims: Iterable[Claim], context: Context) -> tuple[Owner, ...]:
+def _owners(claims: Iterable[Claim], pods: Mapping[tuple[str, str], PodMeta], *, with_uid: bool) -> tuple[Owner, ...]:
     found: dict[tuple[Holder, Labels], Owner] = {}
     for claim in claims:
-        pod = (context.pods or {}).get(claim.pod)
-        uid = (("pod_uid", pod.uid if pod else ""),) if context.with_uid else ()
+        pod = pods.get(claim.pod)
+        uid = (("pod_uid", pod.uid if pod else ""),) if with_uid else ()
         found[claim.holder, claim.extra] = Owner(claim.holder, pod.labels if pod else (), (*claim.extra, *uid))
     return tuple(owner for _, owner in sorted(found.items(), key=lambda item: item[0]))
 
@@ -111,9 +123,9 @@ def _with_jobs(owners: tuple[Owner, ...], jobs: tuple[str, ...]) -> tuple[Owner,
     )
 
 
-def _why_nobody(entity: Entity, claims: Claims, context: Context) -> Why:
-    if context.silent:
-        return Why.KUBELET_SILENT
+def _why_nobody(entity: Entity, claims: Claims, evidence: Evidence) -> Why:
+    if isinstance(evidence.allocations, Why):
+        return evidence.allocations
     if entity.instance is None and any(claim.entity.gpu == entity.gpu for claim in claims.claims):
         return Why.HELD_IN_PARTS
     if claims.unmatched:

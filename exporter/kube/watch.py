@@ -71,25 +71,23 @@ class Backoff:
 class Watch(Generic[T]):
     """Follows the objects of a resource from `start` to `stop`.
 
-    `publish` is called in the watch's thread, with all objects, after each change. `connect` may fail, and is called
-    again after each failure.
+    `connect` may fail, and is called again after each failure.
     """
 
     def __init__(
         self,
         resource: Resource[T],
         connect: Callable[[], ApiServer],
-        publish: Callable[[Mapping[Key, T]], None],
         clock: Clock = time,
         pace: Pace = NORMAL_PACE,
     ) -> None:
         self._resource = resource
         self._connect = connect
-        self._publish = publish
         self._clock = clock
         self._pace = pace
         self._backoff = Backoff(pace.first_s)
         self._items: dict[Key, T] = {}
+        self._latest: Mapping[Key, T] | None = None
         self._version = self._listed_version = "0"
         self._is_listed = False
         self._failing_since: float | None = None
@@ -98,6 +96,10 @@ class Watch(Generic[T]):
         self._lock = threading.Lock()  # over _lines and the stop
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"watch {resource.plural}", daemon=True)
+
+    def latest(self) -> Mapping[Key, T] | None:
+        """Return all objects as they were last known, which never changes afterwards; None before the first answer."""
+        return self._latest
 
     @property
     def is_current(self) -> bool:
@@ -164,7 +166,7 @@ class Watch(Generic[T]):
             raise
         self._version = self._listed_version = listed.version
         self._items = listed.items
-        self._publish(MappingProxyType(self._items.copy()))
+        self._latest = MappingProxyType(self._items.copy())
         self._is_listed = True
 
     def _listen(self, server: ApiServer, path: str) -> bool:
@@ -185,7 +187,7 @@ class Watch(Generic[T]):
                 del self._items[event.key]
             else:
                 self._items[event.key] = event.item
-            self._publish(MappingProxyType(self._items.copy()))
+            self._latest = MappingProxyType(self._items.copy())
         self._version = event.version
 
     @contextmanager

@@ -5,8 +5,8 @@ from itertools import count
 
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from exporter.attribution.attributor import AttributionOptions, Attributor, Sources
-from exporter.attribution.owners import OWNER_INFO, PodMeta
+from exporter.attribution.attributor import AttributionOptions, Attributor, known_allocations
+from exporter.attribution.owners import OWNER_INFO, Evidence, PodMeta
 from exporter.counters import Counter, MetricType
 from exporter.exposition import render
 from exporter.labels import LabelCache, LabelOptions
@@ -54,10 +54,11 @@ class Node:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.polled = Polled()
-        sources = Sources(
-            lambda: ENTITIES, lambda: self.polled, lambda: ENTITIES, lambda: METADATA, pods_complete=lambda: True
-        )
-        self.attributor = Attributor(sources, AttributionOptions(with_uid=True), self.clock)
+        self.attributor = Attributor(self._evidence, AttributionOptions(with_uid=True), self.clock)
+
+    def _evidence(self) -> Evidence:
+        allocations = known_allocations(self.polled, self.clock.now)
+        return Evidence(ENTITIES, ENTITIES, allocations, METADATA, pods_complete=True)
 
     def hear(self, allocations: Allocations) -> None:
         self.polled = Polled(allocations, self.clock.now, self.clock.wall)

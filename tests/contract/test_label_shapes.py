@@ -14,7 +14,7 @@ import pytest
 from exporter.attribution.claims import Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.attribution.jobs import parse_jobs
-from exporter.attribution.owners import Context, attribute
+from exporter.attribution.owners import Evidence, attribute
 from exporter.labels import LabelOptions
 from exporter.model import Entity, Owner
 from podresources.allocations import Allocation, Allocations
@@ -68,8 +68,9 @@ def ours(run: str, allocations: Callable[[Entity], Allocations] | None = None) -
     def owners(entity: Entity) -> tuple[Owner, ...]:
         held = (allocations or recorded_allocations)(entity) if how.labels.kubernetes else ()
         claims = find_claims(held, EntityIndex((entity,)), Resources(), {}, name_shares=how.name_shares)
-        jobs = {entity: parse_jobs(JOBS[entity.gpu.index])} if how.has_jobs and entity.gpu.index in JOBS else {}
-        return attribute((entity,), claims, Context(jobs=jobs)).owners[entity]
+        index = entity.gpu.index
+        jobs = {str(index): parse_jobs(JOBS[index])} if how.has_jobs and index in JOBS else {}
+        return attribute(Evidence((entity,), allocations=held, jobs=jobs), claims).owners[entity]
 
     page = scrape(EIGHT, 3.0, Setup(counters=COUNTERS, labels=how.labels, owner=owners))
     return [shape_of(series) for series in of_dcgm(page)]

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from exporter.agent.ownership import owner_news
-from exporter.attribution.attributor import SILENT_AFTER_S, AttributionOptions, Attributor, Sources
-from exporter.attribution.owners import OWNER_INFO
+from exporter.attribution.attributor import SILENT_AFTER_S, AttributionOptions, Attributor, known_allocations
+from exporter.attribution.owners import OWNER_INFO, Evidence
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Condition, Entity, GpuState
@@ -69,9 +69,7 @@ class Exporter:
         self.clock = FakeClock()
         self.asking = Asking(path)
         self._poller = Poller(self.asking, self.clock)
-        self._attributor = Attributor(
-            Sources(lambda: (GPU, IDLE), self._poller.latest), AttributionOptions(), self.clock
-        )
+        self._attributor = Attributor(self._evidence, AttributionOptions(), self.clock)
         known = TelemetrySources(
             version="0",
             source="mock",
@@ -84,6 +82,9 @@ class Exporter:
         )
         content = Content(self._states, self._attributor.attribution, lambda: (UTIL, OWNER_INFO))
         self._pages = Pages(content, Telemetry(known), LabelCache(LabelOptions(kubernetes=True)), self.clock)
+
+    def _evidence(self) -> Evidence:
+        return Evidence((GPU, IDLE), allocations=known_allocations(self._poller.latest(), self.clock.now))
 
     def _states(self) -> tuple[GpuState, ...]:
         return tuple(self._state(entity) for entity in (GPU, IDLE))

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.attribution.attributor import SILENT_AFTER_S, AttributionOptions, Attributor, Sources
-from exporter.attribution.claims import DraDevice, DraDevices, Resources
-from exporter.attribution.owners import PodMeta
+from exporter.attribution.attributor import SILENT_AFTER_S, AttributionOptions, Attributor, known_allocations
+from exporter.attribution.claims import DraDevice, Resources
+from exporter.attribution.owners import Evidence, PodMeta
+from exporter.attribution.resource_slices import DeviceSlice, Slices
 from exporter.attribution.strange_ids import MOST_NAMED, STRANGE_AFTER_S
 from exporter.model import Attribution, Entity
 from podresources.allocations import Allocations
@@ -31,28 +32,20 @@ class Node:
     pods: Mapping[tuple[str, str], PodMeta] | None = None
     is_complete: bool = False
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    dra: DraDevices = field(default_factory=dict)
+    slices: Slices | None = None
     broken: str = ""
     looks: int = 0
     clock: FakeClock = field(default_factory=FakeClock)
 
-    def attributor(self, naming: AttributionOptions | None = None) -> Attributor:
-        sources = Sources(
-            entities=self.exported,
-            polled=lambda: self.polled,
-            holdable=lambda: self.holdable,
-            pods=lambda: self.pods,
-            pods_complete=lambda: self.is_complete,
-            jobs=lambda: self.jobs,
-            dra=lambda: self.dra,
-        )
-        return Attributor(sources, naming or AttributionOptions(), self.clock)
+    def attributor(self, options: AttributionOptions | None = None) -> Attributor:
+        return Attributor(self.evidence, options or AttributionOptions(), self.clock)
 
-    def exported(self) -> tuple[Entity, ...]:
+    def evidence(self) -> Evidence:
         self.looks += 1
         if self.broken:
             raise RuntimeError(self.broken)
-        return self.entities
+        allocations = known_allocations(self.polled, self.clock.now)
+        return Evidence(self.entities, self.holdable, allocations, self.pods, self.is_complete, self.jobs, self.slices)
 
     def answer(self, *allocations: Allocations) -> None:
         """Let kubelet give an answer now; without arguments an empty one."""
@@ -112,7 +105,7 @@ def test_labels_jobs_and_slices_are_followed_too() -> None:
     node.jobs = {"1": ("job-7",)}
     attributor.look()
     assert [owner.extra for owner in attributor.attribution().owners[OTHER]] == [(("hpc_job", "job-7"),)]
-    node.dra = {("node-1", "gpu-1"): DraDevice(uuid_of(OTHER))}
+    node.slices = {("", "slice"): DeviceSlice("node-1", 1, (("gpu-1", DraDevice(uuid_of(OTHER))),))}
     attributor.look()
     assert pods_of(attributor.attribution(), OTHER) == ["web-1"]
 
@@ -137,7 +130,7 @@ def test_ended_pod_is_left_out_once_the_api_server_knows_all_pods() -> None:
     assert pods_of(attributor.attribution(), GPU) == ["web-1"]
 
 
-def test_naming_is_heeded() -> None:
+def test_options_are_heeded() -> None:
     node = Node()
     node.answer((held(f"{uuid_of(GPU)}::3", resource="example.com/gpu"),))
     attributor = node.attributor(AttributionOptions(Resources(frozenset({"example.com/gpu"})), name_shares=True))
@@ -164,11 +157,11 @@ def test_owners_are_unknown_until_kubelet_has_answered() -> None:
     node = Node()
     attributor = node.attributor()
     attributor.look()
-    assert attributor.silent()
+    assert not attributor.knows_owners()
     assert set(reasons(attributor.attribution())) == {"kubelet_silent"}
     node.answer()
     attributor.look()
-    assert not attributor.silent()
+    assert attributor.knows_owners()
     assert set(reasons(attributor.attribution())) == {"no_pod"}
 
 
@@ -178,16 +171,16 @@ def test_owners_stay_for_a_minute_of_silence_and_return_with_the_next_answer() -
     attributor = node.attributor()
     node.clock.advance(SILENT_AFTER_S - 0.1)
     attributor.look()
-    assert not attributor.silent()
+    assert attributor.knows_owners()
     assert pods_of(attributor.attribution(), GPU) == ["web-0"]
     node.clock.advance(0.1)
     attributor.look()
-    assert attributor.silent()
+    assert not attributor.knows_owners()
     assert pods_of(attributor.attribution(), GPU) == []
     assert set(reasons(attributor.attribution())) == {"kubelet_silent"}
     node.answer((held(GPU),))
     attributor.look()
-    assert not attributor.silent()
+    assert attributor.knows_owners()
     assert pods_of(attributor.attribution(), GPU) == ["web-0"]
 
 
@@ -314,12 +307,12 @@ def test_what_goes_wrong_costs_the_owners_until_it_works_again(
     until(lambda: bool(pods_of(attributor.attribution(), GPU)))
     node.broken = "something nobody has thought of"
     until(lambda: attributor.attribution() == Attribution({}))
-    assert attributor.silent()
+    assert not attributor.knows_owners()
     enough = node.looks + 2
     until(lambda: node.looks >= enough)
     node.broken = ""
     until(lambda: pods_of(attributor.attribution(), GPU) == ["web-0"])
-    assert not attributor.silent()
+    assert attributor.knows_owners()
     assert [record.exc_info is not None for record in caplog.records] == [True], "said once"
 
 

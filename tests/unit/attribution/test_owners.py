@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.attribution.claims import DraDevice, DraDevices, OwnerSource
-from exporter.attribution.owners import OWNER_INFO, Context, PodMeta, Why, attribute
+from exporter.attribution.owners import OWNER_INFO, Evidence, PodMeta, Why, attribute
 from exporter.exposition import Format, render
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Attribution, Entity, Holder
@@ -34,14 +34,17 @@ SLICES = {
 class Node:
     """A node with five entities, and what is known of their holders."""
 
-    allocations: Allocations = ()
-    context: Context = field(default_factory=Context)
+    allocations: Allocations | Why = ()
+    evidence: Evidence = field(default_factory=Evidence)
     dra: DraDevices = field(default_factory=dict)
     name_shares: bool = False
+    with_uid: bool = False
 
     def attribution(self) -> Attribution:
-        claims = claims_of(self.allocations, *NODE, dra=self.dra, name_shares=self.name_shares)
-        return attribute(NODE, claims, self.context)
+        listed = () if isinstance(self.allocations, Why) else self.allocations
+        claims = claims_of(listed, *NODE, dra=self.dra, name_shares=self.name_shares)
+        evidence = self.evidence._replace(entities=NODE, allocations=self.allocations)
+        return attribute(evidence, claims, with_uid=self.with_uid)
 
     def page(self, form: Format = Format.TEXT, *, old: bool = False) -> str:
         """Return the page on which every entity is 7 percent busy."""
@@ -79,12 +82,12 @@ NOBODYS = {"container": "", "namespace": "", "pod": ""}
 WEB, WEB_TOO, JOB = "team-a/web-0/main", "team-a/web-1/main", "team-b/web-0/main"
 
 
-def known(*pods: str, is_complete: bool = True) -> Context:
-    """Return a context in which the API server knows pods, written namespace/pod."""
+def known(*pods: str, is_complete: bool = True) -> Evidence:
+    """Return evidence in which the API server knows pods, written namespace/pod."""
     found: Mapping[tuple[str, str], PodMeta] = {
         (pod.split("/")[0], pod.split("/")[1]): PodMeta(f"uid-of-{pod}", (("app", f"app-of-{pod}"),)) for pod in pods
     }
-    return Context(pods=found, pods_complete=is_complete)
+    return Evidence(pods=found, pods_complete=is_complete)
 
 
 # Who has a series.
@@ -152,7 +155,7 @@ def test_instance_whose_compute_instances_two_pods_hold_has_both() -> None:
 
 def test_what_is_held_and_not_exported_has_no_owner_and_no_series() -> None:
     claims = claims_of((held(GPU, WEB), held(MIG, JOB)), GPU, MIG)
-    assert attribute((MIG,), claims, Context()).owners.keys() == {MIG}
+    assert attribute(Evidence(entities=(MIG,), allocations=()), claims).owners.keys() == {MIG}
 
 
 # What its labels are.
@@ -167,9 +170,9 @@ def test_old_names_of_the_pod_labels() -> None:
 
 
 def test_pod_labels_and_uid_are_on_shared_and_dra_gpus_too() -> None:
-    context = known("team-a/web-0", "team-b/web-0")._replace(with_uid=True)
+    evidence = known("team-a/web-0", "team-b/web-0")
     allocations = (held(f"{uuid_of(OTHER)}::0", WEB), held(f"{uuid_of(OTHER)}::1", JOB), claimed("gpu-0", WEB))
-    node = Node(allocations, context, SLICES)
+    node = Node(allocations, evidence, SLICES, with_uid=True)
     assert [(s["app"], s["pod_uid"]) for s in (*node.series(OTHER), *node.series(GPU))] == [
         ("app-of-team-a/web-0", "uid-of-team-a/web-0"),
         ("app-of-team-b/web-0", "uid-of-team-b/web-0"),
@@ -178,8 +181,8 @@ def test_pod_labels_and_uid_are_on_shared_and_dra_gpus_too() -> None:
 
 
 def test_uid_of_a_pod_that_the_api_server_does_not_know_is_empty() -> None:
-    assert Node((held(GPU, WEB),), Context(with_uid=True)).series(GPU) == [labels(WEB, pod_uid="")]
-    assert Node((held(GPU, WEB),), known()._replace(with_uid=True)).series(GPU) == [labels(WEB, pod_uid="")]
+    assert Node((held(GPU, WEB),), with_uid=True).series(GPU) == [labels(WEB, pod_uid="")]
+    assert Node((held(GPU, WEB),), known(), with_uid=True).series(GPU) == [labels(WEB, pod_uid="")]
 
 
 def test_dra_claims_have_dcgm_exporters_labels_also_on_instances() -> None:
@@ -205,19 +208,19 @@ def test_pods_that_share_a_claim_have_a_series_each() -> None:
 
 
 def test_gpu_has_a_series_for_each_of_its_jobs() -> None:
-    node = Node(context=Context(jobs={GPU: ("job-7", "job-9"), MIG: ("job-11",)}))
+    node = Node(evidence=Evidence(jobs={"0": ("job-7", "job-9"), "3.1": ("job-11",)}))
     assert node.series(GPU) == [{**NOBODYS, "hpc_job": job} for job in ("job-7", "job-9")]
     assert node.series(MIG) == [{**NOBODYS, "hpc_job": "job-11"}]
     assert node.series(OTHER) == [NOBODYS]
 
 
 def test_job_stands_beside_the_pod_that_runs_it() -> None:
-    node = Node((held(GPU, WEB),), Context(jobs={GPU: ("job-7", "job-9")}))
+    node = Node((held(GPU, WEB),), Evidence(jobs={"0": ("job-7", "job-9")}))
     assert node.series(GPU) == [labels(WEB, hpc_job=job) for job in ("job-7", "job-9")]
 
 
 def test_jobs_are_known_though_kubelet_is_silent() -> None:
-    node = Node((held(GPU, WEB),), Context(jobs={GPU: ("job-7",)}, silent=True))
+    node = Node(Why.KUBELET_SILENT, Evidence(jobs={"0": ("job-7",)}))
     assert node.series(GPU) == [{**NOBODYS, "hpc_job": "job-7"}]
 
 
@@ -233,8 +236,8 @@ def test_info_says_from_where_an_owner_is_known() -> None:
 
 def test_info_has_a_series_for_each_series_of_a_field_with_the_same_labels() -> None:
     shares = (held("nvidia0/vgpu0", WEB), held("nvidia0/vgpu1", WEB), held("nvidia1", JOB), claimed("mig-2", WEB))
-    context = known("team-a/web-0")._replace(jobs={GPU: ("job-7", "job-9")}, with_uid=True)
-    series = read_series(Node(shares, context, SLICES, name_shares=True).page())
+    evidence = known("team-a/web-0")._replace(jobs={"0": ("job-7", "job-9")})
+    series = read_series(Node(shares, evidence, SLICES, name_shares=True, with_uid=True).page())
     fields = [s.labels for s in series if s.name == UTIL.name]
     infos = [s.labels for s in series if s.name == OWNER_INFO.name]
     assert [without(labels, "modelName") for labels in fields] == [without(i, "reason", "source") for i in infos]
@@ -251,7 +254,7 @@ def test_gpu_that_a_plugin_and_a_claim_have_both_given_away_says_so() -> None:
 
 
 def test_silent_kubelet_leaves_all_owners_unknown() -> None:
-    node = Node((held(GPU, WEB),), Context(silent=True))
+    node = Node(Why.KUBELET_SILENT)
     for entity in NODE:
         assert node.series(entity) == [NOBODYS]
         assert node.reasons(entity) == [("", "none", "kubelet_silent")]
@@ -284,17 +287,17 @@ def test_the_pod_that_has_ended_is_left_out_if_the_api_server_says_so(device_id:
 
 @an_id_for_one_pod
 @pytest.mark.parametrize(
-    "context",
+    "evidence",
     [
-        Context(),
+        Evidence(),
         known("team-a/web-1", is_complete=False),
         known("team-a/web-0", "team-a/web-1"),
         known("team-a/other"),
     ],
     ids=["not asked", "not complete", "both live", "neither is known"],
 )
-def test_both_pods_are_shown_and_said_to_be_two_where_that_is_not_known(device_id: str, context: Context) -> None:
-    node = Node((held(device_id, WEB), held(device_id, WEB_TOO)), context)
+def test_both_pods_are_shown_and_said_to_be_two_where_that_is_not_known(device_id: str, evidence: Evidence) -> None:
+    node = Node((held(device_id, WEB), held(device_id, WEB_TOO)), evidence)
     assert [found["pod"] for found in node.series(GPU)] == ["web-0", "web-1"]
     assert [reason for *_, reason in node.reasons(GPU)] == ["listed_twice", "listed_twice"]
 
@@ -327,8 +330,9 @@ ODD = 'a"b\\c\nd' + "x" * 10_000
 
 
 def test_hostile_names_and_labels_stay_one_well_formed_line() -> None:
-    context = Context({(ODD, ODD): PodMeta(ODD, (("app", ODD),))}, with_uid=True, jobs={GPU: (ODD,)})
-    node = Node((Allocation(ODD, ODD, ODD, "nvidia.com/gpu", f"{uuid_of(GPU)}::{ODD}"),), context, name_shares=True)
+    evidence = Evidence(pods={(ODD, ODD): PodMeta(ODD, (("app", ODD),))}, jobs={"0": (ODD,)})
+    held_by_odd = (Allocation(ODD, ODD, ODD, "nvidia.com/gpu", f"{uuid_of(GPU)}::{ODD}"),)
+    node = Node(held_by_odd, evidence, name_shares=True, with_uid=True)
     [series] = node.series(GPU)
     written = ODD.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     assert series == dict.fromkeys(("app", "container", "hpc_job", "namespace", "pod", "pod_uid", "vgpu"), written)

@@ -9,8 +9,8 @@ import pytest
 
 from exporter.attribution.owners import PodMeta
 from exporter.attribution.pod_labels import PodLabels
-from exporter.attribution.pod_metadata import PodMetadata
-from exporter.kube import Pace
+from exporter.attribution.pod_metadata import pods_of
+from exporter.kube import Pace, Watch
 from tests.unit.fake_api_server import FakeApiServer
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import until
@@ -20,8 +20,8 @@ FAST = Pace(first_s=0.01, longest_s=0.05)
 
 
 @contextmanager
-def watching(api: FakeApiServer, labels: PodLabels | None = None) -> Iterator[PodMetadata]:
-    pods = PodMetadata(api.connect, "gpu-1", labels, FakeClock(), FAST)
+def watching(api: FakeApiServer, labels: PodLabels | None = None) -> Iterator[Watch[PodMeta]]:
+    pods = Watch(pods_of("gpu-1", labels), api.connect, FakeClock(), FAST)
     pods.start()
     try:
         yield pods
@@ -33,7 +33,7 @@ def test_uid_and_labels_are_known_by_namespace_and_name(api: FakeApiServer) -> N
     api.put("llm-0", "team-a", {"app": "llm"})
     api.put("llm-0", "team-b")
     with watching(api, PodLabels()) as pods:
-        until(lambda: pods.complete)
+        until(lambda: pods.is_current)
         assert pods.latest() == {
             ("team-a", "llm-0"): PodMeta("uid-llm-0", (("app", "llm"),)),
             ("team-b", "llm-0"): PodMeta("uid-llm-0"),
@@ -56,7 +56,7 @@ def test_labels_are_chosen_and_renamed(api: FakeApiServer) -> None:
 def test_a_pod_that_is_made_anew_has_its_new_uid_and_labels(api: FakeApiServer) -> None:
     api.put("db-0", labels={"version": "1"})
     with watching(api, PodLabels()) as pods:
-        until(lambda: pods.complete)
+        until(lambda: pods.is_current)
         api.delete("db-0")
         until(lambda: pods.latest() == {})
         api.put("db-0", labels={"version": "2"})
@@ -77,19 +77,19 @@ def test_before_the_first_answer_nothing_is_known(api: FakeApiServer) -> None:
     with watching(api) as pods:
         until(lambda: pods.failing_since is not None)
         assert pods.latest() is None
-        assert not pods.complete
+        assert not pods.is_current
         api.up()
-        until(lambda: pods.complete)
+        until(lambda: pods.is_current)
         assert pods.latest() == {}
         assert pods.failing_since is None
 
 
-def test_while_the_api_server_is_away_the_last_pods_stay_but_are_not_complete(api: FakeApiServer) -> None:
+def test_while_the_api_server_is_away_the_last_pods_stay_but_are_not_current(api: FakeApiServer) -> None:
     api.put("a")
     with watching(api) as pods:
-        until(lambda: pods.complete)
+        until(lambda: pods.is_current)
         api.down()
-        until(lambda: not pods.complete)
+        until(lambda: not pods.is_current)
         assert pods.latest() == {("default", "a"): PodMeta("uid-a")}
 
 
@@ -97,7 +97,7 @@ def test_five_hundred_pods_that_change_cost_one_list_and_one_watch(api: FakeApiS
     for number in range(500):
         api.put(f"pod-{number}", labels={"app": "llm", "n": str(number)})
     with watching(api, PodLabels()) as pods:
-        until(lambda: pods.complete)
+        until(lambda: pods.is_current)
         for number in range(500):
             api.put(f"pod-{number}", labels={"app": "llm", "n": "changed"})
         until(lambda: all(pod.labels[1][1] == "changed" for pod in (pods.latest() or {}).values()))

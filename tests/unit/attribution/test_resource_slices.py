@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from exporter.attribution.claims import DraDevice
-from exporter.attribution.resource_slices import ResourceSlices
-from exporter.kube import Pace
+from exporter.attribution.claims import DraDevice, DraDevices
+from exporter.attribution.resource_slices import DeviceSlice, devices_of, slices_of
+from exporter.kube import Pace, Watch
 from tests.unit.fake_api_server import End, FakeApiServer
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import until
@@ -26,13 +26,17 @@ MIG = {
 
 
 @contextmanager
-def watching(api: FakeApiServer) -> Iterator[ResourceSlices]:
-    slices = ResourceSlices(api.connect, "gpu-1", FakeClock(), FAST)
+def watching(api: FakeApiServer) -> Iterator[Watch[DeviceSlice]]:
+    slices = Watch(slices_of("gpu-1"), api.connect, FakeClock(), FAST)
     slices.start()
     try:
         yield slices
     finally:
         slices.stop()
+
+
+def devices(slices: Watch[DeviceSlice]) -> DraDevices:
+    return devices_of(slices.latest() or {})
 
 
 def publish(api: FakeApiServer, name: str, *devices: dict[str, Any], pool: str = "gpu-1", generation: int = 1) -> None:
@@ -66,7 +70,7 @@ def test_the_newest_version_that_is_served_is_asked_for(api: FakeApiServer, serv
     api.groups[GROUP] = served
     publish(api, "s", device("gpu-0", GPU))
     with watching(api) as slices:
-        until(lambda: slices.latest() == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
+        until(lambda: devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
         until(lambda: len(api.requests) == 3)
     assert [request.kind for request in api.requests] == ["discovery", "list", "watch"]
     for request in api.requests[1:]:
@@ -80,8 +84,8 @@ def test_gpus_and_mig_devices_are_known_by_pool_and_name(api: FakeApiServer) -> 
     publish(api, "a", device("gpu-0", GPU), device("gpu-1-mig-0", MIG))
     publish(api, "b", device("gpu-0", {**GPU, "uuid": {"string": "GPU-9"}}), pool="other")
     with watching(api) as slices:
-        until(lambda: len(slices.latest()) == 3)
-        assert slices.latest() == {
+        until(lambda: len(devices(slices)) == 3)
+        assert devices(slices) == {
             ("gpu-1", "gpu-0"): DraDevice("GPU-1"),
             ("gpu-1", "gpu-1-mig-0"): DraDevice("MIG-1", "1g.10gb"),
             ("other", "gpu-0"): DraDevice("GPU-9"),
@@ -92,8 +96,8 @@ def test_devices_in_the_old_shape_are_known_too(api: FakeApiServer) -> None:
     api.groups[GROUP] = ["v1beta1"]
     publish(api, "a", {"name": "gpu-0", "basic": {"attributes": GPU}}, {"name": "mig", "basic": {"attributes": MIG}})
     with watching(api) as slices:
-        until(lambda: bool(slices.latest()))
-        assert slices.latest() == {
+        until(lambda: bool(devices(slices)))
+        assert devices(slices) == {
             ("gpu-1", "gpu-0"): DraDevice("GPU-1"),
             ("gpu-1", "mig"): DraDevice("MIG-1", "1g.10gb"),
         }
@@ -113,7 +117,7 @@ def test_a_device_that_is_no_gpu_or_has_no_uuid_is_left_out(api: FakeApiServer, 
     api.groups[GROUP] = ["v1"]
     publish(api, "a", device("other", attributes), {"name": "bare"}, device("gpu-0", GPU))
     with watching(api) as slices:
-        until(lambda: slices.latest() == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
+        until(lambda: devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
 
 
 def test_a_slice_without_devices_is_no_trouble(api: FakeApiServer) -> None:
@@ -121,7 +125,7 @@ def test_a_slice_without_devices_is_no_trouble(api: FakeApiServer) -> None:
     api.put("a", "", spec={"pool": {"name": "gpu-1", "generation": 1, "resourceSliceCount": 1}})
     publish(api, "b", device("gpu-0", GPU))
     with watching(api) as slices:
-        until(lambda: slices.latest() == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
+        until(lambda: devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
 
 
 def test_of_a_pool_the_newest_generation_counts(api: FakeApiServer) -> None:
@@ -130,12 +134,12 @@ def test_of_a_pool_the_newest_generation_counts(api: FakeApiServer) -> None:
     publish(api, "new", device("gpu-0", {**GPU, "uuid": {"string": "GPU-2"}}), generation=2)
     publish(api, "elsewhere", device("gpu-0", GPU), pool="other", generation=1)
     with watching(api) as slices:
-        until(lambda: bool(slices.latest()))
-        assert slices.latest() == {("gpu-1", "gpu-0"): DraDevice("GPU-2"), ("other", "gpu-0"): DraDevice("GPU-1")}
+        until(lambda: bool(devices(slices)))
+        assert devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-2"), ("other", "gpu-0"): DraDevice("GPU-1")}
         publish(api, "newest", device("gpu-0", {**GPU, "uuid": {"string": "GPU-3"}}), generation=10)
-        until(lambda: slices.latest()["gpu-1", "gpu-0"] == DraDevice("GPU-3"))
+        until(lambda: devices(slices)["gpu-1", "gpu-0"] == DraDevice("GPU-3"))
         api.delete("newest", "")
-        until(lambda: slices.latest()["gpu-1", "gpu-0"] == DraDevice("GPU-2"))
+        until(lambda: devices(slices)["gpu-1", "gpu-0"] == DraDevice("GPU-2"))
 
 
 def test_without_the_right_there_is_one_warning_and_no_device(
@@ -146,10 +150,10 @@ def test_without_the_right_there_is_one_warning_and_no_device(
     publish(api, "a", device("gpu-0", GPU))
     with watching(api) as slices:
         until(lambda: len(api.asked("list")) == 3)
-        assert slices.latest() == {}
+        assert devices(slices) == {}
         assert slices.failing_since == 1_800_000_000.0
         api.refusals.clear()
-        until(lambda: bool(slices.latest()) and slices.failing_since is None)
+        until(lambda: bool(devices(slices)) and slices.failing_since is None)
     (warning,) = warnings(caplog)
     assert warning.startswith("ResourceSlices of node gpu-1: the API server answered 403 ")
     assert warning.endswith("grant the service account list and watch on resourceslices of API group resource.k8s.io")
@@ -162,10 +166,10 @@ def test_an_api_server_without_the_api_is_asked_again(
     api.groups[GROUP] = served
     with watching(api) as slices:
         until(lambda: len(api.asked("discovery")) == 3)
-        assert slices.latest() == {}
+        assert devices(slices) == {}
         api.groups[GROUP] = ["v1"]
         publish(api, "a", device("gpu-0", GPU))
-        until(lambda: bool(slices.latest()))
+        until(lambda: bool(devices(slices)))
     (warning,) = warnings(caplog)
     assert "has none of the versions v1, v1beta2, v1beta1 of resource.k8s.io" in warning
 
@@ -174,9 +178,9 @@ def test_a_version_that_is_dropped_while_we_watch_is_replaced(api: FakeApiServer
     api.groups[GROUP] = ["v1beta1"]
     publish(api, "a", {"name": "gpu-0", "basic": {"attributes": GPU}})
     with watching(api) as slices:
-        until(lambda: bool(slices.latest()) and bool(api.asked("watch")))
+        until(lambda: bool(devices(slices)) and bool(api.asked("watch")))
         api.groups[GROUP] = ["v1"]
         api.end_watch(End())
         until(lambda: api.requests[-1].path.startswith(f"/apis/{GROUP}/v1/"))
         publish(api, "a", device("gpu-0", {**GPU, "uuid": {"string": "GPU-2"}}))
-        until(lambda: slices.latest() == {("gpu-1", "gpu-0"): DraDevice("GPU-2")})
+        until(lambda: devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-2")})

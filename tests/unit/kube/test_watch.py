@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,13 +33,12 @@ PODS = Resource("pods on node n1", "", ("v1",), "pods", "spec.nodeName=n1,status
 
 
 class Followed:
-    """A watch and what it has published."""
+    """A watch, and how often it has connected."""
 
     def __init__(self, api: FakeApiServer, clock: Clock, pace: Pace = FAST, resource: Resource[str] = PODS) -> None:
-        self.published: list[Mapping[Key, str]] = []
         self.attempts = 0
         self._api = api
-        self.watch = Watch(resource, self._connect, self.published.append, clock, pace)
+        self.watch = Watch(resource, self._connect, clock, pace)
 
     def _connect(self) -> ApiServer:
         self.attempts += 1
@@ -46,7 +46,7 @@ class Followed:
 
     @property
     def names(self) -> dict[str, str]:
-        return {name: item for (_, name), item in self.published[-1].items()} if self.published else {}
+        return {name: item for (_, name), item in (self.watch.latest() or {}).items()}
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def test_objects_are_listed_and_then_followed(api: FakeApiServer) -> None:
         api.put("b", "other")
         api.put("a", labels={"x": "2"})
         until(lambda: followed.names == {"a": "2", "b": ""})
-        assert set(followed.published[-1]) == {("default", "a"), ("other", "b")}
+        assert set(followed.watch.latest() or {}) == {("default", "a"), ("other", "b")}
         api.delete("b", "other")
         until(lambda: followed.names == {"a": "2"})
         assert followed.watch.is_current
@@ -102,35 +102,45 @@ def test_only_metadata_of_the_selected_objects_is_asked_for(api: FakeApiServer) 
 
 
 def test_a_long_list_comes_in_pages(api: FakeApiServer) -> None:
+    meanwhile: list[Mapping[Key, str] | None] = []
+
+    def parse(entry: Any) -> str | None:
+        meanwhile.append(followed.watch.latest())
+        return label(entry)
+
     api.page = 2
     for name in "abcde":
         api.put(name)
-    with following(api) as followed:
+    followed = Followed(api, time, resource=replace(PODS, parse=parse))
+    followed.watch.start()
+    try:
         until(lambda: set(followed.names) == set("abcde"))
+    finally:
+        followed.watch.stop()
     assert [request.query.get("continue") for request in api.asked("list")] == [None, "2", "4"]
-    assert len(followed.published) == 1, "half a list is none"
+    assert meanwhile == [None] * 5, "half a list is none"
 
 
-def test_what_is_published_does_not_change_afterwards(api: FakeApiServer) -> None:
+def test_what_a_reader_has_does_not_change_afterwards(api: FakeApiServer) -> None:
     api.put("a")
     with following(api) as followed:
-        until(lambda: bool(followed.published))
-        before = followed.published[0]
+        until(lambda: "a" in followed.names)
+        before = followed.watch.latest() or {}
         api.put("b")
-        until(lambda: len(followed.published) > 1)
+        until(lambda: "b" in followed.names)
     assert set(before) == {("default", "a")}
     with pytest.raises(TypeError):
         before["default", "c"] = "x"  # type: ignore[index]
 
 
-def test_a_change_of_nothing_that_is_kept_is_not_published(api: FakeApiServer) -> None:
+def test_a_change_of_nothing_that_is_kept_changes_nothing(api: FakeApiServer) -> None:
     api.put("a", labels={"x": "1"})
     with following(api) as followed:
         until(lambda: bool(api.asked("watch")))
+        before = followed.watch.latest()
         api.put("a", labels={"x": "1", "y": "2"})
-        api.put("b")
-        until(lambda: "b" in followed.names)
-    assert len(followed.published) == 2
+        end_after_bookmark(api)
+        assert followed.watch.latest() is before
 
 
 def test_an_object_that_is_of_no_use_any_more_is_left_out(api: FakeApiServer) -> None:
@@ -139,7 +149,7 @@ def test_an_object_that_is_of_no_use_any_more_is_left_out(api: FakeApiServer) ->
     with following(api) as followed:
         until(lambda: set(followed.names) == {"a"})
         api.put("a", labels={"ignored": ""})
-        until(lambda: followed.names == {} and len(followed.published) == 2)
+        until(lambda: followed.names == {})
         api.delete("useless")
         api.put("b")
         until(lambda: set(followed.names) == {"b"})
@@ -160,14 +170,21 @@ def test_a_watch_that_ends_goes_on_where_it_was(api: FakeApiServer, caplog: pyte
     assert warnings(caplog) == []
 
 
+def end_after_bookmark(api: FakeApiServer) -> None:
+    """Give a bookmark, end the watch, and wait until it goes on from there."""
+    watches = len(api.asked("watch"))
+    version = api.bookmark()
+    api.end_watch(End())
+    until(lambda: len(api.asked("watch")) > watches)
+    assert api.asked("watch")[-1].query["resourceVersion"] == version
+
+
 def test_a_bookmark_moves_the_point_from_which_a_watch_goes_on(api: FakeApiServer) -> None:
     with following(api) as followed:
         until(lambda: bool(api.asked("watch")))
-        version = api.bookmark()
-        api.end_watch(End())
-        until(lambda: len(api.asked("watch")) == 2)
-    assert api.asked("watch")[1].query["resourceVersion"] == version
-    assert len(followed.published) == 1
+        before = followed.watch.latest()
+        end_after_bookmark(api)
+        assert followed.watch.latest() is before
 
 
 def test_a_version_that_is_gone_leads_to_a_new_list(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -278,7 +295,7 @@ def test_an_api_server_that_is_down_at_start_is_waited_for(
     with following(api, clock) as followed:
         until(lambda: followed.watch.failing_since == clock.wall)
         began = clock.wall
-        assert not followed.published
+        assert followed.watch.latest() is None
         assert not followed.watch.is_current
         clock.advance(120.0)
         api.up()
@@ -319,7 +336,7 @@ def test_a_missing_right_is_named_once(api: FakeApiServer, caplog: pytest.LogCap
     api.refusals["list"] = 403
     with following(api) as followed:
         until(lambda: len(api.requests) == 4)
-        assert not followed.published
+        assert followed.watch.latest() is None
         api.refusals.clear()
         until(lambda: followed.watch.is_current)
     (warning,) = warnings(caplog)
