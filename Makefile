@@ -29,7 +29,7 @@ golden: $(VENV)/installed-dev
 
 # Writes what is generated from code and tables: exporter/fields.py, docs/flags.md, the tables of chart/README.md.
 docs: $(VENV)/installed-dev
-	$(BIN)/python tools/generate_fields.py
+	$(BIN)/python tools/generate_fields.py > exporter/fields.py
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
 	$(BIN)/python tools/chart_readme.py
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-HEAD = '''"""DCGM's fields: ids, names, what they are about, types and sources.
+HEAD = '''"""DCGM's fields: ids, names, what they are about, types, units and sources.
 
 Generated from the tables in tools/ by tools/generate_fields.py; change those and run it again.
 """
@@ -26,8 +26,9 @@ class FieldInfo(NamedTuple):
     `name` is DCGM's newest name for `id`. `entity` is the finest thing that DCGM has the field for: gpu,
     gpu_i and gpu_ci (MIG instances), link, vgpu, none (the machine), or what NVML does not know: cpu,
     cpu_core, switch, connectx. `value_type` is int64, double, string or binary. `prometheus_type` is the
-    usual one, gauge, counter or label; a counters file may say otherwise. `source` begins with nvml where
-    NVML has the value; exporter marks what an exporter makes itself.
+    usual one, gauge, counter or label; a counters file may say otherwise. `unit` is one of those in
+    catalogue/units.py, empty for text. `source` begins with nvml where NVML has the value; exporter marks what
+    an exporter makes itself.
     """
 
     id: int
@@ -35,6 +36,7 @@ class FieldInfo(NamedTuple):
     entity: str
     value_type: str
     prometheus_type: str
+    unit: str
     source: str
 
 
@@ -46,12 +48,12 @@ def find(name: str) -> FieldInfo | None:
 '''
 
 EXPORTER_MADE = (  # dcgm-exporter numbers them from 9001 in the order in which they were added
-    (9001, "DCGM_EXP_XID_ERRORS_COUNT", "gauge"),
-    (9002, "DCGM_EXP_CLOCK_EVENTS_COUNT", "gauge"),
-    (9003, "DCGM_EXP_GPU_HEALTH_STATUS", "gauge"),
-    (9004, "DCGM_EXP_P2P_STATUS", "gauge"),
-    (9005, "DCGM_EXP_XID_ERRORS_TOTAL", "counter"),
-    (9006, "DCGM_EXP_CLOCK_EVENTS_TOTAL", "counter"),
+    (9001, "DCGM_EXP_XID_ERRORS_COUNT", "gauge", "count"),
+    (9002, "DCGM_EXP_CLOCK_EVENTS_COUNT", "gauge", "count"),
+    (9003, "DCGM_EXP_GPU_HEALTH_STATUS", "gauge", "number"),
+    (9004, "DCGM_EXP_P2P_STATUS", "gauge", "number"),
+    (9005, "DCGM_EXP_XID_ERRORS_TOTAL", "counter", "count"),
+    (9006, "DCGM_EXP_CLOCK_EVENTS_TOTAL", "counter", "count"),
 )
 
 
@@ -64,13 +66,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
 def generate(fields: list[dict[str, str]], old_names: list[dict[str, str]]) -> Iterator[str]:
     """Yield the module's text, piece by piece."""
     yield HEAD
-    yield "_ROWS: tuple[tuple[int, str, str, str, str, str], ...] = (\n"
+    yield "_ROWS: tuple[tuple[int, str, str, str, str, str, str], ...] = (\n"
     for row in fields:
         prometheus_type = row["prometheus_type"].removesuffix("*")  # a star marks a guess
-        texts = (row["name"], row["entity"], row["value_type"], prometheus_type, row["source"])
+        texts = (row["name"], row["entity"], row["value_type"], prometheus_type, row["unit"], row["source"])
         yield f"    ({row['field_id']}, {quoted(*texts)}),\n"
-    for field_id, name, prometheus_type in EXPORTER_MADE:
-        yield f"    ({field_id}, {quoted(name, 'gpu', 'int64', prometheus_type, 'exporter')}),\n"
+    for field_id, name, prometheus_type, unit in EXPORTER_MADE:
+        yield f"    ({field_id}, {quoted(name, 'gpu', 'int64', prometheus_type, unit, 'exporter')}),\n"
     yield ")\n\n"
     yield "FIELDS: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _ROWS}\n"
     yield '"""Every field by its newest name, in the order of the ids."""\n\n'

@@ -1,9 +1,13 @@
-"""Conversions from what NVML answers to DCGM's units. Pure; each returns a value or the reason for none."""
+"""Conversions from what NVML answers to DCGM's units. Pure; each returns a value or the reason for none.
 
-import math
+What can't be a number of any unit is refused here, before it is scaled; the range of a field's unit is checked
+where answers become samples.
+"""
+
 from collections.abc import Callable
 from typing import Any
 
+from exporter.catalogue.units import number_of
 from exporter.model import Reason, Value
 
 MIB = 1 << 20
@@ -12,81 +16,78 @@ KIB = 1 << 10
 Convert = Callable[[Any], Value | Reason]
 
 
+def of_number(compute: Callable[[Any], Value]) -> Convert:
+    """Make a conversion of a number; what is none has no value."""
+
+    def convert(answer: Any) -> Value | Reason:
+        number = number_of(answer)
+        return number if isinstance(number, Reason) else compute(number)
+
+    return convert
+
+
 def same(answer: Any) -> Value | Reason:
     """Return NVML's number or text as it is."""
-    return _number_or_text(answer)
+    return answer if isinstance(answer, int | float | str) else Reason.UNKNOWN
 
 
-def attr(name: str) -> Convert:
-    """Make a conversion that takes one member of a structure as it is."""
-    return lambda answer: _number_or_text(getattr(answer, name))
+milli = of_number(lambda number: number / 1000)
+"""Convert thousandths to units, fractions kept: mW to W."""
+
+whole_milli = of_number(lambda number: int(number) // 1000)
+"""Convert thousandths to whole units, rounded down: mJ to J."""
+
+mega = of_number(lambda number: int(number) * 1_000_000)
+"""Convert millions to units: MHz to Hz."""
+
+percent_as_ratio = of_number(lambda number: number / 100)
+"""Convert percent to a ratio of 1."""
+
+mib_as_bytes = of_number(lambda number: int(number * MIB))
+"""Convert MiB, or MiB per second, to whole bytes."""
+
+kib_as_bytes = of_number(lambda number: int(number * KIB))
+"""Convert KiB, or KiB per second, to whole bytes."""
+
+kib_as_thousands = of_number(lambda number: int(number / 1000))
+"""Convert KiB per second to what DCGM calls MB/s: whole thousands of KiB."""
 
 
-def mib_of(name: str) -> Convert:
-    """Make a conversion of one member of a structure from bytes to whole MiB, rounded down."""
-    return lambda answer: int(getattr(answer, name)) // MIB
+def attr(name: str, whole: str = "") -> Convert:
+    """Make a conversion that takes one member of a structure as it is; `whole` names the one that it is a part of."""
+    return lambda answer: part(answer, name, whole) if whole else same(getattr(answer, name))
+
+
+def mib_of(name: str, whole: str = "") -> Convert:
+    """Make a conversion of one member of a structure from bytes to whole MiB, rounded down; `whole` as in `attr`."""
+
+    def convert(answer: Any) -> Value | Reason:
+        number = part(answer, name, whole or name)
+        return number if isinstance(number, Reason) else int(number) // MIB
+
+    return convert
 
 
 def ratio_of(name: str) -> Convert:
     """Make a conversion of one member of a structure from percent to a ratio of 1."""
-    return lambda answer: float(getattr(answer, name)) / 100
+    return lambda answer: percent_as_ratio(getattr(answer, name))
 
 
 def first(answer: Any) -> Value | Reason:
     """Return the first of several numbers, as encoder and decoder utilization have it before their period."""
-    return int(answer[0])
+    return same(answer[0])
 
 
 def first_as_ratio(answer: Any) -> Value | Reason:
     """Return the first of several numbers, percent, as a ratio of 1."""
-    return float(answer[0]) / 100
+    return percent_as_ratio(answer[0])
 
 
-def milli(answer: Any) -> Value | Reason:
-    """Convert thousandths to units, fractions kept: mW to W."""
-    return float(answer) / 1000
-
-
-def whole_milli(answer: Any) -> Value | Reason:
-    """Convert thousandths to whole units, rounded down: mJ to J."""
-    return int(answer) // 1000
-
-
-def mega(answer: Any) -> Value | Reason:
-    """Convert millions to units: MHz to Hz."""
-    return int(answer) * 1_000_000
-
-
-def percent_as_ratio(answer: Any) -> Value | Reason:
-    """Convert percent to a ratio of 1."""
-    return _finite(float(answer) / 100)
-
-
-def mib_as_bytes(answer: Any) -> Value | Reason:
-    """Convert MiB, or MiB per second, to whole bytes."""
-    number = _finite(float(answer) * MIB)
-    return number if isinstance(number, Reason) else int(number)
-
-
-def kib_as_bytes(answer: Any) -> Value | Reason:
-    """Convert KiB, or KiB per second, to whole bytes."""
-    number = _finite(float(answer) * KIB)
-    return number if isinstance(number, Reason) else int(number)
-
-
-def kib_as_thousands(answer: Any) -> Value | Reason:
-    """Convert KiB per second to what DCGM calls MB/s: whole thousands of KiB."""
-    number = _finite(float(answer) / 1000)
-    return number if isinstance(number, Reason) else int(number)
-
-
-def _number_or_text(answer: Any) -> Value | Reason:
-    if isinstance(answer, float):
-        return _finite(answer)
-    if isinstance(answer, int | str):
-        return answer
-    return Reason.UNKNOWN
-
-
-def _finite(number: float) -> float | Reason:
-    return number if math.isfinite(number) else Reason.NOT_A_NUMBER
+def part(answer: Any, name: str, whole: str) -> int | float | Reason:
+    """Return one member of a structure, if it is no greater than the member that it is a part of."""
+    number, limit = number_of(getattr(answer, name)), number_of(getattr(answer, whole))
+    if isinstance(number, Reason):
+        return number
+    if isinstance(limit, Reason):
+        return limit
+    return number if number <= limit else Reason.OUT_OF_RANGE

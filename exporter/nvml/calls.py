@@ -9,6 +9,7 @@ from typing import Any
 
 import pynvml
 
+from exporter.catalogue.units import number_of
 from exporter.model import Reason
 
 log = logging.getLogger(__name__)
@@ -105,5 +106,4 @@ def field_value(answer: Any) -> int | float | Reason:
     member = _MEMBER_OF_TYPE.get(answer.valueType)
     if member is None:
         return Reason.UNKNOWN
-    number: int | float = getattr(answer.value, member)
-    return number
+    return number_of(getattr(answer.value, member))

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from exporter.catalogue.reading import COLLECTION, LAYOUT, Call, FieldValue, Scope, Tracked
-from exporter.model import Entity, Missing, Reason, Sample
+from exporter.catalogue.reading import COLLECTION, LAYOUT, Call, Field, FieldValue, Scope, Tracked
+from exporter.catalogue.units import checked
+from exporter.model import Entity, Missing, Reason, Sample, Value
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.plan import Plan
@@ -23,12 +24,17 @@ class Outcome:
         """Turn one answer into a sample, or the reason for none, of each field of its reading."""
         reading, entity, found, holder = answer
         for wanted in reading.fields:
-            value = found if isinstance(found, Reason) else wanted.convert(found)
+            value = found if isinstance(found, Reason) else _value(wanted, found)
             if isinstance(value, Reason):
                 self.missing.append(Missing(entity, wanted.name, value))
             else:
                 labels = wanted.labels(found) if wanted.labels else ()
                 self.samples.append(Sample(entity, wanted.name, value, expires, labels, holder))
+
+
+def _value(wanted: Field, answer: Any) -> Value | Reason:
+    value = wanted.convert(answer)
+    return value if isinstance(value, Reason) else checked(wanted.name, value)
 
 
 class Source(Protocol):

@@ -26,9 +26,10 @@ def test_every_name_of_the_table_leads_to_its_row() -> None:
             field = fields.find(name)
             assert field is not None
             assert (field.id, field.name) == (int(row["field_id"]), row["name"])
-            assert (field.entity, field.value_type, field.source) == (
+            assert (field.entity, field.value_type, field.unit, field.source) == (
                 row["entity"],
                 row["value_type"],
+                row["unit"],
                 row["source"],
             )
 

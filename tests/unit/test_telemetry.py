@@ -209,5 +209,10 @@ def test_documentation_names_every_own_metric() -> None:
     page = scrape(scenario("gpus: [{profile: h100-sxm}]"), 1.0, Setup())
     page += "\n".join(text(replace(known(), owner_news=lambda: OWNERS)))
     printed = {name for name in read_types(page) if name.startswith("gpu_exporter_")} | {OWNER_INFO.name}
-    rows = re.findall(r"^\| `(\w+)` \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `(gpu_exporter_\w+)` \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(rows) == printed
+
+
+def test_documentation_names_every_reason_that_is_counted() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {row for row in rows if not row.startswith("gpu_exporter_")} == set(Reason) - {Reason.NO_SAMPLE_YET}

@@ -5,11 +5,13 @@ import pynvml
 import pytest
 
 from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES
+from exporter.catalogue.framebuffer import READINGS
 from exporter.catalogue.reading import Call, Field
+from exporter.catalogue.units import checked
 from exporter.catalogue.xids import message
 from exporter.counters import parse_counters
 from exporter.counters_source import PACKAGED
-from exporter.model import Reason
+from exporter.model import Reason, Value
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.failures import Failures
@@ -86,6 +88,12 @@ def _field(name: str) -> Field:
     return found[0]
 
 
+def _value(name: str, answer: Any) -> Value | Reason:
+    """Return what a field's answer becomes where answers become samples."""
+    value = _field(name).convert(answer)
+    return value if isinstance(value, Reason) else checked(name, value)
+
+
 def test_each_field_that_is_answered_has_its_conversion_tested_here() -> None:
     assert set(CONVERSIONS) == ANSWERED
 
@@ -98,10 +106,35 @@ def test_an_answer_is_converted_to_the_unit_that_dcgm_prints(name: str) -> None:
     assert type(value) is type(expected)
 
 
-@pytest.mark.parametrize("name", [name for name in sorted(ANSWERED) if name.startswith("DCGM_FI_PROF_")])
-@pytest.mark.parametrize("answer", [float("nan"), float("inf")])
+NUMERIC_ANSWERS = sorted(name for name, (answer, _) in CONVERSIONS.items() if isinstance(answer, int | float))
+
+
+@pytest.mark.parametrize("name", NUMERIC_ANSWERS)
+@pytest.mark.parametrize("answer", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_has_no_value(name: str, answer: float) -> None:
-    assert _field(name).convert(answer) is Reason.NOT_A_NUMBER
+    assert _value(name, answer) is Reason.NOT_A_NUMBER
+
+
+@pytest.mark.parametrize("name", NUMERIC_ANSWERS)
+@pytest.mark.parametrize("answer", [0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0x7FFFFFF0, 0x7FFFFFFFFFFFFFF2])
+def test_what_drivers_write_for_not_available_has_no_value_however_it_is_scaled(name: str, answer: int) -> None:
+    assert _value(name, answer) is Reason.OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("member", ["free", "used", "reserved"])
+@pytest.mark.parametrize("answer", [1001 * MIB, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF])
+def test_no_part_of_a_memory_is_greater_than_the_memory(member: str, answer: int) -> None:
+    members = {"total": 1000 * MIB, "free": 500 * MIB, "used": 400 * MIB, "reserved": 100 * MIB} | {member: answer}
+    memory = SimpleNamespace(**members)
+    for name in (f"DCGM_FI_DEV_FB_{member.upper()}", f"DCGM_FI_DEV_FB_{member.upper()}_BYTES"):
+        assert _field(name).convert(memory) is Reason.OUT_OF_RANGE
+    if member != "free":
+        assert _field("DCGM_FI_DEV_FB_USED_RATIO").convert(memory) is Reason.OUT_OF_RANGE
+
+
+def test_no_part_of_a_memory_is_known_where_the_memory_is_not() -> None:
+    memory = SimpleNamespace(total=0xFFFFFFFFFFFFFFFF, free=1, used=1, reserved=1)
+    assert {_value(field.name, memory) for field in READINGS[0].fields} == {Reason.OUT_OF_RANGE}
 
 
 def test_memory_that_is_reserved_as_a_whole_has_no_used_ratio() -> None:

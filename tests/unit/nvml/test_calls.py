@@ -69,6 +69,21 @@ def test_a_field_value_that_failed_or_has_an_unknown_type_is_a_reason() -> None:
     assert field_value(_answer(value_type=99)) is Reason.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("value_type", "member", "value", "reason"),
+    [
+        (pynvml.NVML_VALUE_TYPE_DOUBLE, "dVal", float("nan"), Reason.NOT_A_NUMBER),
+        (pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, "uiVal", 0xFFFFFFFF, Reason.OUT_OF_RANGE),
+        (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, "ullVal", 0xFFFFFFFFFFFFFFFF, Reason.OUT_OF_RANGE),
+        (pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG, "sllVal", 0x7FFFFFFFFFFFFFF2, Reason.OUT_OF_RANGE),
+    ],
+)
+def test_a_field_value_that_holds_no_number_is_a_reason(
+    value_type: int, member: str, value: float, reason: Reason
+) -> None:
+    assert field_value(_answer(value_type, member=member, value=value)) is reason
+
+
 def test_field_values_come_with_the_drivers_time_or_share_one_reason() -> None:
     answers = [
         _answer(pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, member="uiVal", value=3),

@@ -123,6 +123,23 @@ def test_what_is_not_supported_is_asked_once_and_told_once() -> None:
     assert [missing.field for missing in bench.told] == ["FAST", "MEMORY"]
 
 
+@pytest.mark.parametrize("garbage", [808_334_905, 4_294_967_295, 101])
+def test_a_utilization_that_can_not_be_costs_that_value_alone_while_it_lasts(garbage: int) -> None:
+    bench = Bench(CATALOGUE)
+    rates = pynvml.c_nvmlUtilization_t()
+    rates.gpu, rates.memory = garbage, 23
+    bench.nvml.replaced["nvmlDeviceGetUtilizationRates"] = lambda _: rates
+    bench.read()
+    wrong = {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_UTIL_RATIO"}
+    assert {field for field, reason in bench.reasons().items() if reason is Reason.OUT_OF_RANGE} == wrong
+    assert {missing.field for missing in bench.told if missing.reason is Reason.OUT_OF_RANGE} == wrong
+    values = bench.read()
+    assert not wrong & values.keys()
+    assert values["DCGM_FI_DEV_MEM_COPY_UTIL"] == 23
+    rates.gpu = 40
+    assert bench.read()["DCGM_FI_DEV_GPU_UTIL"] == 40
+
+
 def test_what_was_not_supported_is_asked_again_after_ten_minutes() -> None:
     """A driver says so too while it is not ready: one such answer must not cost a series for good."""
     bench = Bench(READINGS)
