@@ -20,7 +20,7 @@ LAYERS = {
         {"agent"},
         {"cli", "__main__"},
     ),
-    "exporter.mock": ({"recordings"}, {"machine"}, {"calls", "scenario"}, {"steering"}),
+    "exporter.mock": ({"recordings", "document"}, {"machine"}, {"calls", "scenario"}, {"steering"}),
 }
 """By package, left to right; a module imports from layers to the left of its own, and within its own."""
 

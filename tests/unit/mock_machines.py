@@ -7,10 +7,10 @@ from typing import Any
 import pynvml
 
 from exporter.mock import MockNvml, Scenario
+from exporter.mock.document import parse_document
 from exporter.mock.machine.loads import Load
 from exporter.mock.machine.profile import Profile
 from exporter.mock.machine.scenario import ScenarioGpu
-from exporter.mock.scenario.document import parse_document
 from exporter.mock.scenario.profile_file import load_profile
 from exporter.mock.scenario.scenario_file import parse_scenario
 from exporter.model import Clock

@@ -2,8 +2,8 @@
 
 import re
 
+from exporter.mock.document import Section
 from exporter.mock.machine.demands import Demand
-from exporter.mock.scenario.document import Section
 
 MOST_GPUS_WORTH = 1_000_000.0
 

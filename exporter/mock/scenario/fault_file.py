@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pynvml
 
+from exporter.mock.document import Section, describe
 from exporter.mock.machine.faults import Fault, HangFault, LostFault, XidFault
-from exporter.mock.scenario.document import Section, describe
 
 FOR_EVER = float("inf")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ConfigError
+from exporter.mock.document import Section, describe
 from exporter.mock.machine.loads import Load, constant_load, demand_load, replay_load
 from exporter.mock.machine.signals import Steps, Wave
 from exporter.mock.recordings.packaged import packaged_recording
 from exporter.mock.recordings.recording import read_recording
-from exporter.mock.scenario.document import Section, describe
 
 _DAY_S = 86400.0
 

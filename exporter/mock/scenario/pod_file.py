@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from exporter.mock.document import Section, describe
 from exporter.mock.machine.scenario import IdForm, ScenarioContainer, ScenarioDevice, ScenarioGpu, ScenarioPod
-from exporter.mock.scenario.document import Section, describe
 
 MOST_REPLICAS = 1000
 

@@ -8,9 +8,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from exporter.errors import ConfigError
+from exporter.mock.document import UNLIMITED, Section, parse_document
 from exporter.mock.machine.profile import MigProfile, NvLink, Profile, Span
 from exporter.mock.recordings.packaged import packaged_recording
-from exporter.mock.scenario.document import UNLIMITED, Section, parse_document
 
 
 def profile_names() -> tuple[str, ...]:

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from exporter.errors import ConfigError
+from exporter.mock.document import UNLIMITED, Section, parse_document
 from exporter.mock.machine.faults import Faults
 from exporter.mock.machine.gauges import QUANTITIES, is_quantity
 from exporter.mock.machine.placement import place_instances
 from exporter.mock.machine.profile import MigProfile, Profile, Span
 from exporter.mock.machine.scenario import Scenario, ScenarioGpu, ScenarioInstance
 from exporter.mock.scenario.demand_file import parse_demands
-from exporter.mock.scenario.document import UNLIMITED, Section, parse_document
 from exporter.mock.scenario.fault_file import parse_fault
 from exporter.mock.scenario.load_file import LoadPlace, parse_load
 from exporter.mock.scenario.pod_file import parse_pods

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from exporter.errors import ConfigError
+from exporter.mock.document import Section
 from exporter.mock.machine.device import MockGpu
 from exporter.mock.machine.drive import Drive
 from exporter.mock.machine.machine import Machine
 from exporter.mock.machine.pods import MockPod
 from exporter.mock.machine.scenario import ScenarioPod
 from exporter.mock.scenario.demand_file import gpus_worth
-from exporter.mock.scenario.document import Section
 from exporter.mock.scenario.fault_file import parse_fault
 from exporter.mock.scenario.pod_file import parse_pod, parse_pods
 from exporter.mock.steering.state import state_of

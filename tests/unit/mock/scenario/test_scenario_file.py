@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from exporter.errors import ConfigError, RecordingError
 from exporter.mock import MockNvml, load_scenario, profile_names
+from exporter.mock.document import Section
 from exporter.mock.machine.gauges import QUANTITIES, is_quantity
 from exporter.mock.machine.loads import replay_load
 from exporter.mock.recordings.packaged import packaged_recording, recording_names
 from exporter.mock.recordings.recording import Frame, Recording, write_recording
-from exporter.mock.scenario.document import Section
 from exporter.mock.scenario.profile_file import load_profile
 from exporter.mock.scenario.scenario_file import parse_scenario
 from tests.unit.fake_clock import FakeClock
