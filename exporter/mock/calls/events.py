@@ -10,7 +10,7 @@ import pynvml
 
 from exporter.mock.calls.library import Library, MockDevice, Pointers, failure
 from exporter.mock.machine.device import MockGpu
-from exporter.mock.machine.faults import XidFault
+from exporter.mock.machine.faults import DriverEvent, Fault
 
 NO_INSTANCE = 0xFFFFFFFF
 
@@ -20,13 +20,24 @@ _POLL_MS = 5
 
 @dataclass(slots=True)
 class _Registration:
-    """A GPU whose Xids a set hears, and those that it has heard or that came before it registered."""
+    """A GPU whose events of some types a set hears, and the faults that it has heard of or that came before it."""
 
     gpu: MockGpu
-    heard: set[XidFault] = field(default_factory=set)
+    types: int
+    heard: set[Fault] = field(default_factory=set)
 
-    def new(self, t: float) -> list[XidFault]:
-        return [xid for xid in self.gpu.gate.faults.xids if xid.at_s <= t and xid not in self.heard]
+    def hear(self, t: float) -> DriverEvent | None:
+        """Return the oldest event until a time that was not heard yet, once."""
+        events = ((fault, fault.event()) for fault in self.gpu.gate.faults if fault not in self.heard)
+        new = [(fault, event) for fault, event in events if event is not None and self._concerns(event, t)]
+        if not new:
+            return None
+        fault, event = min(new, key=lambda pair: pair[1].at_s)
+        self.heard.add(fault)
+        return event
+
+    def _concerns(self, event: DriverEvent, t: float) -> bool:
+        return event.at_s <= t and bool(event.type & self.types)
 
 
 class EventCalls:
@@ -53,10 +64,10 @@ class EventCalls:
         registrations = self._sets.find(eventSet)
         if eventTypes & ~_SUPPORTED:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        if eventTypes & pynvml.nvmlEventTypeXidCriticalError:
-            registration = _Registration(gpu)
-            registration.heard.update(registration.new(self._library.now()))
-            registrations.append(registration)
+        registration = _Registration(gpu, eventTypes)
+        while registration.hear(self._library.now()):
+            pass  # what came before is not heard
+        registrations.append(registration)
 
     def nvmlEventSetWait(self, eventSet: Any, timeoutms: int) -> Any:
         return self.nvmlEventSetWait_v2(eventSet, timeoutms)
@@ -77,18 +88,18 @@ class EventCalls:
         """Return the next event that a set has heard; None where there is none."""
         now = self._library.now()
         for registration in registrations:
-            for xid in registration.new(now):
-                registration.heard.add(xid)
-                return self._event(registration.gpu, xid)
-        if any(lost.is_now(now) for registration in registrations for lost in registration.gpu.gate.faults.lost):
-            raise failure(pynvml.NVML_ERROR_GPU_IS_LOST)
+            event = registration.hear(now)
+            if event is not None:
+                return self._data(registration.gpu, event)
+        for registration in registrations:
+            registration.gpu.gate.refuse("nvmlEventSetWait_v2")
         return None
 
-    def _event(self, gpu: MockGpu, xid: XidFault) -> Any:
+    def _data(self, gpu: MockGpu, event: DriverEvent) -> Any:
         data = pynvml.c_nvmlEventData_t()
         data.device = self._library.handles[MockDevice(gpu, None)]
-        data.eventType = pynvml.nvmlEventTypeXidCriticalError
-        data.eventData = xid.code
-        data.gpuInstanceId = NO_INSTANCE if xid.gpu_instance_id is None else xid.gpu_instance_id
+        data.eventType = event.type
+        data.eventData = event.data
+        data.gpuInstanceId = NO_INSTANCE if event.gpu_instance_id is None else event.gpu_instance_id
         data.computeInstanceId = NO_INSTANCE
         return data

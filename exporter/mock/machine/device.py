@@ -1,69 +1,18 @@
-"""The mock machine's GPUs and MIG devices: who they are, what they answer, and the gate that faults close."""
+"""The mock machine's GPUs and MIG devices: who they are, and what they answer."""
 
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-import pynvml
-
 from exporter.mock.machine.drive import Drive
-from exporter.mock.machine.faults import Fault, Faults
+from exporter.mock.machine.gate import Gate
 from exporter.mock.machine.gauges import Gauges, gpu_gauges, instance_gauges
 from exporter.mock.machine.loads import Load
 from exporter.mock.machine.placement import COMPUTE_SLICES, gpu_instance_id
 from exporter.mock.machine.profile import MigProfile, Profile
 from exporter.mock.machine.scenario import Scenario, ScenarioGpu
 from exporter.mock.machine.signals import Mix
-
-POLL_S = 0.005
-"""How often a call that hangs looks at its clock."""
-
-
-class Gate:
-    """What every call on a GPU passes first: a fault keeps the thread there, or turns it away.
-
-    Changes must come one at a time; calls may pass meanwhile.
-
-    Attributes:
-        faults: What goes wrong with the GPU.
-
-    Args:
-        faults: What goes wrong with it from the start.
-        now: Returns the seconds since the mock began.
-    """
-
-    def __init__(self, faults: Faults, now: Callable[[], float]) -> None:
-        self.faults = faults
-        self._now = now
-        self._released = threading.Event()
-
-    def enter(self, function: str) -> None:
-        """Let a call of a function through, after a hang where there is one.
-
-        Raises:
-            NVMLError: GPU_IS_LOST.
-        """
-        while self._hangs(function) and not self._released.wait(POLL_S):
-            pass
-        if any(lost.is_now(self._now()) for lost in self.faults.lost):
-            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
-
-    def add(self, fault: Fault) -> None:
-        """Let something more go wrong."""
-        self.faults = self.faults.plus(fault)
-
-    def mend(self) -> None:
-        """End all that goes wrong now, and all that was to come."""
-        self.faults = self.faults.ended(self._now())
-
-    def release(self) -> None:
-        """End every hang of this GPU, those to come included."""
-        self._released.set()
-
-    def _hangs(self, function: str) -> bool:
-        return any(hang.holds(function, self._now()) for hang in self.faults.hangs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exporter.mock.machine.demands import Demand
-from exporter.mock.machine.faults import Faults
+from exporter.mock.machine.faults import Fault
 from exporter.mock.machine.loads import Load
 from exporter.mock.machine.profile import MigProfile, Profile, Span
 
@@ -44,7 +44,7 @@ class ScenarioGpu:
     has_nvlink: bool = False
     instances: tuple[ScenarioInstance, ...] = ()
     values: Mapping[str, Span] = field(default_factory=dict)
-    faults: Faults = field(default_factory=Faults)
+    faults: tuple[Fault, ...] = ()
 
 
 class IdForm(StrEnum):

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from exporter.errors import ConfigError
 from exporter.mock.document import UNLIMITED, Section, parse_document
-from exporter.mock.machine.faults import Faults
+from exporter.mock.machine.faults import read_fault
 from exporter.mock.machine.gauges import QUANTITIES, is_quantity
 from exporter.mock.machine.placement import place_instances
 from exporter.mock.machine.profile import MigProfile, Profile, Span
 from exporter.mock.machine.scenario import Scenario, ScenarioGpu, ScenarioInstance
 from exporter.mock.scenario.demand_file import parse_demands
-from exporter.mock.scenario.fault_file import parse_fault
 from exporter.mock.scenario.load_file import LoadPlace, parse_load
 from exporter.mock.scenario.pod_file import parse_pods
 from exporter.mock.scenario.profile_file import load_profile, profile_document, profile_names, read_span
@@ -92,7 +91,7 @@ def _gpu(entry: Section, profile: Profile, place: LoadPlace, default_minor: int)
         has_nvlink=_has_nvlink(entry, profile, is_divided=bool(instances)),
         instances=instances,
         values=dict(_values(entry.section("values"), profile)) if entry.has("values") else {},
-        faults=Faults().plus(*(parse_fault(fault) for fault in entry.sections("faults"))),
+        faults=tuple(read_fault(fault) for fault in entry.sections("faults")),
     )
 
 

@@ -10,11 +10,11 @@ from exporter.errors import ConfigError
 from exporter.mock.document import Section
 from exporter.mock.machine.device import MockGpu
 from exporter.mock.machine.drive import Drive
+from exporter.mock.machine.faults import read_fault
 from exporter.mock.machine.machine import Machine
 from exporter.mock.machine.pods import MockPod
 from exporter.mock.machine.scenario import ScenarioPod
 from exporter.mock.scenario.demand_file import gpus_worth
-from exporter.mock.scenario.fault_file import parse_fault
 from exporter.mock.scenario.pod_file import parse_pod, parse_pods
 from exporter.mock.steering.state import state_of
 
@@ -120,7 +120,7 @@ class Commands:
         self._machine.set_level(self._drive(names), None)
 
     def _add_fault(self, names: list[str], content: Section) -> None:
-        self._machine.add_fault(self._gpu(names[0]), parse_fault(content, self._machine.now()))
+        self._machine.add_fault(self._gpu(names[0]), read_fault(content, self._machine.now()))
 
     def _mend(self, names: list[str], _content: Section) -> None:
         self._machine.mend(self._gpu(names[0]))

@@ -1,12 +1,11 @@
 """What a running mock tells about itself, as plain data for JSON."""
 
-from math import isinf
 from typing import Any
 
 from exporter.mock.machine.demands import Demand
 from exporter.mock.machine.device import MockGpu
 from exporter.mock.machine.drive import Drive
-from exporter.mock.machine.faults import Faults
+from exporter.mock.machine.faults import describe_fault
 from exporter.mock.machine.machine import Machine
 from exporter.mock.machine.pods import MockPod
 
@@ -34,36 +33,12 @@ def _gpu(gpu: MockGpu, t: float) -> dict[str, Any]:
         "model": gpu.profile.model,
         **_load(gpu.drive, t),
         "mig": instances,
-        "faults": _faults(gpu.gate.faults),
+        "faults": [describe_fault(fault) for fault in gpu.gate.faults],
     }
 
 
 def _load(drive: Drive, t: float) -> dict[str, Any]:
     return {"load_percent": round(100 * drive.activity.value(t), 3), "is_forced": drive.is_forced}
-
-
-def _faults(faults: Faults) -> list[dict[str, Any]]:
-    return [
-        *({"kind": "lost", "at_s": lost.at_s, "until_s": _finite(lost.until_s)} for lost in faults.lost),
-        *(
-            {
-                "kind": "hang",
-                "at_s": hang.at_s,
-                "until_s": _finite(hang.until_s),
-                "functions": sorted(hang.functions),
-            }
-            for hang in faults.hangs
-        ),
-        *(
-            {"kind": "xid", "at_s": xid.at_s, "code": xid.code, "gpu_instance": xid.gpu_instance_id}
-            for xid in faults.xids
-        ),
-    ]
-
-
-def _finite(until_s: float) -> float | None:
-    """Return a time, or null for ever: JSON knows no infinity."""
-    return None if isinf(until_s) else until_s
 
 
 def _demand(demand: Demand) -> dict[str, Any]:

@@ -1,0 +1,68 @@
+"""The gate of a mock GPU: faults close it, and calls wait there or are turned away."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+import pynvml
+
+from exporter.mock.machine.faults import Fault
+
+POLL_S = 0.005
+"""How often a call that hangs looks at its clock."""
+
+
+class Gate:
+    """What every call on a GPU passes first.
+
+    Changes must come one at a time; calls may pass meanwhile.
+
+    Attributes:
+        faults: What goes wrong with the GPU.
+
+    Args:
+        faults: What goes wrong with it from the start.
+        now: Returns the seconds since the mock began.
+    """
+
+    def __init__(self, faults: Iterable[Fault], now: Callable[[], float]) -> None:
+        self.faults = tuple(faults)
+        self._now = now
+        self._released = threading.Event()
+
+    def enter(self, function: str) -> None:
+        """Let a call of a function through, after a hang where there is one.
+
+        Raises:
+            NVMLError: As refuse.
+        """
+        while self._hangs(function) and not self._released.wait(POLL_S):
+            pass
+        self.refuse(function)
+
+    def refuse(self, function: str) -> None:
+        """Turn a call of a function away where a fault asks for it.
+
+        Raises:
+            NVMLError: With the code that the fault names.
+        """
+        for fault in self.faults:
+            code = fault.error(function, self._now())
+            if code is not None:
+                raise pynvml.NVMLError(code)
+
+    def add(self, fault: Fault) -> None:
+        """Let something more go wrong."""
+        self.faults = (*self.faults, fault)
+
+    def mend(self) -> None:
+        """End all that goes wrong now, and all that was to come; what the driver has reported stays reported."""
+        now = self._now()
+        events = ((fault, fault.event()) for fault in self.faults)
+        self.faults = tuple(fault for fault, event in events if event is not None and event.at_s <= now)
+
+    def release(self) -> None:
+        """End every hang of this GPU, those to come included."""
+        self._released.set()
+
+    def _hangs(self, function: str) -> bool:
+        return any(fault.holds(function, self._now()) for fault in self.faults)
