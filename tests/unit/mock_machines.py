@@ -47,6 +47,11 @@ def field(nvml: MockNvml, handle: Any, *wanted: int | tuple[int, int]) -> list[i
     return [answer.value.ullVal for answer in answers]
 
 
+def energy_of(nvml: MockNvml, handle: Any) -> int:
+    """Return a GPU's energy in millijoules."""
+    return field(nvml, handle, pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION)[0]
+
+
 def gpm(nvml: MockNvml, older: Any, newer: Any, *metrics: int) -> list[float]:
     """Return GPM metrics between two samples, which must all be there."""
     request = pynvml.c_nvmlGpmMetricsGet_t()

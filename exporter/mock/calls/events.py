@@ -69,9 +69,6 @@ class EventCalls:
             pass  # what came before is not heard
         registrations.append(registration)
 
-    def nvmlEventSetWait(self, eventSet: Any, timeoutms: int) -> Any:
-        return self.nvmlEventSetWait_v2(eventSet, timeoutms)
-
     def nvmlEventSetWait_v2(self, eventSet: Any, timeoutms: int) -> Any:
         self._library.check()
         registrations = self._sets.find(eventSet)

@@ -63,9 +63,6 @@ class GaugeCalls:
     def nvmlDeviceGetPowerUsage(self, handle: Any) -> int:
         return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetPowerUsage"), "power_usage_mw")
 
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle: Any) -> int:
-        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetTotalEnergyConsumption"), "energy_mj")
-
     def nvmlDeviceGetPcieReplayCounter(self, handle: Any) -> int:
         return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetPcieReplayCounter"), "pcie_replay_count")
 

@@ -37,15 +37,9 @@ class MachineCalls:
         self._library.check()
         if not 0 <= index < len(self._library.gpus):
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._give(MockDevice(self._library.gpus[index], None), "nvmlDeviceGetHandleByIndex")
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str | bytes) -> Any:
-        self._library.check()
-        wanted = uuid.decode() if isinstance(uuid, bytes) else uuid
-        for target in self._library.handles:
-            if wanted == (target.gpu.uuid if target.instance is None else target.instance.uuid):
-                return self._give(target, "nvmlDeviceGetHandleByUUID")
-        raise failure(pynvml.NVML_ERROR_NOT_FOUND)
+        gpu = self._library.gpus[index]
+        gpu.gate.enter("nvmlDeviceGetHandleByIndex")
+        return self._library.handles[MockDevice(gpu, None)]
 
     def nvmlDeviceGetUUID(self, handle: Any) -> str:
         target = self._library.enter(handle, "nvmlDeviceGetUUID")
@@ -54,10 +48,6 @@ class MachineCalls:
     def nvmlDeviceGetName(self, handle: Any) -> str:
         target = self._library.enter(handle, "nvmlDeviceGetName")
         return target.gpu.profile.model if target.instance is None else target.instance.name
-
-    def nvmlDeviceGetIndex(self, handle: Any) -> int:
-        target = self._library.enter(handle, "nvmlDeviceGetIndex")
-        return target.gpu.index if target.instance is None else target.instance.index
 
     def nvmlDeviceGetMinorNumber(self, handle: Any) -> int:
         return self._library.enter_gpu(handle, "nvmlDeviceGetMinorNumber").minor
@@ -70,7 +60,3 @@ class MachineCalls:
         info.busIdLegacy = f"0000:{gpu.pci_bus:02X}:00.0"
         info.busId = f"00000000:{gpu.pci_bus:02X}:00.0"
         return info
-
-    def _give(self, target: MockDevice, function: str) -> Any:
-        target.gpu.gate.enter(function)
-        return self._library.handles[target]

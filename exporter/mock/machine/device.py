@@ -27,7 +27,6 @@ class MockInstance:
     name: str
     kind: str
     gpu_instance_id: int
-    compute_instance_id: int
     compute_slices: int
     profile: MigProfile
     drive: Drive
@@ -105,7 +104,6 @@ def _build_instances(
                     name=f"{gpu.profile.model} MIG {kind}",
                     kind=kind,
                     gpu_instance_id=gi,
-                    compute_instance_id=ci,
                     compute_slices=slices,
                     profile=instance.profile,
                     drive=drive,

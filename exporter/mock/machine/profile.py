@@ -35,9 +35,7 @@ class MigProfile:
     memory_slices: int
     starts: tuple[int, ...]
     first_id: int
-    multiprocessors: int
     memory_mib: int
-    decoders: int
 
 
 @dataclass(frozen=True, slots=True)

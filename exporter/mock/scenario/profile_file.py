@@ -117,9 +117,7 @@ def _mig_profile(name: str, section: Section) -> MigProfile:
         memory_slices=section.integer("memory_slices", 1, 8),
         starts=tuple(section.items("starts")),
         first_id=section.integer("first_id", 0, 14),
-        multiprocessors=section.integer("multiprocessors", 1, 1000),
         memory_mib=section.integer("memory_mib", 1, 2**24),
-        decoders=section.integer("decoders", 0, 16),
     )
     section.finish()
     return profile

@@ -14,7 +14,7 @@ from exporter.errors import ConfigError
 from exporter.mock import MockNvml
 from exporter.mock.machine.scenario import ScenarioContainer, ScenarioDevice, ScenarioPod
 from tests.unit.fake_clock import FakeClock
-from tests.unit.mock_machines import field, gpm, gpm_sample, scenario, started
+from tests.unit.mock_machines import energy_of, field, gpm, gpm_sample, scenario, started
 
 RING_S = 15
 BUSY = pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL
@@ -78,7 +78,7 @@ def test_ring_gpm_and_energy_agree_with_each_other_whatever_changes(changes: lis
     clock = FakeClock()
     nvml = started(scenario(SERVICE), clock)
     gpu = nvml.nvmlDeviceGetHandleByIndex(0)
-    older, energy_mj = gpm_sample(nvml, gpu), nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
+    older, energy_mj = gpm_sample(nvml, gpu), energy_of(nvml, gpu)
     true_s, whole_s = 0.0, 0.0
     for wait_s, count, demand in changes:
         nvml.machine.set_pods(replicas(count))
@@ -88,7 +88,7 @@ def test_ring_gpm_and_energy_agree_with_each_other_whatever_changes(changes: lis
         true_s += wait_s * min(1.0, demand / count) if count else 0.0
     mean = true_s / whole_s
     assert gpm(nvml, older, gpm_sample(nvml, gpu), BUSY)[0] == pytest.approx(99.0197 * mean, abs=1e-3)
-    grown_mj = nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) - energy_mj
+    grown_mj = energy_of(nvml, gpu) - energy_mj
     assert grown_mj == pytest.approx((74134 + (667319 - 74134) * mean) * whole_s, rel=0.01)
     clock.advance(0.2)  # the sample in which the last second ended
     _, samples = nvml.nvmlDeviceGetSamples(gpu, pynvml.NVML_GPU_UTILIZATION_SAMPLES, 0)

@@ -80,13 +80,11 @@ def listen(nvml: MockNvml, *gpus: Any) -> Any:
 
 def test_a_lost_gpu_answers_nothing_until_it_is_back_and_the_others_go_on(clock: FakeClock) -> None:
     nvml, gpu, sound = machine(clock, "[{kind: lost, at_s: 10, until_s: 20}]")
-    uuid = nvml.nvmlDeviceGetUUID(gpu)
     asked: tuple[tuple[str, tuple[Any, ...]], ...] = (
         ("nvmlDeviceGetPowerUsage", (gpu,)),
         ("nvmlDeviceGetUUID", (gpu,)),
         ("nvmlDeviceGetFieldValues", (gpu, [82])),
         ("nvmlDeviceGetHandleByIndex", (0,)),
-        ("nvmlDeviceGetHandleByUUID", (uuid,)),
         ("nvmlGpmSampleGet", (gpu, nvml.nvmlGpmSampleAlloc())),
     )
     for wait, expected in ((9.9, 0), (0.1, LOST), (9.9, LOST), (0.1, 0)):
@@ -125,7 +123,7 @@ def test_a_call_on_a_hanging_gpu_waits_until_the_fault_ends_by_the_clock(
 
 def test_a_test_can_release_the_calls_that_hang(hanging: tuple[MockNvml, Any, Any]) -> None:
     nvml, gpu, _ = hanging
-    callers = [Caller(nvml.nvmlDeviceGetTotalEnergyConsumption, gpu), Caller(nvml.nvmlDeviceGetHandleByIndex, 0)]
+    callers = [Caller(nvml.nvmlDeviceGetName, gpu), Caller(nvml.nvmlDeviceGetHandleByIndex, 0)]
     assert all(caller.hangs() for caller in callers)
     nvml.release_hangs()
     assert all(caller.answer() for caller in callers)
@@ -133,13 +131,13 @@ def test_a_test_can_release_the_calls_that_hang(hanging: tuple[MockNvml, Any, An
 
 
 def test_a_hang_may_be_in_one_function_only(clock: FakeClock) -> None:
-    nvml, gpu, _ = machine(clock, "[{kind: hang, at_s: 1, functions: [nvmlDeviceGetTotalEnergyConsumption]}]")
+    nvml, gpu, _ = machine(clock, "[{kind: hang, at_s: 1, functions: [nvmlDeviceGetName]}]")
     clock.advance(1e6)
     assert nvml.nvmlDeviceGetPowerUsage(gpu) > 0
-    caller = Caller(nvml.nvmlDeviceGetTotalEnergyConsumption, gpu)
+    caller = Caller(nvml.nvmlDeviceGetName, gpu)
     assert caller.hangs()
     nvml.release_hangs()
-    assert caller.answer() > 0
+    assert caller.answer()
 
 
 def test_an_xid_is_heard_once_by_every_set_that_registered_before(clock: FakeClock) -> None:
@@ -157,7 +155,7 @@ def test_an_event_names_its_gpu_its_kind_and_its_gpu_instance(clock: FakeClock) 
     nvml, gpu, _ = machine(clock, "[{kind: xid, at_s: 1, code: 94, gpu_instance: 3}, {kind: xid, at_s: 2, code: 48}]")
     event_set = listen(nvml, gpu)
     clock.advance(2)
-    first, second = (nvml.nvmlEventSetWait(event_set, 0) for _ in range(2))
+    first, second = (nvml.nvmlEventSetWait_v2(event_set, 0) for _ in range(2))
     assert nvml.nvmlDeviceGetUUID(first.device) == nvml.nvmlDeviceGetUUID(gpu)
     assert (first.eventType, first.eventData, first.gpuInstanceId) == (XID, 94, 3)
     assert (second.eventData, second.gpuInstanceId, second.computeInstanceId) == (48, 0xFFFFFFFF, 0xFFFFFFFF)
