@@ -10,8 +10,14 @@ from exporter.model import Labels, Reason, Value
 COLLECTION = 0.0
 """Period of readings that are taken at every collection (-c)."""
 
+UNHURRIED = 10.0
+"""Period, in seconds, of instant readings that take many milliseconds."""
+
 SLOW = 60.0
-"""Period, in seconds, of readings that change by an administrator's hand."""
+"""Period, in seconds, of readings that change by an administrator's hand, or not for hours."""
+
+HOURLY = 3600.0
+"""Period, in seconds, of readings that keep the driver busy for a tenth of a second."""
 
 LAYOUT = float("inf")
 """Period of readings that can't change until GPUs or MIG instances do."""
@@ -19,16 +25,24 @@ LAYOUT = float("inf")
 OWN = 1 << 16
 """Field id of this exporter's own series, behind all of DCGM's."""
 
+LINKS = range(18)
+"""The NVLinks that a GPU may have, by DCGM's names for them. A GPU refuses those that it does not have."""
+
 ALL_LINKS = 0xFFFFFFFF
 """The scope id by which a field value sums over all NVLinks of a GPU."""
 
 
 class Scope(Enum):
-    """The finest entity that NVML answers a reading for."""
+    """The finest entity that NVML answers a reading for. A GPU's NVLinks are asked one by one.
+
+    LINK gives each link a series of its own, ALL_LINKS adds them up for their GPU.
+    """
 
     SYSTEM = auto()
     GPU = auto()
     INSTANCE = auto()
+    LINK = auto()
+    ALL_LINKS = auto()
 
 
 class Tracker(Enum):
@@ -58,7 +72,8 @@ class Field:
 class Call:
     """One NVML function and the fields that its answer gives.
 
-    `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM) and `args`.
+    `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM), the number of the
+    link (for Scope.LINK and Scope.ALL_LINKS) and `args`.
     """
 
     function: str
@@ -70,11 +85,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """One of NVML's field values. All of a GPU's go into one nvmlDeviceGetFieldValues."""
+    """One of NVML's field values. All that are due go into one nvmlDeviceGetFieldValues.
+
+    For Scope.LINK the scope ids are the links' numbers.
+    """
 
     field_id: int
     fields: tuple[Field, ...]
     scope_id: int = 0
+    scope: Scope = Scope.GPU
     period: float = COLLECTION
 
 
@@ -89,6 +108,7 @@ class Tracked:
     source: tuple[int, ...]
     fields: tuple[Field, ...]
     scope: Scope = Scope.GPU
+    period: float = COLLECTION
 
 
 Reading = Call | FieldValue | Tracked

@@ -4,8 +4,12 @@ The library is an object with pynvml's functions: the module `pynvml` itself, or
 """
 
 import logging
+import threading
 import time
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
 
 import pynvml
 
@@ -37,18 +41,59 @@ DEVICE_GONE = frozenset({Reason.GPU_LOST, Reason.DRIVER_GONE})
 """Reasons after which no other call on the same device can work."""
 
 
+FieldId = tuple[int, int]
+"""A field value's number and its scope id, such as that of a link."""
+
+
+class FieldAnswer(NamedTuple):
+    """A field value's number, or why there is none, and the driver's clock in microseconds."""
+
+    value: int | float | Reason
+    at_us: int = 0
+
+
+class Spent(NamedTuple):
+    """How often something was asked for, and how many seconds that took in all."""
+
+    times: int
+    seconds: float
+
+
+class Ledger:
+    """What NVML's functions and field values have cost since the start. All threads write, any may read."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._seconds: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, spent: Iterable[tuple[str, float]]) -> None:
+        """Note one use each, by NVML's name and its seconds."""
+        with self._lock:
+            for name, seconds in spent:
+                self._counts[name] += 1
+                self._seconds[name] += seconds  # type: ignore[assignment]  # a Counter adds floats as well
+
+    def totals(self) -> dict[str, Spent]:
+        """Return everything that was ever asked for, by name."""
+        with self._lock:
+            return {name: Spent(count, self._seconds[name]) for name, count in self._counts.items()}
+
+
 class Calls:
     """Makes NVML calls for one thread and keeps account of their number and their time.
 
     Attributes:
         spent_s: Seconds spent within NVML since the start; only ever grows.
         count: Calls made since the start; only ever grows.
+        ledger: Where the cost is noted by name.
     """
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, ledger: Ledger | None = None) -> None:
         self._library = library
         self.spent_s = 0.0
         self.count = 0
+        self.ledger = ledger or Ledger()
 
     def __call__(self, function: str, *args: Any) -> Any | Reason:
         """Call a function of NVML by pynvml's name.
@@ -56,18 +101,14 @@ class Calls:
         Returns:
             What pynvml returns, or the reason why there is no answer. Never raises for what the driver says.
         """
-        started = time.perf_counter()
-        try:
-            return getattr(self._library, function)(*args)
-        except pynvml.NVMLError as error:
-            log.debug("%s: %s", function, error)
-            return REASONS.get(error.value, Reason.UNKNOWN)
-        finally:
-            self.spent_s += time.perf_counter() - started
-            self.count += 1
+        answer, seconds = self._timed(function, args)
+        self.ledger.add(((function, seconds),))
+        return answer
 
-    def field_values(self, device: Any, ids: tuple[tuple[int, int], ...]) -> "list[FieldAnswer] | Reason":
+    def field_values(self, device: Any, ids: tuple[FieldId, ...]) -> "list[FieldAnswer] | Reason":
         """Read several field values of a device in one call.
+
+        A driver that refuses the call because of one of them is asked for each alone.
 
         Args:
             device: The device's handle.
@@ -79,14 +120,37 @@ class Calls:
 
         Source: nvmlDeviceGetFieldValues.
         """
-        answers = self("nvmlDeviceGetFieldValues", device, ids)
+        answers, seconds = self._timed("nvmlDeviceGetFieldValues", (device, ids))
+        if answers is Reason.NOT_SUPPORTED and len(ids) > 1:
+            alone = [self.field_values(device, (one,)) for one in ids]
+            return [FieldAnswer(found) if isinstance(found, Reason) else found[0] for found in alone]
         if isinstance(answers, Reason):
             return answers
-        return [(field_value(answer), answer.timestamp) for answer in answers]
+        latencies = [answer.latencyUsec + 1 for answer in answers]
+        second_of_latency = seconds / sum(latencies)
+        shares = (latency * second_of_latency for latency in latencies)
+        self.ledger.add(zip((field_value_name(field_id) for field_id, _ in ids), shares, strict=True))
+        return [FieldAnswer(field_value(answer), answer.timestamp) for answer in answers]
+
+    def _timed(self, function: str, args: tuple[Any, ...]) -> tuple[Any | Reason, float]:
+        started = time.perf_counter()
+        try:
+            answer = getattr(self._library, function)(*args)
+        except pynvml.NVMLError as error:
+            log.debug("%s: %s", function, error)
+            answer = REASONS.get(error.value, Reason.UNKNOWN)
+        seconds = time.perf_counter() - started
+        self.spent_s += seconds
+        self.count += 1
+        return answer, seconds
 
 
-FieldAnswer = tuple[int | float | Reason, int]
-"""A field value's number, or why there is none, and the driver's clock in microseconds."""
+@cache
+def field_value_name(field_id: int) -> str:
+    """Return NVML's name of a field value, the number where it has none; of several names the one that came first."""
+    names = (name for name, value in vars(pynvml).items() if name.startswith("NVML_FI_") and value == field_id)
+    return next(names, str(field_id))
+
 
 _MEMBER_OF_TYPE = {
     pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",

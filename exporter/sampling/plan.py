@@ -29,7 +29,7 @@ def plan(fields: Collection[str], catalogue: Iterable[Reading]) -> Plan:
         The chosen readings, each reduced to the wanted fields; equal calls are merged into one.
     """
     calls: dict[tuple[object, ...], Call] = {}
-    field_values: dict[tuple[int, int], FieldValue] = {}
+    field_values: dict[tuple[object, ...], FieldValue] = {}
     tracked: dict[Tracker, list[Tracked]] = {}
     for reading in catalogue:
         wanted = _wanted(reading, fields)
@@ -40,7 +40,7 @@ def plan(fields: Collection[str], catalogue: Iterable[Reading]) -> Plan:
                 call = (reading.function, reading.args, reading.scope)
                 calls[call] = _merged(calls.get(call), replace(reading, fields=wanted))
             case FieldValue():
-                value = (reading.field_id, reading.scope_id)
+                value = (reading.field_id, reading.scope_id, reading.scope)
                 field_values[value] = _merged(field_values.get(value), replace(reading, fields=wanted))
             case Tracked():
                 tracked.setdefault(reading.tracker, []).append(replace(reading, fields=wanted))

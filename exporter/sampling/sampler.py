@@ -2,23 +2,23 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from exporter.catalogue.reading import LAYOUT, SLOW, Tracked, Tracker
 from exporter.model import Clock, Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
-from exporter.nvml.calls import DEVICE_GONE, Calls
+from exporter.nvml.calls import DEVICE_GONE, Calls, FieldAnswer, FieldId
 from exporter.nvml.entities import Device
 from exporter.sampling.failures import EVERYTHING
 from exporter.sampling.plan import Plan
 from exporter.sampling.sources import Outcome, Source, TrackerSource, bind
 from exporter.sampling.trackers import TRACKERS
-from exporter.sampling.trackers.tracker import DeviceTracker
+from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues
 
 SHORTEST_LIFE_S = 3.0
 
 ASK_AGAIN_S = 600.0
-"""After what time even what was not supported is asked again: a driver may say so while it is not ready."""
+"""After what time what was not supported is asked again."""
 
 OnMissing = Callable[[Missing], None]
 """Is told of each value that was asked for and not given; what is not supported is told once."""
@@ -34,10 +34,11 @@ def life_s(period_s: float) -> float:
 
 @dataclass(slots=True)
 class _Slot:
-    """A source, when it is due again, and what it last said."""
+    """A source, when it is due again, when what it has given up is to be asked again, and what it last said."""
 
     source: Source
     due: float = -math.inf
+    retry: float = math.inf
     last: Outcome = field(default_factory=Outcome)
 
 
@@ -52,24 +53,22 @@ class Sampler:
         self._on_missing = on_missing
         self._slots: list[_Slot] = []
         self._trackers: dict[Tracker, DeviceTracker] = {}
-        self._plan = Plan((), (), {})
-        self._bound_at = clock.monotonic()
         self._tracked: tuple[TrackerSource, ...] = ()
         self._told: set[Missing] = set()
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
-        self._plan = plan
-        self._bound_at = self._clock.monotonic()
         for kind in self._trackers.keys() - plan.tracked.keys():
             self._trackers[kind].interrupt()
-        self._tracked = tuple(self._bind_tracker(kind, readings) for kind, readings in plan.tracked.items())
+        self._tracked = tuple(source for tracked in plan.tracked.items() for source in self._bind_tracker(*tracked))
         self._slots = [_Slot(source) for source in (*bind(plan, self.device, self._calls), *self._tracked)]
 
-    def _bind_tracker(self, kind: Tracker, readings: tuple[Tracked, ...]) -> TrackerSource:
+    def _bind_tracker(self, kind: Tracker, readings: tuple[Tracked, ...]) -> Iterator[TrackerSource]:
+        """Yield a source for each period."""
         if kind not in self._trackers:
             self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
-        return TrackerSource(self._trackers[kind], readings)
+        for period in sorted({reading.period for reading in readings}):
+            yield TrackerSource(self._trackers[kind], tuple(one for one in readings if one.period == period))
 
     def collect(self) -> DeviceSnapshot:
         """Read everything that is due.
@@ -80,8 +79,7 @@ class Sampler:
         """
         started, spent_s, count = time.perf_counter(), self._calls.spent_s, self._calls.count
         now = self._clock.monotonic()
-        if now - self._bound_at >= ASK_AGAIN_S:
-            self.follow(self._plan)
+        self._take_up_again(now)
         gone = self._read_due(now)
         samples: list[Sample] = []
         missing: list[Missing] = []
@@ -107,10 +105,12 @@ class Sampler:
     def _read_due(self, now: float) -> Reason | None:
         """Read what is due; return why the GPU as a whole answers nothing, if that is so."""
         has_answered, silence = False, None
-        for slot in self._slots:
-            if slot.due > now:
-                continue
-            self._read(slot, now)
+        due = [slot for slot in self._slots if slot.due <= now]
+        values: FieldValues | None = None
+        for slot in due:
+            if slot.source.ids and values is None:  # once for all, but not before something else tells of a loss
+                values = self._field_values([one for each in due for one in each.source.ids])
+            self._read(slot, values or {}, now)
             has_answered = has_answered or bool(slot.last.samples)
             for missing in slot.last.missing:
                 if missing.reason in DEVICE_GONE:
@@ -121,6 +121,21 @@ class Sampler:
                 self._tell(missing)
         return None if has_answered else silence
 
+    def _take_up_again(self, now: float) -> None:
+        """Let one source ask again for what was not supported: a driver says so, too, while it is not ready."""
+        slot = min(self._slots, key=lambda slot: slot.retry, default=None)
+        if slot and slot.retry <= now:
+            slot.source.ask_again()
+            slot.due, slot.retry = now, math.inf
+
+    def _field_values(self, ids: list[FieldId]) -> FieldValues:
+        """Ask for field values, all in one call."""
+        wanted = tuple(dict.fromkeys(ids))
+        answers = self._calls.field_values(self.device.handle, wanted)
+        if isinstance(answers, Reason):
+            return dict.fromkeys(wanted, FieldAnswer(answers))
+        return dict(zip(wanted, answers, strict=True))
+
     def _last_words(self, now: float) -> list[Sample]:
         """Return what stays true of a GPU that is gone, if anything does, with the texts that are labels."""
         expires = now + life_s(self._interval_s)
@@ -128,8 +143,10 @@ class Sampler:
         texts = [s for slot in self._slots for s in slot.last.samples if isinstance(s.value, str)]
         return words + texts if words else []
 
-    def _read(self, slot: _Slot, now: float) -> None:
-        slot.last = slot.source.read(now + life_s(max(slot.source.period, self._interval_s)))
+    def _read(self, slot: _Slot, values: FieldValues, now: float) -> None:
+        slot.last = slot.source.read(values, now + life_s(max(slot.source.period, self._interval_s)))
+        if slot.source.has_given_up and slot.retry == math.inf:
+            slot.retry = now + ASK_AGAIN_S
         period_s = slot.source.period
         if period_s == LAYOUT and any(missing.reason is not Reason.NOT_SUPPORTED for missing in slot.last.missing):
             period_s = SLOW

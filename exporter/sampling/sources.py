@@ -1,16 +1,16 @@
-"""A plan bound to one device: each source makes its NVML calls when it is due and turns answers into samples."""
+"""A plan bound to one device: each source is read when it is due and turns NVML's answers into samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from exporter.catalogue.reading import COLLECTION, LAYOUT, Call, Field, FieldValue, Scope, Tracked
+from exporter.catalogue.reading import LAYOUT, LINKS, Call, Field, FieldValue, Scope, Tracked
 from exporter.catalogue.units import checked
 from exporter.model import Entity, Missing, Reason, Sample, Value
-from exporter.nvml.calls import Calls
+from exporter.nvml.calls import Calls, FieldId
 from exporter.nvml.entities import Device
 from exporter.sampling.plan import Plan
-from exporter.sampling.trackers.tracker import DeviceTracker, Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 
 @dataclass(slots=True)
@@ -38,99 +38,148 @@ def _value(wanted: Field, answer: Any) -> Value | Reason:
 
 
 class Source(Protocol):
-    """Something that is read every `period` seconds. What is not supported is not asked again."""
+    """Something that is read every `period` seconds.
+
+    Attributes:
+        period: Seconds, or LAYOUT. What has been given up is not read again.
+        ids: The field values that it needs; the device is asked for those of all sources in one call.
+        has_given_up: Whether something is not asked any more, because NVML said that it is not supported.
+    """
 
     period: float
+    ids: tuple[FieldId, ...]
+    has_given_up: bool
 
-    def read(self, expires: float) -> Outcome:
+    def read(self, values: FieldValues, expires: float) -> Outcome:
         """Read the device; samples are good until `expires`, monotonic seconds."""
+
+    def ask_again(self) -> None:
+        """Take up again what has been given up."""
 
 
 def bind(plan: Plan, device: Device, calls: Calls) -> Iterator[Source]:
     """Make the sources of a device, but for its trackers, in the plan's order."""
-    entities = tuple(target.entity for target in device.targets)
+    whole = tuple(target.entity for target in device.targets)
     for call in plan.calls:
-        match call.scope:
-            case Scope.SYSTEM:
-                yield CallSource(calls, call, call.args, entities)
-            case Scope.GPU:
-                yield CallSource(calls, call, (device.handle, *call.args), entities)
-            case Scope.INSTANCE:
-                for target in device.targets:
-                    yield CallSource(calls, call, (target.handle, *call.args), (target.entity,))
-    for period in sorted({value.period for value in plan.field_values}):
-        of_period = tuple(value for value in plan.field_values if value.period == period)
-        yield FieldValueSource(calls, of_period, device.handle, entities)
+        for prefixes, entities in _asked(call.scope, device, whole):
+            yield CallSource(calls, call, [(*prefix, *call.args) for prefix in prefixes], entities)
+    for value in plan.field_values:
+        if value.scope is Scope.LINK:
+            for link in LINKS:
+                yield FieldValueSource(value, (value.field_id, link), (Entity(device.gpu, link=link),))
+        else:
+            yield FieldValueSource(value, (value.field_id, value.scope_id), whole)
+
+
+def _asked(
+    scope: Scope, device: Device, whole: tuple[Entity, ...]
+) -> Iterator[tuple[list[tuple[Any, ...]], tuple[Entity, ...]]]:
+    """Yield for each answer the first arguments of the calls that it takes, and the entities that it is about."""
+    match scope:
+        case Scope.SYSTEM:
+            yield [()], whole
+        case Scope.GPU:
+            yield [(device.handle,)], whole
+        case Scope.INSTANCE:
+            for target in device.targets:
+                yield [(target.handle,)], (target.entity,)
+        case Scope.LINK:
+            for link in LINKS:
+                yield [(device.handle, link)], (Entity(device.gpu, link=link),)
+        case Scope.ALL_LINKS:
+            yield [(device.handle, link) for link in LINKS], whole
 
 
 class CallSource:
-    """One NVML call with its arguments."""
+    """One NVML call; with several argument lists, the sum of what the calls answer."""
 
-    def __init__(self, calls: Calls, call: Call, args: tuple[Any, ...], entities: tuple[Entity, ...]) -> None:
+    ids: tuple[FieldId, ...] = ()
+
+    def __init__(
+        self, calls: Calls, call: Call, arguments: list[tuple[Any, ...]], entities: tuple[Entity, ...]
+    ) -> None:
         self.period = call.period
+        self.has_given_up = False
         self._calls = calls
         self._call = call
-        self._args = args
+        self._arguments = arguments
         self._entities = entities
 
-    def read(self, expires: float) -> Outcome:
+    def read(self, _values: FieldValues, expires: float) -> Outcome:
         """Make the call."""
-        answer = self._calls(self._call.function, *self._args)
+        answer = self._answer()
         if answer is Reason.NOT_SUPPORTED:
-            self.period = LAYOUT
+            self.has_given_up, self.period = True, LAYOUT
         outcome = Outcome()
         for entity in self._entities:
             outcome.add(Observation(self._call, entity, answer), expires)
         return outcome
 
+    def _answer(self) -> Any | Reason:
+        answers: list[Any] = [self._calls(self._call.function, *args) for args in self._arguments]
+        if len(answers) == 1:
+            return answers[0]
+        supported = [answer for answer in answers if answer is not Reason.NOT_SUPPORTED]
+        failed = [answer for answer in supported if isinstance(answer, Reason)]
+        if failed or not supported:
+            return failed[0] if failed else Reason.NOT_SUPPORTED
+        return sum(supported)
+
+    def ask_again(self) -> None:
+        """Make the call again."""
+        self.has_given_up, self.period = False, self._call.period
+
 
 class FieldValueSource:
-    """All field values of one period in one call."""
+    """One field value of a device or a link."""
 
-    def __init__(self, calls: Calls, values: tuple[FieldValue, ...], handle: Any, entities: tuple[Entity, ...]) -> None:
-        self.period = values[0].period
-        self._calls = calls
-        self._values = values
-        self._handle = handle
+    def __init__(self, value: FieldValue, field_id: FieldId, entities: tuple[Entity, ...]) -> None:
+        self.period = value.period
+        self.ids: tuple[FieldId, ...] = (field_id,)
+        self.has_given_up = False
+        self._value = value
         self._entities = entities
-        self._unsupported: list[Missing] = []
 
-    def read(self, expires: float) -> Outcome:
-        """Make the call."""
-        outcome = Outcome(missing=list(self._unsupported))
-        ids = tuple((value.field_id, value.scope_id) for value in self._values)
-        answers = self._calls.field_values(self._handle, ids)
-        if isinstance(answers, Reason):
-            answers = [(answers, 0)] * len(ids)
-        supported: list[FieldValue] = []
-        for value, (answer, _) in zip(self._values, answers, strict=True):
-            for entity in self._entities:
-                outcome.add(Observation(value, entity, answer), expires)
-            if answer is not Reason.NOT_SUPPORTED:
-                supported.append(value)
-        if len(supported) < len(self._values):
-            self._values = tuple(supported)
-            self._unsupported = [missing for missing in outcome.missing if missing.reason is Reason.NOT_SUPPORTED]
-            if not supported:
-                self.period = LAYOUT
+    def read(self, values: FieldValues, expires: float) -> Outcome:
+        """Take the answer."""
+        answer = values[self.ids[0]].value
+        if answer is Reason.NOT_SUPPORTED:
+            self.has_given_up, self.period = True, LAYOUT
+        outcome = Outcome()
+        for entity in self._entities:
+            outcome.add(Observation(self._value, entity, answer), expires)
         return outcome
+
+    def ask_again(self) -> None:
+        """Ask for the value again."""
+        self.has_given_up, self.period = False, self._value.period
 
 
 class TrackerSource:
-    """A tracker with the readings that are asked of it; a reading is given up when no entity supports it."""
+    """A tracker with the readings of one period; a reading is given up when no entity supports it."""
 
     def __init__(self, tracker: DeviceTracker, readings: tuple[Tracked, ...]) -> None:
-        self.period = COLLECTION
         self._tracker = tracker
-        self._readings = readings
+        self._all = readings
+        self.ask_again()
+
+    def ask_again(self) -> None:
+        """Let the tracker answer everything."""
+        self._ask_for(self._all)
         self._unsupported: list[Missing] = []
 
-    def read(self, expires: float) -> Outcome:
+    def _ask_for(self, readings: tuple[Tracked, ...]) -> None:
+        self._readings = readings
+        self.period = readings[0].period if readings else LAYOUT
+        self.ids = self._tracker.needs(readings)
+        self.has_given_up = readings != self._all
+
+    def read(self, values: FieldValues, expires: float) -> Outcome:
         """Let the tracker read."""
         outcome = Outcome(missing=list(self._unsupported))
         supported: set[str] = set()
         unsupported: set[str] = set()
-        for answer in self._tracker.collect(self._readings):
+        for answer in self._tracker.collect(self._readings, values):
             outcome.add(answer, expires)
             names = unsupported if answer.answer is Reason.NOT_SUPPORTED else supported
             names.add(answer.reading.fields[0].name)
@@ -150,6 +199,4 @@ class TrackerSource:
         given_up = [reading for reading in self._readings if reading.fields[0].name in names]
         fields = {field.name for reading in given_up for field in reading.fields}
         self._unsupported += [one for one in missing if one.field in fields]
-        self._readings = tuple(reading for reading in self._readings if reading.fields[0].name not in names)
-        if not self._readings:
-            self.period = LAYOUT
+        self._ask_for(tuple(reading for reading in self._readings if reading.fields[0].name not in names))

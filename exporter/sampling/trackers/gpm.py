@@ -1,13 +1,16 @@
-"""GPM: means between the last collection and this one. Source of a reading: (NVML_GPM_METRIC_*,)."""
+"""GPM: means between the last collection and this one. Source of a reading: (NVML_GPM_METRIC_*,).
+
+For Scope.LINK the source has a metric for each of reading.LINKS.
+"""
 
 from collections.abc import Iterator
 
 from exporter.catalogue.reading import Scope, Tracked
-from exporter.model import Clock, Reason
+from exporter.model import Clock, Entity, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Target
 from exporter.nvml.gpm import SamplePair, why_no_gpm
-from exporter.sampling.trackers.tracker import DeviceTracker, Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 SHORTEST_SPAN_S = 0.08
 """Samples that lie closer together give NaN; measured on an H100, driver 580."""
@@ -25,7 +28,7 @@ class GpmTracker(DeviceTracker):
         self._taken = float("-inf")
         self._last: tuple[tuple[Tracked, ...], tuple[Observation, ...]] = ((), ())
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+    def collect(self, readings: tuple[Tracked, ...], _values: FieldValues) -> Iterator[Observation]:
         """Answer each reading with NVML's double, in percent or MiB/s."""
         now = self._clock.monotonic()
         known, answers = self._last
@@ -38,7 +41,7 @@ class GpmTracker(DeviceTracker):
     def _answers(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         if self._refused:
             self._refused = why_no_gpm(self._calls, self._device)
-        of_gpu = tuple(r for r in readings if r.scope is Scope.GPU)
+        of_gpu = tuple(r for r in readings if r.scope is not Scope.INSTANCE)
         of_instance = tuple(r for r in readings if r.scope is Scope.INSTANCE)
         targets = self._device.targets
         if any(target.entity.instance for target in targets):
@@ -55,10 +58,17 @@ class GpmTracker(DeviceTracker):
     ) -> Iterator[Observation]:
         if not readings:
             return
-        values = self._refused or self._values(instance_id, tuple(reading.source[0] for reading in readings))
-        for i, reading in enumerate(readings):
-            for target in targets:
-                yield Observation(reading, target.entity, values if isinstance(values, Reason) else values[i])
+        metrics = tuple(dict.fromkeys(metric for reading in readings for metric in reading.source))
+        values = self._refused or self._values(instance_id, metrics)
+        each = [values] * len(metrics) if isinstance(values, Reason) else values
+        found = dict(zip(metrics, each, strict=True))
+        for reading in readings:
+            if reading.scope is Scope.LINK:
+                for link, metric in enumerate(reading.source):
+                    yield Observation(reading, Entity(self._device.gpu, link=link), found[metric])
+            else:
+                for target in targets:
+                    yield Observation(reading, target.entity, found[reading.source[0]])
 
     def _values(self, instance_id: int | None, metrics: tuple[int, ...]) -> list[float | Reason] | Reason:
         if instance_id not in self._pairs:

@@ -1,25 +1,24 @@
 """Rates of counters that NVML gives as field values. Source of a reading: (scope id, field id, field id, …).
 
-The answer is the growth of the fields' sum in a second, in the counters' own unit, by the driver's clock.
+The answer is the growth of the fields' sum in a second, in the counters' own unit, by the driver's clock. For
+Scope.LINK each link has its own, and the source's scope id stands for nothing.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from exporter.catalogue.reading import Tracked
-from exporter.model import Clock, Reason
-from exporter.nvml.calls import Calls, FieldAnswer
+from exporter.catalogue.reading import LINKS, Scope, Tracked
+from exporter.model import Clock, Entity, Reason
+from exporter.nvml.calls import Calls, FieldId
 from exporter.nvml.entities import Device
-from exporter.sampling.trackers.tracker import DeviceTracker, Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 CLOCK_STEP = 2.0
 """By which factor the driver's clock may differ from ours between two readings, before it counts as set anew."""
 
-Id = tuple[int, int]
-
 
 class _Counters(NamedTuple):
-    """The counters of one reading, the driver's time of them, in microseconds, and ours, in monotonic seconds."""
+    """The counters of one rate, the driver's time of them, in microseconds, and ours, in monotonic seconds."""
 
     values: tuple[float, ...]
     at_us: int
@@ -27,38 +26,47 @@ class _Counters(NamedTuple):
 
 
 class RateTracker(DeviceTracker):
-    """The counters of a GPU at the last collection."""
+    """The counters of a GPU at their last readings."""
 
-    def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
-        self._calls = calls
+    def __init__(self, _calls: Calls, device: Device, clock: Clock) -> None:
         self._device = device
         self._clock = clock
-        self._last: dict[tuple[int, ...], _Counters] = {}
+        self._last: dict[tuple[FieldId, ...], _Counters] = {}
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+    def needs(self, readings: tuple[Tracked, ...]) -> tuple[FieldId, ...]:
+        """Return the counters of all rates."""
+        return tuple(dict.fromkeys(one for reading in readings for ids, _ in self._rates(reading) for one in ids))
+
+    def collect(self, readings: tuple[Tracked, ...], values: FieldValues) -> Iterator[Observation]:
         """Answer each reading with a rate a second; the first time and after a counter's reset there is none."""
-        asked = {reading.source for reading in readings}
-        self._last = {source: counters for source, counters in self._last.items() if source in asked}
-        ids = tuple(dict.fromkeys(pair for reading in readings for pair in _ids(reading)))
-        answers = self._calls.field_values(self._device.handle, ids)
         now = self._clock.monotonic()
-        by_id = answers if isinstance(answers, Reason) else dict(zip(ids, answers, strict=True))
+        found: dict[tuple[FieldId, ...], float | Reason] = {}
         for reading in readings:
-            rate = by_id if isinstance(by_id, Reason) else self._rate(reading, by_id, now)
-            for target in self._device.targets:
-                yield Observation(reading, target.entity, rate)
+            for ids, entities in self._rates(reading):
+                if ids not in found:
+                    found[ids] = self._rate(ids, values, now)
+                for entity in entities:
+                    yield Observation(reading, entity, found[ids])
 
-    def _rate(self, reading: Tracked, answers: dict[Id, FieldAnswer], now: float) -> float | Reason:
-        last = self._last.pop(reading.source, None)
+    def _rates(self, reading: Tracked) -> Iterator[tuple[tuple[FieldId, ...], tuple[Entity, ...]]]:
+        """Yield for each rate of a reading its counters and the entities that it is about."""
+        scope_id, *fields = reading.source
+        if reading.scope is Scope.LINK:
+            for link in LINKS:
+                yield tuple((field, link) for field in fields), (Entity(self._device.gpu, link=link),)
+        else:
+            yield tuple((field, scope_id) for field in fields), tuple(t.entity for t in self._device.targets)
+
+    def _rate(self, ids: tuple[FieldId, ...], answers: FieldValues, now: float) -> float | Reason:
         values: list[float] = []
         at_us = 0
-        for pair in _ids(reading):
-            value, at_us = answers[pair]
+        for one in ids:
+            value, at_us = answers[one]
             if isinstance(value, Reason):
                 return value
             values.append(value)
         new = _Counters(tuple(values), at_us, now)
-        self._last[reading.source] = new
+        last, self._last[ids] = self._last.get(ids), new
         return _growth(last, new) if last else Reason.NO_SAMPLE_YET
 
     def interrupt(self) -> None:
@@ -77,8 +85,3 @@ def _growth(old: _Counters, new: _Counters) -> float | Reason:
     if any(later < earlier for earlier, later in zip(old.values, new.values, strict=True)):
         return Reason.NO_SAMPLE_YET
     return (sum(new.values) - sum(old.values)) / span_s
-
-
-def _ids(reading: Tracked) -> tuple[Id, ...]:
-    scope, *fields = reading.source
-    return tuple((field, scope) for field in fields)

@@ -1,10 +1,14 @@
 """What every tracker offers, and what it says of itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from exporter.catalogue.reading import Reading, Tracked
 from exporter.model import Entity, Holder, Reason
+from exporter.nvml.calls import FieldAnswer, FieldId
+
+FieldValues = Mapping[FieldId, FieldAnswer]
+"""What one nvmlDeviceGetFieldValues answered for all that were due."""
 
 
 class Observation(NamedTuple):
@@ -26,8 +30,17 @@ class DeviceTracker(Protocol):
 
     outlives_gpu: ClassVar[bool] = False
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
-        """Read the device once and answer the readings; which readings are asked may change between calls."""
+    def needs(self, readings: tuple[Tracked, ...]) -> tuple[FieldId, ...]:  # noqa: ARG002  (by default, none)
+        """Return the field values that readings are made of."""
+        return ()
+
+    def collect(self, readings: tuple[Tracked, ...], values: FieldValues) -> Iterator[Observation]:
+        """Read the device once and answer the readings; which readings are asked may change between calls.
+
+        Args:
+            readings: What is to be answered.
+            values: The field values that they need.
+        """
 
     def last_words(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:  # noqa: ARG002  (by default, none)
         """Answer, for a GPU that is gone, those readings of which something stays true."""

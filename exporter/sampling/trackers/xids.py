@@ -10,7 +10,7 @@ from exporter.model import Clock, Entity, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.nvml.events import XidEvent, XidEvents
-from exporter.sampling.trackers.tracker import DeviceTracker, Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class XidTracker(DeviceTracker):
         self._since = 0.0
         self._last: dict[Entity, int] = {target.entity: 0 for target in device.targets}
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+    def collect(self, readings: tuple[Tracked, ...], _values: FieldValues) -> Iterator[Observation]:
         """Answer each reading with a LastXid for each entity; an Xid of no instance counts for every one.
 
         An Xid that was heard stays true when nothing more can be heard, as after the one that took the GPU away.
@@ -46,7 +46,7 @@ class XidTracker(DeviceTracker):
 
     def last_words(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         """Answer with each entity's last Xid, where there is one."""
-        for observation in self.collect(readings):
+        for observation in self.collect(readings, {}):
             if isinstance(observation.answer, LastXid) and observation.answer.code:
                 yield observation
 

@@ -1,3 +1,4 @@
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -5,8 +6,10 @@ import pynvml
 import pytest
 
 from exporter.model import Reason
-from exporter.nvml.calls import Calls, field_value
+from exporter.nvml.calls import Calls, Ledger, field_value
 from tests.unit.faulty_nvml import failing
+
+ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
 
 
 @pytest.mark.parametrize(
@@ -93,3 +96,46 @@ def test_field_values_come_with_the_drivers_time_or_share_one_reason() -> None:
     assert calls.field_values("handle", ((1, 0), (2, 0))) == [(3, 1234), (Reason.NOT_SUPPORTED, 1234)]
     lost = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=failing(pynvml.NVML_ERROR_GPU_IS_LOST)))
     assert lost.field_values("handle", ((1, 0), (2, 0))) is Reason.GPU_LOST
+
+
+def test_a_call_that_is_refused_for_one_field_value_is_made_for_each_alone() -> None:
+    def refusing(_handle: object, ids: tuple[tuple[int, int], ...]) -> list[SimpleNamespace]:
+        if any(field_id == 9999 for field_id, _ in ids):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return [
+            SimpleNamespace(
+                nvmlReturn=0,
+                valueType=pynvml.NVML_VALUE_TYPE_UNSIGNED_INT,
+                value=SimpleNamespace(uiVal=field_id),
+                timestamp=5,
+                latencyUsec=0,
+            )
+            for field_id, _ in ids
+        ]
+
+    answers = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=refusing)).field_values("gpu", ((7, 0), (9999, 0)))
+    assert answers == [(7, 5), (Reason.NOT_SUPPORTED, 0)]
+
+
+def test_what_calls_and_field_values_cost_is_noted_by_nvmls_names() -> None:
+    def slow_energy(_handle: object, ids: tuple[tuple[int, int], ...]) -> list[SimpleNamespace]:
+        time.sleep(0.02)
+        return [
+            SimpleNamespace(nvmlReturn=3, timestamp=0, latencyUsec=3000 if field_id == ENERGY else 0)
+            for field_id, _ in ids
+        ]
+
+    ledger = Ledger()
+    calls = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=slow_energy, nvmlDeviceGetName=lambda: "a"), ledger)
+    for _ in range(2):
+        calls("nvmlDeviceGetName")
+    calls.field_values("gpu", ((ENERGY, 0), (pynvml.NVML_FI_DEV_MEMORY_TEMP, 0)))
+    spent = ledger.totals()
+    assert {name: total.times for name, total in spent.items()} == {
+        "nvmlDeviceGetName": 2,
+        "NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION": 1,
+        "NVML_FI_DEV_MEMORY_TEMP": 1,
+    }
+    energy, memory = (spent[f"NVML_FI_DEV_{name}"].seconds for name in ("TOTAL_ENERGY_CONSUMPTION", "MEMORY_TEMP"))
+    assert energy > 1000 * memory > 0
+    assert sum(total.seconds for total in spent.values()) == pytest.approx(calls.spent_s)

@@ -5,14 +5,14 @@ import pytest
 
 from exporter.catalogue import ANSWERED, CATALOGUE
 from exporter.catalogue.convert import same
-from exporter.catalogue.reading import LAYOUT, SLOW, Call, Field, FieldValue, Reading, Scope, Tracked, Tracker
+from exporter.catalogue.reading import LAYOUT, LINKS, SLOW, Call, Field, FieldValue, Reading, Scope, Tracked, Tracker
 from exporter.model import Entity, Gpu, Holder, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler, life_s
 from exporter.sampling.sources import TrackerSource
-from exporter.sampling.trackers.tracker import DeviceTracker, Observation
+from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -72,18 +72,13 @@ def test_the_cost_of_a_collection_is_told_with_its_calls() -> None:
     assert 0 < second.nvml_s < second.total_s
 
 
-@pytest.mark.parametrize(
-    ("interval_s", "slow_reads", "looks"), [(1.0, 3, 1), (7.0, 14, 2), (30.0, 61, 7), (100.0, 121, 21)]
-)
-def test_readings_keep_their_own_periods_whatever_the_interval_is(
-    interval_s: float, slow_reads: int, looks: int
-) -> None:
-    """Every ten minutes all is asked, what is fixed or was not supported too."""
+@pytest.mark.parametrize(("interval_s", "slow_reads"), [(1.0, 3), (7.0, 14), (30.0, 61), (100.0, 121)])
+def test_readings_keep_their_own_periods_whatever_the_interval_is(interval_s: float, slow_reads: int) -> None:
     bench = Bench(READINGS, interval_s=interval_s)
     for _ in range(121):
         assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
     assert bench.nvml.calls[TEMPERATURE] == 121
-    assert bench.nvml.calls["nvmlSystemGetDriverVersion"] == looks
+    assert bench.nvml.calls["nvmlSystemGetDriverVersion"] == 1
     assert bench.nvml.calls[POWER] == slow_reads
 
 
@@ -152,6 +147,22 @@ def test_what_was_not_supported_is_asked_again_after_ten_minutes() -> None:
     assert "SLOW" in bench.read()
 
 
+def test_what_was_not_supported_is_asked_again_one_reading_a_collection() -> None:
+    """A GPU that lacks much must not pay for all of it at once."""
+    bench = Bench(READINGS)
+    for function in (TEMPERATURE, POWER):
+        bench.nvml.replaced[function] = failing(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    bench.read()
+    bench.clock.advance(600)
+    assert (bench.nvml.calls[TEMPERATURE], bench.nvml.calls[POWER]) == (1, 1)
+    bench.read()
+    assert (bench.nvml.calls[TEMPERATURE], bench.nvml.calls[POWER]) == (2, 1)
+    bench.read()
+    assert (bench.nvml.calls[TEMPERATURE], bench.nvml.calls[POWER]) == (2, 2)
+    bench.read()
+    assert (bench.nvml.calls[TEMPERATURE], bench.nvml.calls[POWER]) == (2, 2)
+
+
 def test_one_field_value_that_is_not_supported_leaves_the_others_in_one_call() -> None:
     values = (
         FieldValue(pynvml.NVML_FI_DEV_MEMORY_TEMP, (Field("MEMORY", same),)),
@@ -170,8 +181,63 @@ def test_one_field_value_that_is_not_supported_leaves_the_others_in_one_call() -
     for _ in range(3):
         assert bench.read().keys() == {"ENERGY", "NOW"}
     ids = [value.field_id for value in values]
-    assert asked == [ids[:2], ids[2:], ids[1:2], ids[1:2]]
+    assert asked == [ids, ids[1:2], ids[1:2]]
     assert [missing.field for missing in bench.told] == ["MEMORY"]
+
+
+ERRORS = "nvmlDeviceGetNvLinkErrorCounter"
+
+
+def errors_of_link(link: int) -> int:
+    """Answer as a GPU of three links, of which the last one is down."""
+    if link >= 2:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+    return 10 + link
+
+
+def test_each_link_that_a_gpu_has_is_an_entity_of_its_own_and_a_sum_is_the_gpus() -> None:
+    readings = (
+        Call(ERRORS, (Field("EACH", same),), (0,), Scope.LINK),
+        Call(ERRORS, (Field("SUM", same),), (0,), Scope.ALL_LINKS),
+    )
+    bench = Bench(())
+    bench.nvml.replaced[ERRORS] = lambda _handle, link, _counter: errors_of_link(link)
+    bench.follow(*readings)
+    for _ in range(2):
+        samples = bench.sampler.collect().samples
+        found = {(sample.field, sample.entity.link): sample.value for sample in samples}
+        assert found == {("EACH", 0): 10, ("EACH", 1): 11, ("SUM", None): 21}
+
+
+def test_a_link_that_comes_up_late_has_its_series_when_it_is_asked_again() -> None:
+    bench = Bench(())
+    bench.nvml.replaced[ERRORS] = lambda _handle, link, _counter: errors_of_link(link)
+    bench.follow(Call(ERRORS, (Field("EACH", same),), (0,), Scope.LINK))
+    bench.sampler.collect()
+    bench.nvml.replaced[ERRORS] = lambda _handle, link, _counter: link
+    bench.clock.advance(600)
+    numbers = [{sample.entity.link for sample in bench.sampler.collect().samples} for _ in LINKS[2:]]
+    assert numbers[0] == {0, 1, 2}
+    assert numbers[-1] == set(LINKS)
+
+
+def test_a_sum_over_links_of_which_one_fails_has_no_value() -> None:
+    bench = Bench(READINGS[:1])
+    bench.nvml.replaced[ERRORS] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    bench.follow(READINGS[0], Call(ERRORS, (Field("SUM", same),), (0,), Scope.ALL_LINKS))
+    assert bench.reasons() == {"SUM": Reason.UNKNOWN}
+
+
+def test_a_field_value_of_each_link_is_asked_for_in_the_one_call() -> None:
+    rx = pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX
+    values = (
+        FieldValue(rx, (Field("EACH", same),), scope=Scope.LINK),
+        FieldValue(pynvml.NVML_FI_DEV_MEMORY_TEMP, (Field("MEMORY", same),)),
+    )
+    bench = Bench(values, "{profile: h100-sxm, nvlink: true, load: 50}")
+    samples = bench.sampler.collect().samples
+    assert [sample.entity.link for sample in samples] == [*LINKS, None]
+    assert bench.nvml.calls["nvmlDeviceGetFieldValues"] == 1
 
 
 def test_what_failed_is_missing_and_told_each_time_until_it_is_back() -> None:
@@ -301,7 +367,7 @@ class Shares(DeviceTracker):
         self.answers = answers
         self.asked: list[tuple[Tracked, ...]] = []
 
-    def collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+    def collect(self, readings: tuple[Tracked, ...], _values: FieldValues) -> Iterator[Observation]:
         self.asked.append(readings)
         return (answer for answer in self.answers if answer.reading in readings)
 
@@ -315,7 +381,7 @@ class Shares(DeviceTracker):
 def test_the_holder_of_a_part_of_a_device_goes_with_each_of_its_samples() -> None:
     holders = (Holder("ns", "one", "main"), Holder("ns", "two", "main"))
     tracker = Shares(Observation(SHARE, ENTITY, 60, holders[0]), Observation(SHARE, ENTITY, 40, holders[1]))
-    samples = TrackerSource(tracker, (SHARE,)).read(1003.0).samples
+    samples = TrackerSource(tracker, (SHARE,)).read({}, 1003.0).samples
     assert [(s.field, s.value, s.holder, s.expires) for s in samples] == [
         ("SHARE", 60, holders[0], 1003.0),
         ("SHARE_AGAIN", 60, holders[0], 1003.0),
@@ -328,7 +394,7 @@ def test_a_tracked_reading_is_given_up_when_nothing_supports_it_and_not_when_it_
     tracker = Shares(Observation(SHARE, ENTITY, Reason.NOT_SUPPORTED))
     source = TrackerSource(tracker, (SHARE, OTHER))
     for _ in range(3):
-        missing = source.read(1.0).missing
+        missing = source.read({}, 1.0).missing
         assert [(m.field, m.reason) for m in missing] == [
             ("SHARE", Reason.NOT_SUPPORTED),
             ("SHARE_AGAIN", Reason.NOT_SUPPORTED),

@@ -1,6 +1,6 @@
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pynvml
@@ -11,10 +11,10 @@ from pynvml import NVML_GPM_METRIC_PCIE_TX_PER_SEC as PCIE_TX
 from exporter.catalogue.convert import same
 from exporter.catalogue.reading import ALL_LINKS, Field, Scope, Tracked, Tracker
 from exporter.model import Clock, Entity, Reason
-from exporter.nvml.calls import Calls
+from exporter.nvml.calls import Calls, FieldAnswer
 from exporter.nvml.entities import Device, Layout, find_layout, select
 from exporter.sampling.trackers import TRACKERS
-from exporter.sampling.trackers.tracker import DeviceTracker
+from exporter.sampling.trackers.tracker import DeviceTracker, Observation
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -33,21 +33,27 @@ class Bench:
     def __init__(self, kind: Tracker, gpu: str, devices: str = "f") -> None:
         self.clock = FakeClock()
         self.nvml = FaultyNvml(started(scenario(f"gpus: [{gpu}]"), self.clock))
-        calls = Calls(self.nvml)
-        layout = find_layout(calls, 0)
+        self._calls = Calls(self.nvml)
+        layout = find_layout(self._calls, 0)
         assert isinstance(layout, Layout)
         self.device = select({0: layout}, parse_devices(devices))[0]
         make: Callable[[Calls, Device, Clock], DeviceTracker] = TRACKERS[kind]
-        self.tracker = make(calls, self.device, self.clock)
+        self.tracker = make(self._calls, self.device, self.clock)
 
     def read(self, *readings: Tracked, after_s: float = 0.0) -> list[Any]:
         """Return the answers after some time."""
         self.clock.advance(after_s)
-        return [answer.answer for answer in self.tracker.collect(readings)]
+        return [answer.answer for answer in self._collect(readings)]
 
     def read_entities(self, *readings: Tracked, after_s: float = 0.0) -> dict[Entity, Any]:
         self.clock.advance(after_s)
-        return {answer.entity: answer.answer for answer in self.tracker.collect(readings)}
+        return {answer.entity: answer.answer for answer in self._collect(readings)}
+
+    def _collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+        ids = self.tracker.needs(readings)
+        answers = self._calls.field_values(self.device.handle, ids) if ids else []
+        found = [FieldAnswer(answers)] * len(ids) if isinstance(answers, Reason) else answers
+        return self.tracker.collect(readings, dict(zip(ids, found, strict=True)))
 
 
 def links(received: int, transmitted: int, at_us: int) -> Callable[..., Any]:
@@ -253,7 +259,7 @@ def test_gpm_of_a_mig_gpu_is_each_instances_own_but_for_what_only_the_gpu_has() 
 
 def _after(bench: Bench, seconds: float, *readings: Tracked) -> list[Any]:
     bench.clock.advance(seconds)
-    return list(bench.tracker.collect(readings))
+    return list(bench.tracker.collect(readings, {}))
 
 
 def _gpm_by_instance(asked: list[int]) -> dict[str, Callable[..., Any]]:
