@@ -101,7 +101,7 @@ def read_config(path: str) -> ConfigFile:
 
 def parse_config(text: str, path: str) -> ConfigFile:
     """Read a configuration file's text; `path` names it in errors, which are those of read_config."""
-    from exporter.cli.strict_yaml import load_mapping  # noqa: PLC0415  (memory that most need not spend)
+    from exporter.strict_yaml import load_mapping  # noqa: PLC0415  (memory that most need not spend)
 
     document = load_mapping(text, path)
     version = document.pop("version", None)

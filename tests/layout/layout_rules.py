@@ -7,7 +7,7 @@ from pathlib import Path
 LAYERS = {
     "exporter": (
         {"model", "errors", "fields"},
-        {"settings", "counters", "counters_source", "kube", "counter_files", "mock"},
+        {"settings", "strict_yaml", "counters", "counters_source", "kube", "counter_files", "mock"},
         {"catalogue"},
         {"nvml"},
         {"sampling"},
