@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from exporter import fields
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, describe
 
 
 class MetricType(StrEnum):
@@ -123,22 +123,22 @@ def _what_is_broken(text: str, position: int) -> str:
     row = text[position:].partition("\n")[0]
     columns = row.count(",") + 1
     if columns < len(("field", "type", "help")):
-        return f"{_shown(row)} has {columns} of the three columns field, type, help"
+        return f"{describe(row)} has {columns} of the three columns field, type, help"
     if '"' in row:
-        return f"the quotes of {_shown(row)} do not enclose a whole column; write a quote within one twice"
-    return f"{_shown(row)} names no field; expected field, type, help"
+        return f"the quotes of {describe(row)} do not enclose a whole column; write a quote within one twice"
+    return f"{describe(row)} names no field; expected field, type, help"
 
 
 def _counter(row: _Row, source: str) -> tuple[fields.FieldInfo, Counter]:
     place = f"{source}:{row.line}"
     field = fields.find(row.name)
     if field is None:
-        raise ConfigError(f"{place}: unknown field {_shown(row.name)}{_suggestion(row.name)}")
+        raise ConfigError(f"{place}: unknown field {describe(row.name)}{_suggestion(row.name)}")
     try:
         written_type = MetricType(row.type)
     except ValueError:
         types = ", ".join(MetricType)
-        raise ConfigError(f"{place}: unknown type {_shown(row.type)}; expected one of {types}") from None
+        raise ConfigError(f"{place}: unknown type {describe(row.type)}; expected one of {types}") from None
     if control := _CONTROL.search(row.help):
         raise ConfigError(f"{place}: the help of {row.name} has a control character, {control[0]!r}")
     printed_type = MetricType.LABEL if field.value_type == "string" else written_type
@@ -159,8 +159,3 @@ def _suggestion(name: str) -> str:
     known = {name.lower(): name for name in (*fields.ALIASES, *fields.FIELDS)}
     nearest = difflib.get_close_matches(name.lower(), known, n=1)
     return f"; did you mean {known[nearest[0]]}?" if nearest else ""
-
-
-def _shown(text: str) -> str:
-    longest = 80
-    return repr(text if len(text) <= longest else text[:longest] + "...")

@@ -3,21 +3,18 @@
 It does not know what the text means; that is counters' business.
 """
 
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from exporter.errors import ConfigError
+from exporter.user_file import read_bytes, text_of
 
 INSTALLED = Path("/etc/dcgm-exporter")
 """Where images, and dcgm-exporter's own packages, have the counters files."""
 
 PACKAGED = Path(__file__).parent / "counter_files"
 """Where the files are that come with this program."""
-
-MOST_BYTES = 1 << 20
-"""The largest file that is read; a ConfigMap's limit too. DCGM's fields all together need a tenth of it."""
 
 
 class CountersSource(Protocol):
@@ -50,16 +47,12 @@ class CountersFile:
         """Return the file's text.
 
         Raises:
-            ConfigError: It is missing, unreadable, no regular file, larger than MOST_BYTES, or not UTF-8.
+            ConfigError: It is missing, unreadable, no regular file, not UTF-8 text, or larger than a ConfigMap may be.
         """
         self._seen = self._look()
         if isinstance(self._seen, str):
             raise ConfigError(self._seen)
-        try:
-            return self._seen.decode()
-        except UnicodeDecodeError as error:
-            line = self._seen.count(b"\n", 0, error.start) + 1
-            raise ConfigError(f"{self.name}:{line}: it is not UTF-8 text; save the file as UTF-8") from None
+        return text_of(self._seen, self.name)
 
     def changed(self) -> bool:
         """Tell whether content or error is another one than at the last read, be it that one failed."""
@@ -68,13 +61,9 @@ class CountersFile:
     def _look(self) -> bytes | str:
         """Return the content, or one sentence that says why there is none."""
         try:
-            if not stat.S_ISREG(self._path.stat().st_mode):  # reading a pipe or a device might never end
-                return f"{self.name}: it is no regular file; name a counters file"
-            with self._path.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            return f"{self.name}: the counters file can't be read: {error.strerror}"
-        return content if len(content) <= MOST_BYTES else f"{self.name}: a counters file has at most 1 MiB"
+            return read_bytes(self._path, "counters file")
+        except ConfigError as error:
+            return str(error)
 
 
 class CountersConfigMap:

@@ -2,16 +2,18 @@
 
 ExporterError
 ├─ ConfigError               the user can mend it; the program ends with exit code 2
+│  └─ RecordingError         a recording is damaged or of another version
 ├─ NvmlError                 the driver or its library does not work; retried with back-off, or exit code 1
 │  ├─ LibraryMissing         libnvidia-ml.so.1 can't be loaded
 │  ├─ DriverMismatch         library and kernel module are of different releases
 │  ├─ DriverNotLoaded        the kernel module is not there
 │  └─ NotPermitted           /dev/nvidia* can't be opened
-├─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
-└─ RecordingError            a recording is damaged or of another version
+└─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
 
 A single reading that fails is no exception: it is a `Missing` in a snapshot (see model.py).
 """
+
+LONGEST_VALUE = 80
 
 
 class ExporterError(Exception):
@@ -20,6 +22,10 @@ class ExporterError(Exception):
 
 class ConfigError(ExporterError):
     """A setting, a counters file or a scenario is wrong; names the place, the value and what is accepted."""
+
+
+class RecordingError(ConfigError):
+    """A recording can't be read; names file, record and field."""
 
 
 class NvmlError(ExporterError):
@@ -50,5 +56,13 @@ class KubeError(ExporterError):
         self.status = status
 
 
-class RecordingError(ExporterError):
-    """A recording can't be read; names file, record and field."""
+def describe(value: object) -> str:
+    """Return a short description of a wrong value, for the sentence of an error."""
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

@@ -12,7 +12,8 @@ from typing import Any
 
 from exporter.cli.go_flags import suggestion
 from exporter.cli.go_values import parse_duration_ns
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, describe
+from exporter.user_file import read_text
 
 INTERVAL = "collect-interval"
 _COUNTERS = "metrics.fields"
@@ -89,14 +90,7 @@ def read_config(path: str) -> ConfigFile:
     Raises:
         ConfigError: names the file and the key, the value and what is accepted.
     """
-    try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123, a path as the user wrote it
-            text = file.read()
-    except OSError as error:
-        raise ConfigError(f"the configuration file {path} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"the configuration file {path} is not UTF-8 text") from None
-    return parse_config(text, path)
+    return parse_config(read_text(path, "configuration file"), path)
 
 
 def parse_config(text: str, path: str) -> ConfigFile:
@@ -106,7 +100,7 @@ def parse_config(text: str, path: str) -> ConfigFile:
     document = load_mapping(text, path)
     version = document.pop("version", None)
     if type(version) is not int or version not in _GROUP_KEYS:
-        raise ConfigError(f"{path}: version must be 1 or 2, not {version!r}")
+        raise ConfigError(f"{path}: version must be 1 or 2, not {describe(version)}")
     flags = {key.path: key.flag for key in KEYS if version in key.versions}
     group_keys = _GROUP_KEYS[version]
     leaves = dict(_leaves(document, (*flags, _COUNTERS, group_keys.list), path))
@@ -146,7 +140,7 @@ def _leaves(
         if leads_on and isinstance(value, dict):
             yield from _leaves(value, known, place, f"{key}.")
         elif leads_on and value is not None:
-            raise ConfigError(f"{place}: {key} takes keys and values, not {value!r}")
+            raise ConfigError(f"{place}: {key} takes keys and values, not {describe(value)}")
         elif value is not None:
             yield key, value
 
@@ -156,7 +150,7 @@ def _text(value: object, place: str) -> str:
         return str(value).lower()
     if isinstance(value, int | float | str):
         return str(value)
-    raise ConfigError(f"{place} takes a single value, not {value!r}")
+    raise ConfigError(f"{place} takes a single value, not {describe(value)}")
 
 
 def _milliseconds(value: object, place: str) -> str:
@@ -172,13 +166,13 @@ def _milliseconds(value: object, place: str) -> str:
 
 def _items(value: object, place: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ConfigError(f"{place} takes a list, not {value!r}")
+        raise ConfigError(f"{place} takes a list, not {describe(value)}")
     return value
 
 
 def _mapping(value: object, known: Collection[str], place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigError(f"{place} takes keys and values, not {value!r}")
+        raise ConfigError(f"{place} takes keys and values, not {describe(value)}")
     return dict(_leaves(value, known, place))
 
 

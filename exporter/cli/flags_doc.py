@@ -22,6 +22,8 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
 - **Lists** are separated by commas; a flag may be repeated, and the lists are joined. Of other flags the last
   counts.
 - **Durations** are Go's: `500ms`, `10s`, `1m30s`.
+- **Files** are regular files of UTF-8 text of at most 1 MiB (recordings: 32 MiB). In YAML and JSON no key stands twice;
+  YAML has at most 50 levels and 50000 values, each alias counted as all that it stands for.
 - **An empty variable** is an unset one. `NODE_NAME`, which has no flag, is the value of the host name's label.
 - **A wrong value** ends the program with exit code 2 and one sentence, also where dcgm-exporter would go on with
   the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`).
@@ -32,8 +34,8 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
 _CONFIG_FILE = """\
 ## Configuration file
 
-`--config-file` reads dcgm-exporter's YAML file. `version` is 1 or 2; a key that the version does not have, a
-key that stands twice and a second document are errors. It is read once, at the start.
+`--config-file` reads dcgm-exporter's YAML file. `version` is 1 or 2; a key that the version does not have and a
+second document are errors. It is read once, at the start.
 """
 
 _CONFIG_LISTS = """\

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, describe
+from exporter.strict_yaml import load_mapping
 
 UNLIMITED = float(2**63)
 """From here on an upper limit is no limit that a user needs to hear of."""
@@ -59,6 +58,8 @@ class Section:
         value = self.raw(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise self.error(key, f"is {describe(value)}, {_range(low, high)} is needed")
+        if isinstance(value, int) and value > UNLIMITED:  # too large for a float, maybe
+            raise self.error(key, f"is {describe(value)}, a smaller number is needed")
         return float(value)
 
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
@@ -135,31 +136,10 @@ def _range(low: float, high: float) -> str:
     return f"a number from {low:g} to {high:g}" if high < UNLIMITED else f"a number of at least {low:g}"
 
 
-def describe(value: Any) -> str:
-    """Return a short description of a value for an error."""
-    if value is None:
-        return "empty"
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004
-
-
 def parse_document(text: str, file: str) -> Section:
     """Parse YAML whose top is a mapping.
 
     Raises:
         ConfigError: It is no YAML, or its top is something else.
     """
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{file}: {where}is not YAML: {problem}") from error
-    except (RecursionError, ValueError) as error:
-        raise ConfigError(f"{file}: is not YAML: {error}") from error
-    return Section(content, file)
+    return Section(load_mapping(text, file), file)

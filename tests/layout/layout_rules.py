@@ -7,7 +7,8 @@ from pathlib import Path
 LAYERS = {
     "exporter": (
         {"model", "errors", "fields"},
-        {"settings", "strict_yaml", "counters", "counters_source", "kube", "counter_files", "mock"},
+        {"user_file", "strict_yaml", "strict_json"},
+        {"settings", "counters", "counters_source", "kube", "counter_files", "mock"},
         {"catalogue"},
         {"nvml"},
         {"sampling"},

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 
 from exporter.counters_source import (
-    MOST_BYTES,
     CountersConfigMap,
     CountersFile,
     CountersText,
     find_counters_file,
 )
 from exporter.errors import ConfigError
+from exporter.user_file import MIB
 
 
 def refusal(file: CountersFile) -> str:
@@ -118,10 +118,10 @@ def test_a_file_of_another_encoding_is_refused_with_the_line(path: Path) -> None
 
 
 def test_a_huge_file_is_refused(path: Path) -> None:
-    path.write_bytes(b"#" * (MOST_BYTES + 1))
+    path.write_bytes(b"#" * (MIB + 1))
     assert "at most 1 MiB" in refusal(CountersFile(path))
-    path.write_bytes(b"#" * MOST_BYTES)
-    assert len(CountersFile(path).read()) == MOST_BYTES
+    path.write_bytes(b"#" * MIB)
+    assert len(CountersFile(path).read()) == MIB
 
 
 def test_a_config_map_is_read_anew_each_time_and_never_changes_by_itself() -> None:

@@ -10,7 +10,8 @@ from typing import Any, Protocol, Self
 
 import pynvml
 
-from exporter.mock.document import Section, describe
+from exporter.errors import describe
+from exporter.mock.document import Section
 
 
 @dataclass(frozen=True, slots=True)

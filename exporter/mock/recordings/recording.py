@@ -7,6 +7,7 @@ recorder may know more than an older reader. This module knows nothing of NVML, 
 """
 
 import gzip
+import io
 import json
 import math
 import zlib
@@ -15,10 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import RecordingError
+from exporter.errors import ConfigError, RecordingError
+from exporter.strict_json import load_json
+from exporter.user_file import MIB, read_bytes, text_of
 
 FORMAT = "gpu-recording"
 VERSION = 1
+
+MOST_BYTES = 32 * MIB
+"""The largest recording that is read, compressed or not: ten hours, once a second, of all that a GPU answers."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 
@@ -75,9 +81,9 @@ def read_recording(path: Path) -> Recording:
         RecordingError: The file can't be read, is damaged, or is of another version.
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise RecordingError(f"{path}: can't be read: {error.strerror}") from error
+        content = read_bytes(path, "recording", MOST_BYTES)
+    except ConfigError as error:
+        raise RecordingError(str(error)) from error
     return parse_recording(content, str(path))
 
 
@@ -132,19 +138,22 @@ def parse_recording(content: bytes, place: str) -> Recording:
 def _text_of(content: bytes, place: str) -> str:
     try:
         if content.startswith(_GZIP_MAGIC):
-            content = gzip.decompress(content)
-        return content.decode()
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{place}: is damaged gzip: {error}") from error
-    except UnicodeDecodeError as error:
-        raise RecordingError(f"{place}: is not UTF-8 text at byte {error.start}") from error
+    if len(content) > MOST_BYTES:
+        raise RecordingError(f"{place}: a recording has at most {MOST_BYTES // MIB} MiB without compression")
+    try:
+        return text_of(content, place)
+    except ConfigError as error:
+        raise RecordingError(str(error)) from error
 
 
 def _records(text: str, place: str) -> Iterable[dict[str, Any]]:
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = load_json(line)
+        except ValueError as error:
             raise RecordingError(f"{place}: record {number}: is not JSON: {error}") from error
         if not isinstance(record, dict):
             raise RecordingError(f"{place}: record {number}: is {_kind(record)}, not an object")
@@ -186,9 +195,9 @@ def _number(value: object, place: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RecordingError(f"{place}: is {_kind(value)}, not a number")
-    if math.isnan(value):
+    if value != value:  # noqa: PLR0124  (NaN; math.isnan overflows for large integers)
         return None
-    if math.isinf(value) or abs(value) > 2**64:
+    if abs(value) > 2**64:
         raise RecordingError(f"{place}: is {value}, out of the range of any NVML quantity")
     return value
 

@@ -2,6 +2,7 @@
 
 import re
 
+from exporter.errors import describe
 from exporter.mock.document import Section
 from exporter.mock.machine.demands import Demand
 
@@ -38,5 +39,5 @@ def _pattern(pods: Section) -> re.Pattern[str]:
     text = pods.text("name", ".*")
     try:
         return re.compile(text)
-    except re.error as error:
-        raise pods.error("name", f"is {text!r}, which is no regular expression: {error}") from error
+    except (re.error, OverflowError, RecursionError) as error:
+        raise pods.error("name", f"is {describe(text)}, which is no regular expression: {error}") from error

@@ -7,8 +7,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from exporter.errors import ConfigError
-from exporter.mock.document import Section, describe
+from exporter.errors import ConfigError, describe
+from exporter.mock.document import Section
 from exporter.mock.machine.loads import Load, constant_load, demand_load, replay_load
 from exporter.mock.machine.signals import Steps, Wave
 from exporter.mock.recordings.packaged import packaged_recording

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from exporter.mock.document import Section, describe
+from exporter.errors import describe
+from exporter.mock.document import Section
 from exporter.mock.machine.scenario import IdForm, ScenarioContainer, ScenarioDevice, ScenarioGpu, ScenarioPod
 
 MOST_REPLICAS = 1000

@@ -15,6 +15,7 @@ from exporter.mock.scenario.demand_file import parse_demands
 from exporter.mock.scenario.load_file import LoadPlace, parse_load
 from exporter.mock.scenario.pod_file import parse_pods
 from exporter.mock.scenario.profile_file import load_profile, profile_document, profile_names, read_span
+from exporter.user_file import read_text
 
 MOST_GPUS = 64
 
@@ -26,8 +27,7 @@ def load_scenario(name_or_path: str) -> Scenario:
         name_or_path: The name of a profile, or the path of a YAML file.
 
     Raises:
-        ConfigError: There is neither, or the file is wrong; names file, key and reason.
-        RecordingError: A recording that the scenario replays is damaged.
+        ConfigError: There is neither, or the file or a recording that it replays is wrong; names file, key and reason.
     """
     if name_or_path in profile_names():
         document = profile_document(name_or_path)
@@ -38,11 +38,7 @@ def load_scenario(name_or_path: str) -> Scenario:
             f"mock profile {name_or_path!r} is not known: use one of {', '.join(profile_names())}, "
             "or the path of a scenario file that ends in .yaml"
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise ConfigError(f"scenario {path} can't be read: {reason}") from error
+    text = read_text(path, "scenario")
     return parse_scenario(parse_document(text, str(path)), path.parent)
 
 

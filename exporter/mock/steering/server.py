@@ -19,6 +19,7 @@ from exporter.errors import ConfigError
 from exporter.mock.calls.nvml import MockNvml
 from exporter.mock.machine.pods import MockPod
 from exporter.mock.steering.commands import Commands, UnknownCommand
+from exporter.strict_json import load_json
 
 log = logging.getLogger(__name__)
 
@@ -151,8 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request has {length} bytes, at most {MOST_BYTES} are taken"
             )
         try:
-            return json.loads(self.rfile.read(int(length)))
-        except (ValueError, RecursionError) as error:
+            return load_json(self.rfile.read(int(length)))
+        except ValueError as error:
             raise _Refused(HTTPStatus.BAD_REQUEST, f"the request is not JSON: {error}") from error
 
     def _send(self, status: HTTPStatus, answer: dict[str, Any]) -> None:

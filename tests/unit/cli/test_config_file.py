@@ -133,16 +133,16 @@ def test_a_section_without_values_is_as_good_as_none() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "c.yaml: a mapping of keys to values is expected"),
-        ("- version: 1", "c.yaml: a mapping of keys to values is expected"),
-        ("metrics: {}", "c.yaml: version must be 1 or 2, not None"),
+        ("", "c.yaml: is empty, a mapping of keys and values is needed"),
+        ("- version: 1", "c.yaml: is a list, a mapping of keys and values is needed"),
+        ("metrics: {}", "c.yaml: version must be 1 or 2, not empty"),
         ("version: 3", "c.yaml: version must be 1 or 2, not 3"),
         ("version: true", "c.yaml: version must be 1 or 2, not True"),
-        ("version: [1]", "c.yaml: version must be 1 or 2, not [1]"),
-        ("version: 1\nversion: 1", "c.yaml, line 2: the key 'version' stands twice"),
-        ("version: 2\nserver:\n  a: 1\n  a: 2", "c.yaml, line 4: the key 'a' stands twice"),
-        ("version: 1\n---\nversion: 1", "c.yaml, line 2: but found another document"),
-        ("version: {", "c.yaml, line 1: expected the node content, but found '<stream end>'"),
+        ("version: [1]", "c.yaml: version must be 1 or 2, not a list"),
+        ("version: 1\nversion: 1", "c.yaml:2: the key 'version' stands twice"),
+        ("version: 2\nserver:\n  a: 1\n  a: 2", "c.yaml:4: the key 'a' stands twice"),
+        ("version: 1\n---\nversion: 1", "c.yaml:2: this is not YAML: but found another document"),
+        ("version: {", "c.yaml:1: this is not YAML: expected the node content, but found '<stream end>'"),
         ("version: 1\nx: &a !!int", "c.yaml: this is not YAML: "),
         (
             "version: 2\nserver: {maxConcurrentScrape: 1}",
@@ -192,7 +192,7 @@ def test_a_value_that_its_flag_refuses_names_the_key(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes(b"version: \xff\n")
-    with pytest.raises(ConfigError, match=f"{path} is not UTF-8 text"):
+    with pytest.raises(ConfigError, match=f"{path}:1: it is not UTF-8 text"):
         read_config(str(path))
 
 

@@ -186,7 +186,7 @@ def test_every_flag_refuses_a_bad_value_and_names_place_and_value(row: Row) -> N
         place = row.environment if environ else f"--{row.flag}"
         message = error(*arguments, **environ)
         if row.flag == "config-file":
-            assert message == "the configuration file /missing.yaml can't be read: No such file or directory"
+            assert message == "/missing.yaml: the configuration file can't be read: No such file or directory"
         else:
             assert message.startswith(f"{place} takes ")
             assert f"not {bad!r}" in message

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.errors import RecordingError
 from exporter.mock.recordings.recording import (
+    MOST_BYTES,
     Frame,
     Recording,
     parse_recording,
@@ -55,7 +56,7 @@ def test_what_is_written_is_read_back(steps: list[tuple[float, dict[str, float]]
 @settings(deadline=None)
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda tail: b"\x1f\x8b" + tail))
 def test_any_bytes_are_read_or_refused_in_one_sentence(content: bytes) -> None:
-    with pytest.raises(RecordingError, match=r"^some\.jsonl: ") as caught:
+    with pytest.raises(RecordingError, match=r"^some\.jsonl:") as caught:
         parse_recording(content, "some.jsonl")
     assert "\n" not in str(caught.value)
 
@@ -119,19 +120,24 @@ def test_a_series_has_the_frames_that_have_the_quantity() -> None:
         (lines(HEADER, {"t_s": 0}), "record 2: values: is absent, not an object"),
         (lines(HEADER, {"t_s": 0, "values": {"x": True}}), "record 2: x: is a boolean, not a number"),
         (lines(HEADER, {"t_s": 0, "values": {"x": float("inf")}}), "record 2: x: is inf, out of the range"),
+        (lines(HEADER, {"t_s": 0, "values": {"x": 10**400}}), "record 2: x: is 1000"),
+        (lines(HEADER, {"t_s": 10**400, "values": {}}), "record 2: t_s: is 1000"),
+        (lines(HEADER) + b'{"t_s": 0, "values": {"x": 1, "x": 2}}', "record 2: is not JSON: the key 'x' stands twice"),
+        (lines(HEADER) + b"[" * 100_000, "record 2: is not JSON"),
+        (gzip.compress(bytes(MOST_BYTES + 1)), "at most 32 MiB without compression"),
         (lines(HEADER, []), "record 2: is a list, not an object"),
         (lines(HEADER) + b"{oh\n", "record 2: is not JSON"),
-        (b"\xff\xfe", "is not UTF-8 text at byte 0"),
+        (b"\xff\xfe", "broken.jsonl:1: it is not UTF-8 text"),
         (gzip.compress(lines(HEADER, FRAME))[:-9], "is damaged gzip"),
     ],
 )
 def test_a_damaged_recording_names_record_and_field(content: bytes, sentence: str) -> None:
     with pytest.raises(RecordingError) as caught:
         parse_recording(content, "broken.jsonl")
-    assert str(caught.value).startswith("broken.jsonl: ")
+    assert str(caught.value).startswith("broken.jsonl:")
     assert sentence in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"gone\.jsonl: can't be read: No such file"):
+    with pytest.raises(RecordingError, match=r"gone\.jsonl: the recording can't be read: No such file"):
         read_recording(tmp_path / "gone.jsonl")

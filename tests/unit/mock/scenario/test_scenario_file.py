@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.errors import ConfigError, RecordingError
+from exporter.errors import ConfigError
 from exporter.mock import MockNvml, load_scenario, profile_names
 from exporter.mock.document import Section
 from exporter.mock.machine.gauges import QUANTITIES, is_quantity
@@ -151,14 +151,14 @@ def test_a_recording_without_utilization_is_no_load() -> None:
 
 
 def test_a_scenario_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"lab\.yaml can't be read: No such file"):
+    with pytest.raises(ConfigError, match=r"lab\.yaml: the scenario can't be read: No such file"):
         load_scenario(str(tmp_path / "lab.yaml"))
 
 
-def test_a_damaged_recording_in_a_scenario_is_the_recordings_error(tmp_path: Path) -> None:
+def test_a_damaged_recording_in_a_scenario_is_named_with_the_key_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "bad.jsonl").write_text("{}\n")
     (tmp_path / "lab.yaml").write_text("gpus: [{profile: t4, load: {kind: replay, recording: bad.jsonl}}]")
-    with pytest.raises(RecordingError, match=r"bad\.jsonl: record 1: format"):
+    with pytest.raises(ConfigError, match=r"lab\.yaml: gpus\[0\]\.load\.recording: .*bad\.jsonl: record 1: format"):
         load_scenario(str(tmp_path / "lab.yaml"))
 
 
@@ -193,7 +193,8 @@ def test_gpu_instances_are_placed_as_nvidia_smi_allows(layout: str, starts: tupl
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("gpus: [", "line 1: is not YAML"),
+        ("gpus: [", ":1: this is not YAML"),
+        ("gpus: [{profile: t4}]\ngpus: [{profile: t4}]", ":2: the key 'gpus' stands twice"),
         ("- 1", "is a list, a mapping of keys and values is needed"),
         ("", "is empty, a mapping"),
         ("seed: 3", "gpus: has 0 GPUs, 1 to 64 are needed"),
@@ -207,6 +208,12 @@ def test_gpu_instances_are_placed_as_nvidia_smi_allows(layout: str, starts: tupl
         ("gpus: [{profile: t4, load: 101}]", "gpus[0].load: is 101, a number from 0 to 100 is needed"),
         ("gpus: [{profile: t4, load: true}]", "gpus[0].load: is True, a number from 0 to 100"),
         ("gpus: [{profile: t4, load: .nan}]", "gpus[0].load: is nan, a number from 0 to 100"),
+        (
+            "gpus: [{profile: t4, load: {kind: demand}}]\ndemands: {a: {gpus: 1, pods: {name: '((('}}}",
+            "no regular expr",
+        ),
+        (f"gpus: [{{profile: t4}}]\ndemands: {{a: {{gpus: 1, pods: {{name: '{'(' * 9999}'}}}}}}", "no regular expr"),
+        ("gpus: [{profile: t4}]\ndemands: {a: {gpus: 1, pods: {name: 'a{99999999999}'}}}", "no regular expr"),
         ("gpus: [{profile: t4, load: much}]", "gpus[0].load: is 'much', a number from 0 to 100 or a mapping"),
         (
             "gpus: [{profile: t4, load: {kind: wva}}]",
@@ -250,6 +257,7 @@ def test_gpu_instances_are_placed_as_nvidia_smi_allows(layout: str, starts: tupl
         ),
         ("gpus: [{profile: t4, values: {memory_used_bytes: {idle: 0, busy: 9e12}}}]", "memory_used_bytes.busy: is"),
         ("gpus: [{profile: t4, faults: [{kind: fire, at_s: 1}]}]", "gpus[0].faults[0].kind: is 'fire', one of lost"),
+        (f"gpus: [{{profile: t4, faults: [{{kind: lost, at_s: {'9' * 100}}}]}}]", "at_s: is 999"),
         ("gpus: [{profile: t4, faults: [{kind: lost}]}]", "gpus[0].faults[0].at_s: is missing"),
         ("gpus: [{profile: t4, faults: [{kind: lost, at_s: 5, until_s: 4}]}]", "until_s: is 4, a number of at least 5"),
         ("gpus: [{profile: t4, faults: [{kind: xid, at_s: 5}]}]", "gpus[0].faults[0].code: is missing"),
@@ -262,7 +270,7 @@ def test_gpu_instances_are_placed_as_nvidia_smi_allows(layout: str, starts: tupl
 def test_a_wrong_scenario_names_file_key_and_reason(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         scenario(text)
-    assert str(caught.value).startswith("lab.yaml: ")
+    assert str(caught.value).startswith("lab.yaml:")
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 

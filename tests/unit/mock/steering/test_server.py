@@ -247,7 +247,7 @@ def test_what_is_no_command_is_not_found_and_the_answer_lists_the_commands(
     assert f"{method} {path} is not known, the commands are GET /state, PUT /demands/NAME" in answer["error"]
 
 
-@pytest.mark.parametrize("body", ["", "{", "nul", "[" * 100_000, '{"gpus": 1}}', "\ud800"])
+@pytest.mark.parametrize("body", ["", "{", "nul", "[" * 100_000, '{"gpus": 1}}', '{"gpus": 1, "gpus": 2}', "\ud800"])
 def test_what_is_not_json_is_refused(unmoved: Steered, body: str) -> None:
     status, answer = unmoved.ask("PUT", "/demands/inference", body.encode("utf-8", "surrogatepass"))
     assert status == 400
