@@ -17,7 +17,8 @@ from exporter.model import Condition, GpuState, Reason
 class OwnerNews(NamedTuple):
     """How attribution fares: whether owners are known, when kubelet answered last (Unix time), what went wrong.
 
-    `watches` says for each resource that is watched on the API server whether its changes come.
+    `watches` says for each resource that is watched on the API server whether its changes come. `labels_left_out`
+    counts the labels of this node's pods that are not printed; None where none are asked for.
     """
 
     known: bool
@@ -25,6 +26,7 @@ class OwnerNews(NamedTuple):
     failures: Mapping[str, int]
     unmatched_total: int
     watches: Mapping[str, bool]
+    labels_left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,12 @@ def _of_owners(news: OwnerNews) -> Iterator[Metric]:
     for resource, is_up in sorted(news.watches.items()):
         watches.add_metric((resource,), int(is_up))
     yield watches
+    if news.labels_left_out is not None:
+        yield GaugeMetricFamily(
+            "gpu_exporter_pod_labels_left_out",
+            "Labels of this node's pods that are not printed: their names are reserved, or a pod has too many.",
+            value=news.labels_left_out,
+        )
 
 
 def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:

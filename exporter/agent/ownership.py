@@ -52,9 +52,9 @@ class Ownership:
         self._devices = devices
         self._poller = _poller(socket) if settings.kubernetes else None
         needs_pods = settings.kubernetes and (settings.enable_pod_labels or settings.enable_pod_uid)
-        labels = PodLabels(settings.pod_label_allowlist) if settings.enable_pod_labels else None
+        self._labels = PodLabels(settings.pod_label_allowlist) if settings.enable_pod_labels else None
         needs_slices = settings.kubernetes and settings.enable_dra
-        self._pods = Watch(pods_of(settings.hostname, labels), connect) if needs_pods else None
+        self._pods = Watch(pods_of(settings.hostname, self._labels), connect) if needs_pods else None
         self._slices = Watch(slices_of(settings.hostname), connect) if needs_slices else None
         self._jobs = Jobs(Path(settings.hpc_job_mapping_dir)) if settings.hpc_job_mapping_dir else None
         resources = Resources(frozenset(settings.nvidia_resource_names))
@@ -99,7 +99,13 @@ class Ownership:
             return None
         watches = {"pods": self._pods, "resourceslices": self._slices}
         up = {resource: watch.failing_since is None for resource, watch in watches.items() if watch is not None}
-        return owner_news(self._attributor, self._poller.latest(), up)
+        news = owner_news(self._attributor, self._poller.latest(), up)
+        return news._replace(labels_left_out=self._labels_left_out())
+
+    def _labels_left_out(self) -> int | None:
+        if self._pods is None or self._labels is None:
+            return None
+        return sum(pod.left_out for pod in (self._pods.latest() or {}).values())
 
     def _evidence(self) -> Evidence:
         """Return what is known now, of those who are asked."""

@@ -38,10 +38,14 @@ class Why(StrEnum):
 
 
 class PodMeta(NamedTuple):
-    """What the API server says of a pod that has not ended: its uid, and its labels ready to print."""
+    """What the API server says of a pod that has not ended: its uid, and its labels ready to print.
+
+    `left_out` is how many of its labels are not printed though they were asked for.
+    """
 
     uid: str
     labels: Labels = ()
+    left_out: int = 0
 
 
 class Evidence(NamedTuple):

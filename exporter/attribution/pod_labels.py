@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from exporter.attribution.label_patterns import compile_pattern
 from exporter.model import Labels
@@ -60,43 +61,89 @@ _SERIES = (
 BUILT_IN = frozenset((*_ENTITY, *_OWNER, *_SERIES))
 """Every label that the exporter itself gives a GPU's series, in any style; DCGM's fields can be labels too."""
 
-_RESERVED = ("DCGM_", "dcgm_", "__")
-"""How names begin that are a field's, or Prometheus's own."""
+_PROMETHEUS = ("job", "instance", "le", "quantile", "alertname", "alertstate")
+_OPERATOR = ("service", "endpoint", "node", "prometheus", "prometheus_replica", "exporter_pod")
+"""What the operator's monitors give a target, and what our chart does. With honorLabels a pod's label would win."""
+
+RESERVED = BUILT_IN.union(_PROMETHEUS, _OPERATOR)
+
+_RESERVED_BEGINNINGS = ("DCGM_", "dcgm_", "__", "exported_")
+"""How names begin that are a field's or Prometheus' own, which makes exported_pod of pod without honorLabels."""
+
+MOST_LABELS = 64
+MOST_BYTES = 4096
+"""How much one pod may add to each of its GPUs' series, names and values. Pods have 5 to 30 labels, of 1 to 2 KiB."""
+
+
+class SelectedLabels(NamedTuple):
+    """A pod's labels to print, by the names to print, sorted; and how many were left out though they are allowed."""
+
+    labels: Labels
+    left_out: int = 0
 
 
 class PodLabels:
-    """Chooses labels by name."""
+    """Chooses labels by name, and says in the log, once for each reason, what it leaves out."""
 
     def __init__(self, allowlist: Iterable[str] = ()) -> None:
         """Take regular expressions; a label is printed if one is found anywhere in its name, or if there is none."""
         self._patterns = [compile_pattern(pattern) for pattern in allowlist]
-        self._dropped: set[str] = set()
+        self._said: set[str] = set()
 
-    def select(self, labels: Mapping[str, str]) -> Labels:
-        """Return the labels to print, by the names to print, sorted.
+    def select(self, labels: Mapping[str, str], pod: str) -> SelectedLabels:
+        """Return what is printed of a pod's labels.
 
         Of several labels with one printed name the one counts whose own name it is, else the first in the order of
-        their own names. A label that would have a built-in one's name is left out, with one line in the log.
+        their own names. Left out are labels with reserved names, and all that follow once a pod has too many.
+
+        Args:
+            labels: The labels as the pod has them.
+            pod: What the log calls the pod.
         """
         selected: dict[str, str] = {}
-        for name in sorted(labels, key=lambda name: (printed_name(name) != name, name)):
+        reserved = 0
+        for name in sorted(filter(self._is_allowed, labels), key=lambda name: (printed_name(name) != name, name)):
             printed = printed_name(name)
-            if not self._is_allowed(name):
-                continue
-            if printed in BUILT_IN or printed.startswith(_RESERVED):
-                self._drop(name, printed)
+            if printed in RESERVED or printed.startswith(_RESERVED_BEGINNINGS):
+                reserved += 1
+                self._say_reserved(name, printed, pod)
             else:
                 selected.setdefault(printed, _well_formed(labels[name]))
-        return tuple(sorted(selected.items()))
+        ordered = tuple(sorted(selected.items()))
+        kept = ordered[: _count_that_fit(ordered)]
+        if len(kept) < len(ordered):
+            self._say_many(len(ordered), len(kept), pod)
+        return SelectedLabels(kept, reserved + len(ordered) - len(kept))
 
     def _is_allowed(self, name: str) -> bool:
         return not self._patterns or any(is_found(name) for is_found in self._patterns)
 
-    def _drop(self, name: str, printed: str) -> None:
-        taken = printed if printed in BUILT_IN else next(filter(printed.startswith, _RESERVED)) + "..."
-        if taken not in self._dropped:
-            self._dropped.add(taken)
-            log.warning("the pod label %r is not printed: the exporter's own label %s has that name", name, taken)
+    def _say_reserved(self, name: str, printed: str, pod: str) -> None:
+        if printed in RESERVED:
+            taken, whose = printed, "the exporter" if printed in BUILT_IN else "Prometheus"
+        else:
+            taken, whose = next(filter(printed.startswith, _RESERVED_BEGINNINGS)) + "...", "the exporter or Prometheus"
+        if taken not in self._said:
+            self._said.add(taken)
+            log.warning("the label %r of pod %s is not printed: %s uses the name %s", name, pod, whose, taken)
+
+    def _say_many(self, total: int, kept: int, pod: str) -> None:
+        if "" not in self._said:
+            self._said.add("")
+            log.warning(
+                "pod %s has %d labels: the first %d are printed, at most %d and %d bytes for each pod; choose with"
+                " --kubernetes-pod-label-allowlist-regex",
+                *(pod, total, kept, MOST_LABELS, MOST_BYTES),
+            )
+
+
+def _count_that_fit(labels: Labels) -> int:
+    total_bytes = 0
+    for count, (name, value) in enumerate(labels[:MOST_LABELS]):
+        total_bytes += len(name) + len(value.encode())
+        if total_bytes > MOST_BYTES:
+            return count
+    return min(len(labels), MOST_LABELS)
 
 
 def printed_name(name: str) -> str:

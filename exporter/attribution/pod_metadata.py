@@ -19,8 +19,10 @@ def pods_of(node: str, labels: PodLabels | None) -> Resource[PodMeta]:
 
     def parse(pod: Any) -> PodMeta:
         metadata = pod["metadata"]
-        selected = () if labels is None else labels.select(metadata.get("labels") or {})
-        return PodMeta(str(metadata["uid"]), selected)
+        uid = str(metadata["uid"])
+        if labels is None:
+            return PodMeta(uid)
+        return PodMeta(uid, *labels.select(metadata.get("labels") or {}, f"{metadata['namespace']}/{metadata['name']}"))
 
     return Resource(
         called=f"pods on node {node}",

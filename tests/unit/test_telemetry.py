@@ -18,7 +18,7 @@ from tests.unit.mock_machines import scenario
 
 DOCUMENTED = Path(__file__).parents[2] / "docs" / "telemetry.md"
 UNITS = ("_seconds", "_bytes", "_ratio", "_info", "_total")
-STATES = ("_up", "_success", "_lost", "_known")
+STATES = ("_up", "_success", "_lost", "_known", "_left_out")
 """Ends of gauges without a unit: yes or no, or how many."""
 
 
@@ -116,6 +116,7 @@ OWNERS = OwnerNews(
     failures={"timed_out": 4, "socket_missing": 1},
     unmatched_total=2,
     watches={"resourceslices": False, "pods": True},
+    labels_left_out=3,
 )
 
 
@@ -133,6 +134,7 @@ def test_news_of_the_owners_are_told_where_kubelet_is_asked() -> None:
         "gpu_exporter_unmatched_device_ids_total 2.0",
         'gpu_exporter_kube_watch_up{resource="pods"} 1.0',
         'gpu_exporter_kube_watch_up{resource="resourceslices"} 0.0',
+        "gpu_exporter_pod_labels_left_out 3.0",
     ]
 
 

@@ -147,11 +147,11 @@ def test_pod_on_what_is_not_exported_makes_no_other_gpu_suspicious(kubelet: Fake
 
 def test_labels_and_uids_come_from_the_api_server(own: Own, kubelet: FakeKubelet, api: FakeApiServer) -> None:
     api.put("web-0", "team-a", {"app": "web", "secret": "no"})
-    api.put("web-1", "team-b", {"app": "web-too"})
+    api.put("web-1", "team-b", {"app": "web-too", "job": "ours"})
     kubelet.set_pods(SHARES)
     ownership = own(
         *("-k", "--kubernetes-enable-pod-labels", "--kubernetes-enable-pod-uid"),
-        *("--kubernetes-pod-label-allowlist-regex", "^app$"),
+        *("--kubernetes-pod-label-allowlist-regex", "^app$,^job$"),
     )
     until(lambda: len([owner for owner in owners(ownership, GPU) if owner.labels]) == 2)
     assert [(owner.labels, owner.extra) for owner in owners(ownership, GPU)] == [
@@ -161,6 +161,8 @@ def test_labels_and_uids_come_from_the_api_server(own: Own, kubelet: FakeKubelet
     [request] = api.asked("list")
     assert request.query["fieldSelector"].startswith("spec.nodeName=node-1")
     assert watches(ownership) == {"pods": True}
+    assert (told := ownership.news()) is not None
+    assert told.labels_left_out == 1
     api.down()
     until(lambda: watches(ownership) == {"pods": False})
     assert len([owner for owner in owners(ownership, GPU) if owner.labels]) == 2, "what was known last counts"
