@@ -30,6 +30,7 @@ class Reason(StrEnum):
     NO_SAMPLE_YET = "no_sample_yet"
     NOT_A_NUMBER = "not_a_number"
     OUT_OF_RANGE = "out_of_range"
+    UNREADABLE = "unreadable"
     GPU_LOST = "gpu_lost"
     DRIVER_GONE = "driver_gone"
     TIMEOUT = "timeout"

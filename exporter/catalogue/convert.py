@@ -55,7 +55,7 @@ kib_as_thousands = of_number(lambda number: int(number / 1000))
 
 def attr(name: str, whole: str = "") -> Convert:
     """Make a conversion that takes one member of a structure as it is; `whole` names the one that it is a part of."""
-    return lambda answer: part(answer, name, whole) if whole else same(getattr(answer, name))
+    return lambda answer: part(answer, name, whole) if whole else same(member(answer, name))
 
 
 def mib_of(name: str, whole: str = "") -> Convert:
@@ -91,3 +91,19 @@ def part(answer: Any, name: str, whole: str) -> int | float | Reason:
     if isinstance(limit, Reason):
         return limit
     return number if number <= limit else Reason.OUT_OF_RANGE
+
+
+def member(answer: Any, name: str) -> Any:
+    """Return one member of a structure; in text, what is no UTF-8 is replaced."""
+    try:
+        return getattr(answer, name)
+    except UnicodeDecodeError as error:
+        return replaced(error)
+
+
+def replaced(error: UnicodeDecodeError) -> str:
+    """Return the text that pynvml could not decode, with U+FFFD for each of its bytes that is no UTF-8.
+
+    Drivers 555.85 and 555.99 answer such names. pynvml decodes all of a text at once, so the error holds all of it.
+    """
+    return error.object.decode(errors="replace")

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pynvml
 
+from exporter.catalogue.convert import replaced
 from exporter.catalogue.units import number_of
 from exporter.model import Reason
 
@@ -99,7 +100,8 @@ class Calls:
         """Call a function of NVML by pynvml's name.
 
         Returns:
-            What pynvml returns, or the reason why there is no answer. Never raises for what the driver says.
+            What pynvml returns, with text that is no UTF-8 mended, or the reason why there is no answer. Whatever
+            pynvml raises, as it may for a library or an answer that it does not expect, costs this call alone.
         """
         answer, seconds = self._timed(function, args)
         self.ledger.add(((function, seconds),))
@@ -126,7 +128,7 @@ class Calls:
             return [FieldAnswer(found) if isinstance(found, Reason) else found[0] for found in alone]
         if isinstance(answers, Reason):
             return answers
-        latencies = [answer.latencyUsec + 1 for answer in answers]
+        latencies = [max(answer.latencyUsec, 0) + 1 for answer in answers]
         second_of_latency = seconds / sum(latencies)
         shares = (latency * second_of_latency for latency in latencies)
         self.ledger.add(zip((field_value_name(field_id) for field_id, _ in ids), shares, strict=True))
@@ -137,8 +139,13 @@ class Calls:
         try:
             answer = getattr(self._library, function)(*args)
         except pynvml.NVMLError as error:
-            log.debug("%s: %s", function, error)
+            log.debug("%s: NVML error %s", function, error.value)
             answer = REASONS.get(error.value, Reason.UNKNOWN)
+        except UnicodeDecodeError as error:
+            answer = replaced(error)
+        except Exception as error:  # noqa: BLE001 - whatever the binding raises costs this call alone
+            log.debug("%s: %r", function, error)
+            answer = Reason.UNREADABLE
         seconds = time.perf_counter() - started
         self.spent_s += seconds
         self.count += 1

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from exporter.catalogue.convert import member
 from exporter.model import Entity, Gpu, Instance, Reason
-from exporter.nvml.calls import Calls
+from exporter.nvml.calls import DEVICE_GONE, Calls
 from exporter.settings import DeviceKind, DeviceSelection
 
 UNKNOWN_MINOR = -1
@@ -109,20 +110,22 @@ def _selected(layout: Layout, selection: DeviceSelection, first_number: int) -> 
 
 
 def _identify(calls: Calls, index: int, handle: Any) -> Gpu | Reason:
-    minor = calls("nvmlDeviceGetMinorNumber", handle)
-    if minor is Reason.NOT_SUPPORTED:
-        minor = UNKNOWN_MINOR
-    getters = ("nvmlDeviceGetUUID", "nvmlDeviceGetPciInfo", "nvmlDeviceGetName")
-    answers: list[Any] = [minor, *(calls(getter, handle) for getter in getters)]
+    """Read who a GPU is. Only its UUID can't be done without; a loss of the GPU is one whenever it shows."""
+    uuid = calls("nvmlDeviceGetUUID", handle)
+    if isinstance(uuid, Reason):
+        return uuid
+    getters = ("nvmlDeviceGetPciInfo", "nvmlDeviceGetMinorNumber", "nvmlDeviceGetName")
+    answers: list[Any] = [calls(getter, handle) for getter in getters]
     for answer in answers:
-        if isinstance(answer, Reason):
+        if isinstance(answer, Reason) and answer in DEVICE_GONE:
             return answer
-    minor, uuid, pci, model = answers
-    return Gpu(index, uuid, _pci_bus_id(pci.busId), minor, model)
+    pci, minor, model = (None if isinstance(answer, Reason) else answer for answer in answers)
+    return Gpu(index, uuid, _pci_bus_id(pci), UNKNOWN_MINOR if minor is None else minor, model or "")
 
 
-def _pci_bus_id(answer: str | bytes) -> str:
-    text = answer.decode() if isinstance(answer, bytes) else answer
+def _pci_bus_id(info: Any) -> str:
+    answer = member(info, "busId") if info else ""
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
     return text.upper()
 
 

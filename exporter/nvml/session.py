@@ -6,6 +6,7 @@ from typing import Any
 
 import pynvml
 
+from exporter.catalogue.convert import replaced
 from exporter.errors import DriverMismatch, DriverNotLoaded, LibraryMissing, NotPermitted, NvmlError
 
 _FAILURES: dict[int, tuple[type[NvmlError], str]] = {
@@ -57,8 +58,10 @@ def start(library: Any) -> None:
     try:
         library.nvmlInit()
     except pynvml.NVMLError as error:
-        kind, sentence = _FAILURES.get(error.value, (NvmlError, f"NVML does not start: {error}"))
+        kind, sentence = _FAILURES.get(error.value, (NvmlError, f"NVML does not start: {_text(error)}"))
         raise kind(sentence) from error
+    except Exception as error:
+        raise NvmlError(f"NVML does not start: {type(error).__name__}: {_text(error)}") from error
 
 
 def end(library: Any) -> None:
@@ -66,8 +69,16 @@ def end(library: Any) -> None:
 
     Source: nvmlShutdown.
     """
-    with contextlib.suppress(pynvml.NVMLError):
+    with contextlib.suppress(Exception):
         library.nvmlShutdown()
+
+
+def _text(error: Exception) -> str:
+    """Return an error's text, which may be the driver's own."""
+    try:
+        return str(error)
+    except UnicodeDecodeError as undecodable:
+        return replaced(undecodable)
 
 
 def driver_gpus(folder: Path) -> frozenset[str]:

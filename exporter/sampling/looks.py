@@ -1,5 +1,6 @@
 """Looks at GPUs, each on a thread of its own: a GPU that hangs while it is looked at keeps no other one waiting."""
 
+import logging
 import threading
 from collections.abc import Collection
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 0.1
 """How long all looks together are waited for; an H100 that the driver has initialised takes 1 ms."""
@@ -57,7 +60,7 @@ class Looks:
         look = self._under_way[index]
         if look.has_ended():
             del self._under_way[index]
-            return look.found
+            return Reason.UNKNOWN if look.found is Reason.TIMEOUT else look.found  # it has returned
         return Reason.TIMEOUT if now - look.began >= HANGING_AFTER_S else Reason.NO_SAMPLE_YET
 
 
@@ -77,4 +80,8 @@ class _Look:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        self.found = find_layout(Calls(self._library), self._index)
+        try:
+            self.found = find_layout(Calls(self._library), self._index)
+        except Exception as error:  # noqa: BLE001 - an answer of another shape than promised costs this GPU alone
+            log.debug("GPU %d: %r", self._index, error)
+            self.found = Reason.UNREADABLE

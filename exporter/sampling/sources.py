@@ -1,16 +1,19 @@
 """A plan bound to one device: each source is read when it is due and turns NVML's answers into samples."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from exporter.catalogue.reading import LAYOUT, LINKS, Call, Field, FieldValue, Scope, Tracked
 from exporter.catalogue.units import checked
-from exporter.model import Entity, Missing, Reason, Sample, Value
+from exporter.model import Entity, Labels, Missing, Reason, Sample, Value
 from exporter.nvml.calls import Calls, FieldId
 from exporter.nvml.entities import Device
 from exporter.sampling.plan import Plan
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -24,17 +27,21 @@ class Outcome:
         """Turn one answer into a sample, or the reason for none, of each field of its reading."""
         reading, entity, found, holder = answer
         for wanted in reading.fields:
-            value = found if isinstance(found, Reason) else _value(wanted, found)
+            value, labels = (found, ()) if isinstance(found, Reason) else _value_and_labels(wanted, found)
             if isinstance(value, Reason):
                 self.missing.append(Missing(entity, wanted.name, value))
             else:
-                labels = wanted.labels(found) if wanted.labels else ()
                 self.samples.append(Sample(entity, wanted.name, value, expires, labels, holder))
 
 
-def _value(wanted: Field, answer: Any) -> Value | Reason:
-    value = wanted.convert(answer)
-    return value if isinstance(value, Reason) else checked(wanted.name, value)
+def _value_and_labels(wanted: Field, answer: Any) -> tuple[Value | Reason, Labels]:
+    try:
+        value = wanted.convert(answer)
+        labels = wanted.labels(answer) if wanted.labels and not isinstance(value, Reason) else ()
+    except Exception as error:  # noqa: BLE001 - an answer of another shape than promised costs this field alone
+        log.debug("%s: %r", wanted.name, error)
+        return Reason.UNREADABLE, ()
+    return value if isinstance(value, Reason) else checked(wanted.name, value), labels
 
 
 class Source(Protocol):

@@ -5,6 +5,7 @@ import pynvml
 import pytest
 
 from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES
+from exporter.catalogue.convert import attr
 from exporter.catalogue.framebuffer import READINGS
 from exporter.catalogue.reading import Call, Field
 from exporter.catalogue.units import checked
@@ -149,6 +150,12 @@ def test_a_gpu_without_any_licensed_feature_has_no_licence(features: Any) -> Non
 
 def test_an_answer_of_an_unexpected_kind_has_no_value() -> None:
     assert _field("DCGM_FI_DEV_SM_CLOCK").convert(None) is Reason.UNKNOWN
+
+
+def test_text_in_a_structure_that_is_no_utf_8_is_read_with_its_bad_bytes_replaced() -> None:
+    info = pynvml.nvmlPciInfo_t()
+    info.busId = b"00000000:\xf8b:00.0"
+    assert attr("busId")(info) == "00000000:\ufffdb:00.0"
 
 
 def test_an_xid_carries_its_code_and_a_text_as_labels() -> None:

@@ -1,3 +1,4 @@
+import ctypes
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,28 @@ ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
 )
 def test_what_the_driver_refuses_becomes_a_reason_and_never_an_exception(code: int, reason: Reason) -> None:
     assert Calls(SimpleNamespace(nvmlDeviceGetCount=failing(code)))("nvmlDeviceGetCount") is reason
+
+
+BAD_NAME = b"\xf8\x95\xa0\x81NVIDIA A100\xff"
+
+
+def test_text_that_is_no_utf_8_is_read_with_its_bad_bytes_replaced() -> None:
+    """Drivers 555.85 and 555.99 answer such names; pynvml raises what bytes.decode raises."""
+    calls = Calls(SimpleNamespace(nvmlDeviceGetName=lambda _: BAD_NAME.decode()))
+    assert calls("nvmlDeviceGetName", "handle") == "\ufffd\ufffd\ufffd\ufffdNVIDIA A100\ufffd"
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError, TypeError, ValueError, OSError, RuntimeError, ctypes.ArgumentError, KeyError]
+)
+def test_whatever_the_binding_raises_is_a_reason(error: type[Exception]) -> None:
+    def raising(*_: object) -> None:
+        raise error
+
+    calls = Calls(SimpleNamespace(nvmlDeviceGetCount=raising))
+    assert calls("nvmlDeviceGetCount") is Reason.UNREADABLE
+    assert calls("nvmlDeviceGetWhatNoBindingHas") is Reason.UNREADABLE
+    assert calls.count == 2
 
 
 def test_calls_pass_arguments_on_and_are_counted_with_their_time() -> None:

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from dataclasses import replace
+
 import pynvml
 import pytest
 
@@ -57,6 +60,38 @@ def test_a_pci_bus_id_has_upper_case_as_dcgm_prints_it() -> None:
     info.busId = b"00000000:1b:00.0"
     nvml.replaced["nvmlDeviceGetPciInfo"] = lambda _: info
     assert layout_of(nvml, 0).whole.entity.gpu.pci_bus_id == "00000000:1B:00.0"
+
+
+def undecodable(*_: object) -> str:
+    return b"NVIDIA \xf8\x95".decode()
+
+
+def test_a_gpu_whose_texts_are_no_utf_8_has_them_with_their_bad_bytes_replaced() -> None:
+    nvml = machine()
+    info = pynvml.nvmlPciInfo_t()
+    info.busId = b"00000000:\xf8b:00.0"
+    nvml.replaced |= {"nvmlDeviceGetPciInfo": lambda _: info, "nvmlDeviceGetName": undecodable}
+    gpu = layout_of(nvml, 0).whole.entity.gpu
+    assert (gpu.pci_bus_id, gpu.model) == ("00000000:\ufffdB:00.0", "NVIDIA \ufffd\ufffd")
+
+
+@pytest.mark.parametrize("failure", [failing(pynvml.NVML_ERROR_UNKNOWN), failing(pynvml.NVML_ERROR_NOT_SUPPORTED), int])
+def test_a_gpu_that_does_not_tell_its_name_or_place_is_there_without_them(failure: Callable[..., object]) -> None:
+    """`int` raises a TypeError for a handle, as pynvml may for what it does not expect."""
+    nvml = machine()
+    known = layout_of(nvml, 0).whole.entity.gpu
+    nvml.replaced["nvmlDeviceGetName"] = failure
+    assert layout_of(nvml, 0).whole.entity.gpu == replace(known, model="")
+    nvml.replaced |= {"nvmlDeviceGetPciInfo": failure, "nvmlDeviceGetMinorNumber": failure}
+    gpu = layout_of(nvml, 0).whole.entity.gpu
+    assert gpu == replace(known, model="", pci_bus_id="", minor=UNKNOWN_MINOR)
+
+
+@pytest.mark.parametrize("getter", ["nvmlDeviceGetName", "nvmlDeviceGetPciInfo", "nvmlDeviceGetMinorNumber"])
+def test_a_gpu_that_is_lost_while_it_is_looked_at_is_lost(getter: str) -> None:
+    nvml = machine()
+    nvml.replaced[getter] = failing(pynvml.NVML_ERROR_GPU_IS_LOST)
+    assert find_layout(Calls(nvml), 0) is Reason.GPU_LOST
 
 
 def test_a_gpu_without_a_device_file_has_no_minor_number_and_is_there_all_the_same() -> None:

@@ -29,6 +29,27 @@ def test_an_nvml_that_does_not_start_says_what_to_do(code: int, error: type[Nvml
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize("error", [OSError("no such symbol"), AttributeError("nvmlInit"), TypeError("expected")])
+def test_a_binding_that_fails_to_start_says_how(error: Exception) -> None:
+    def raising() -> None:
+        raise error
+
+    with pytest.raises(NvmlError, match=f"NVML does not start: {type(error).__name__}: {error}"):
+        session.start(SimpleNamespace(nvmlInit=raising))
+
+
+def test_an_error_whose_text_is_no_utf_8_is_said_with_its_bad_bytes_replaced() -> None:
+    class Undecodable(pynvml.NVMLError):  # type: ignore[misc]  # pynvml has no types
+        def __str__(self) -> str:
+            return b"\xf8 failed".decode()
+
+    def raising() -> None:
+        raise Undecodable(987_654)
+
+    with pytest.raises(NvmlError, match="NVML does not start: \ufffd failed"):
+        session.start(SimpleNamespace(nvmlInit=raising))
+
+
 def test_nvml_is_started_and_ended() -> None:
     nvml = FaultyNvml(started(scenario("gpus: [{profile: t4}]"), FakeClock()))
     session.start(nvml)
@@ -42,6 +63,10 @@ def test_an_end_that_the_driver_refuses_is_the_end_all_the_same() -> None:
     nvml.replaced["nvmlShutdown"] = failing(pynvml.NVML_ERROR_UNINITIALIZED)
     session.end(nvml)
     assert nvml.calls["nvmlShutdown"] == 1
+
+
+def test_an_end_at_which_the_binding_fails_is_the_end_all_the_same() -> None:
+    session.end(SimpleNamespace())
 
 
 def test_the_real_library_is_pynvml() -> None:

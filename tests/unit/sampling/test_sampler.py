@@ -1,3 +1,4 @@
+import ctypes
 from collections.abc import Iterable, Iterator
 
 import pynvml
@@ -116,6 +117,54 @@ def test_what_is_not_supported_is_asked_once_and_told_once() -> None:
     assert bench.nvml.calls[TEMPERATURE] == 1
     assert bench.nvml.calls["nvmlDeviceGetFieldValues"] == 1
     assert [missing.field for missing in bench.told] == ["FAST", "MEMORY"]
+
+
+def test_a_driver_version_that_is_no_utf_8_costs_nothing_but_its_bad_bytes() -> None:
+    bench = Bench(READINGS)
+    bench.nvml.replaced["nvmlSystemGetDriverVersion"] = b"\xf8580".decode
+    assert bench.read()["ONCE"] == "\ufffd580"
+
+
+@pytest.mark.parametrize("error", [AttributeError, TypeError, ValueError, OSError, ctypes.ArgumentError])
+def test_whatever_a_call_raises_costs_that_reading_alone(error: type[Exception]) -> None:
+    def raising(*_: object) -> None:
+        raise error
+
+    bench = Bench((READINGS[0], Call(POWER, (Field("POWER", same),))))
+    bench.nvml.replaced[TEMPERATURE] = raising
+    assert bench.read().keys() == {"POWER"}
+    assert bench.reasons() == {"FAST": Reason.UNREADABLE}
+
+
+def test_an_answer_of_which_nothing_can_be_made_costs_that_reading_alone() -> None:
+    """A structure without the member, a list without a first, text where a number is due."""
+    bench = Bench(CATALOGUE)
+    bench.nvml.replaced |= {
+        "nvmlDeviceGetUtilizationRates": lambda _: object(),
+        "nvmlDeviceGetEncoderUtilization": lambda _: [],
+        "nvmlDeviceGetMemoryInfo": lambda *_: b"\xf8".decode(),
+    }
+    values = bench.read()
+    assert {"DCGM_FI_DEV_SM_CLOCK", "DCGM_FI_DEV_DEC_UTIL", "DCGM_FI_DEV_XID_ERROR"} <= values.keys()
+    assert not {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_ENC_UTIL", "DCGM_FI_DEV_FB_USED"} & values.keys()
+    reasons = bench.reasons()
+    assert {reasons[f"DCGM_FI_DEV_{name}"] for name in ("GPU_UTIL", "ENC_UTIL", "FB_USED")} == {Reason.UNREADABLE}
+
+
+def test_labels_of_which_nothing_can_be_made_cost_that_reading_alone() -> None:
+    def raising(_: object) -> tuple[tuple[str, str], ...]:
+        raise KeyError
+
+    temperature = Call(TEMPERATURE, (Field("FAST", same, raising),), (pynvml.NVML_TEMPERATURE_GPU,))
+    bench = Bench((temperature, Call(POWER, (Field("POWER", same),))))
+    assert bench.read().keys() == {"POWER"}
+    assert bench.reasons() == {"FAST": Reason.UNREADABLE}
+
+
+def test_a_gpu_of_which_nothing_can_be_read_is_lost() -> None:
+    bench = Bench(READINGS[:2])
+    bench.nvml.replaced |= {TEMPERATURE: int, POWER: int}
+    assert bench.sampler.collect().gone is Reason.UNREADABLE
 
 
 @pytest.mark.parametrize("garbage", [808_334_905, 4_294_967_295, 101])

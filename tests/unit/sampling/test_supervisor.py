@@ -250,6 +250,38 @@ def test_a_gpu_that_is_lost_from_the_start_is_told_once(make: Make, caplog: pyte
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == ["GPU 1 does not answer: gpu_lost"]
 
 
+def test_texts_that_are_no_utf_8_cost_no_gpu(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    bench = make()
+    bad = b"\xf8\x95 580"
+    bench.nvml.replaced |= {"nvmlSystemGetDriverVersion": bad.decode, "nvmlDeviceGetName": lambda _: bad.decode()}
+    bench.start(SAMPLED, SAMPLED)
+    bench.pass_scans(2)
+    assert [state.gpu and state.gpu.model for state in bench.supervisor.states()] == ["\ufffd\ufffd 580"] * 2
+    assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("getter", ["nvmlDeviceGetUUID", "nvmlDeviceGetMigMode"])
+def test_a_gpu_whose_identity_can_not_be_read_is_lost_alone_and_does_not_hang(
+    make: Make, caplog: pytest.LogCaptureFixture, getter: str
+) -> None:
+    """The driver may also give up on a call: that call has returned."""
+    bench = make()
+    real = getattr(bench.mock, getter)
+    bench.mock.nvmlInit()
+    second = bench.mock.nvmlDeviceGetHandleByIndex(1)
+
+    def giving_up(handle: object) -> object:
+        return real(handle) if handle != second else failing(pynvml.NVML_ERROR_TIMEOUT)()
+
+    bench.nvml.replaced[getter] = giving_up
+    bench.start(SAMPLED, LOST)
+    assert not any("does not return" in record.getMessage() for record in caplog.records)
+    bench.nvml.replaced[getter] = lambda handle: real(handle) if handle != second else object()
+    bench.pass_scans(2)
+    assert bench.conditions()[0] is SAMPLED
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def test_a_look_that_fails_without_a_loss_changes_nothing(make: Make) -> None:
     bench = make()
     bench.start(SAMPLED, SAMPLED)

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from exporter.catalogue.convert import same
 from exporter.catalogue.reading import Call, Field
+from exporter.model import Missing
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
-from exporter.sampling.failures import Failures
 from exporter.sampling.plan import Plan, plan
 from exporter.sampling.sampler import Sampler
 from exporter.sampling.worker import Rhythm, Worker
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
-from tests.unit.faulty_nvml import PATIENCE_S, FaultyNvml, until
+from tests.unit.faulty_nvml import PATIENCE_S, FaultyNvml, failing, until
 from tests.unit.mock_machines import scenario, started
 
 TEMPERATURE = Call("nvmlDeviceGetTemperature", (Field("TEMPERATURE", same),), (pynvml.NVML_TEMPERATURE_GPU,))
@@ -33,11 +33,16 @@ class Bench:
         self.clock = FakeClock()
         self.nvml = FaultyNvml(started(scenario("gpus: [{profile: h100-sxm, load: 40}]"), self.clock))
         self.plan = self.plan_of("TEMPERATURE")
+        self.is_broken = False
         layout = find_layout(Calls(self.nvml), 0)
         assert isinstance(layout, Layout)
         device = select({0: layout}, parse_devices("f"))[0]
-        sampler = Sampler(device, Calls(self.nvml), self.clock, INTERVAL_S, Failures())
+        sampler = Sampler(device, Calls(self.nvml), self.clock, INTERVAL_S, self.miss)
         self.worker = Worker(sampler, lambda: self.plan, Rhythm(INTERVAL_S, 0.0), self.clock)
+
+    def miss(self, _: Missing) -> None:
+        if self.is_broken:
+            raise RuntimeError("nobody foresaw this")
 
     def plan_of(self, *fields: str) -> Plan:
         return plan(fields, READINGS)
@@ -73,16 +78,13 @@ def test_an_unexpected_error_costs_one_collection_and_is_told_once(
 ) -> None:
     until(lambda: bench.fields() != set())
 
-    def broken(*_: object) -> None:
-        raise RuntimeError("nobody foresaw this")
-
     caplog.set_level(logging.ERROR)
     for _ in range(2):
         failed = bench.nvml.calls["nvmlDeviceGetTemperature"] + 3
-        bench.nvml.replaced["nvmlDeviceGetTemperature"] = broken
+        bench.is_broken, bench.nvml.replaced["nvmlDeviceGetTemperature"] = True, failing(pynvml.NVML_ERROR_TIMEOUT)
         until(lambda failed=failed: bench.nvml.calls["nvmlDeviceGetTemperature"] > failed)  # type: ignore[misc]
         before = bench.worker.snapshot
-        del bench.nvml.replaced["nvmlDeviceGetTemperature"]
+        bench.is_broken = False
         until(lambda before=before: bench.worker.snapshot is not before)  # type: ignore[misc]
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
