@@ -1,5 +1,6 @@
 """Mock machines for tests: one GPU under a load, or a scenario's text."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,15 @@ from exporter.mock.scenario.profile_file import load_profile
 from exporter.mock.scenario.scenario_file import parse_scenario
 from exporter.model import Clock
 from tests.unit.fake_clock import FakeClock
+
+DIVIDED = """
+gpus:
+  - profile: h100-sxm
+    mig:
+      - {profile: 1g.10gb, load: 20}
+      - {profile: 4g.40gb, load: 80}
+      - {profile: 2g.20gb, compute: [1, 1], load: 50}
+"""
 
 
 @cache
@@ -50,6 +60,21 @@ def field(nvml: MockNvml, handle: Any, *wanted: int | tuple[int, int]) -> list[i
 def energy_of(nvml: MockNvml, handle: Any) -> int:
     """Return a GPU's energy in millijoules."""
     return field(nvml, handle, pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION)[0]
+
+
+def refusal(call: Callable[..., Any], *args: Any) -> int | None:
+    """Return the code with which NVML refuses a call; None where it answers."""
+    try:
+        call(*args)
+    except pynvml.NVMLError as error:
+        code: int = error.value
+        return code
+    return None
+
+
+def functions(nvml: MockNvml) -> list[str]:
+    """Return the names of all that the mock has of NVML."""
+    return [name for name in vars(nvml) if name.startswith("nvml")]
 
 
 def gpm(nvml: MockNvml, older: Any, newer: Any, *metrics: int) -> list[float]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.errors import ConfigError
 from exporter.mock import MockNvml
 from exporter.mock.machine.scenario import ScenarioContainer, ScenarioDevice, ScenarioPod
 from tests.unit.fake_clock import FakeClock
@@ -23,11 +22,6 @@ SERVICE = """
 demands: {inference: {gpus: 3.0, pods: {namespace: prod, name: "llm-.*"}}}
 gpus: [{profile: h100-sxm, count: 8, load: {kind: demand, name: inference}}]
 """
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 def pod(name: str, *gpus: int, namespace: str = "prod", replica: int | None = None) -> ScenarioPod:
@@ -243,28 +237,6 @@ def test_a_gpu_that_follows_no_demand_stays_as_it_is(clock: FakeClock) -> None:
     nvml = started(scenario("demands: {d: {gpus: 9}}\ngpus: [{profile: t4, load: 30}]"), clock)
     nvml.machine.set_pods((pod("a", 0),))
     assert after_a_while(nvml, clock) == [30]
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("demands: [1]", "demands: is a list, a mapping"),
-        ("demands: {a: 3}", "demands.a: is 3, a mapping"),
-        ("demands: {a: {}}", "demands.a.gpus: is missing"),
-        ("demands: {a: {gpus: -1}}", "demands.a.gpus: is -1, a number from 0 to 1e+06"),
-        ("demands: {a: {gpus: 1, gpu: 2}}", "demands.a.gpu: is not known here"),
-        ("demands: {a: {gpus: 1, pods: x}}", "demands.a.pods: is 'x', a mapping"),
-        ("demands: {a: {gpus: 1, pods: {label: x}}}", "demands.a.pods.label: is not known here, the keys are name"),
-        ("demands: {a: {gpus: 1, pods: {name: '('}}}", "demands.a.pods.name: is '(', which is no regular expression:"),
-        ("load: {kind: demand, name: b}", "gpus[0].load.kind: is demand, the scenario has no demands"),
-        ("demands: {a: {gpus: 1}}\nload: {kind: demand, name: b}", "gpus[0].load.name: is 'b', one of a is needed"),
-    ],
-)
-def test_a_wrong_demand_is_named_with_key_and_reason(text: str, sentence: str) -> None:
-    demands, _, load = text.rpartition("load: ") if "load: " in text else (text, "", "0")
-    with pytest.raises(ConfigError) as caught:
-        scenario(f"{demands}\ngpus: [{{profile: t4, load: {load}}}]")
-    assert str(caught.value).startswith(f"lab.yaml: {sentence}")
 
 
 def test_readers_in_threads_of_their_own_go_on_while_pods_and_demand_change() -> None:

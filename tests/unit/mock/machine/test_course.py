@@ -8,18 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.mock.machine.course import KEPT_S, Course
-from exporter.mock.machine.drive import Drive
-from exporter.mock.machine.loads import Load, replay_load
-from exporter.mock.machine.profile import Span
 from exporter.mock.machine.signals import Constant, Signal, Steps, Wave
-from exporter.mock.recordings.packaged import packaged_recording
 
 levels = st.floats(0, 1)
+
 signals: st.SearchStrategy[Signal] = (
     st.builds(Constant, levels)
     | st.builds(Wave, levels, levels, st.floats(1, 100), st.floats(0, 100))
     | st.builds(lambda level: Steps((0.0, 1.0), (level, 1 - level), 2.0), levels)
 )
+
 changes = st.lists(st.tuples(st.floats(0.001, 30), signals), max_size=8)
 spans = st.tuples(st.floats(-20, 200), st.floats(0, 100))
 
@@ -103,24 +101,3 @@ def test_a_course_of_many_changes_keeps_only_the_newest() -> None:
     assert course.integral(0, 5000) == pytest.approx(2500)
     assert [course.value(4990 + second) for second in range(4)] == [0, 1, 0, 1]
     assert course.value(100) == course.value(101) == pytest.approx(0.5, abs=0.01)
-
-
-def test_a_forced_level_replaces_a_replay_as_a_whole_until_it_is_let_go() -> None:
-    recording = packaged_recording("h100-trace")
-    drive = Drive(replay_load(recording, repeats=True))
-    clock_mhz = drive.quantity("sm_clock_mhz", Span(300, 1980))
-    recorded = [clock_mhz.value(t) for t in (0, 15, 35)]
-    drive.force(0.5, 10.0)
-    assert [clock_mhz.value(t) for t in (0, 15, 35)] == [recorded[0], 1140, 1140]
-    drive.let_go(20.0)
-    assert [clock_mhz.value(t) for t in (0, 15, 35)] == [recorded[0], 1140, recorded[2]]
-    assert drive.activity.value(15) == 0.5
-    assert drive.activity.value(35) == pytest.approx(0.99, abs=0.02)
-
-
-def test_a_wave_goes_on_underneath_a_forced_level() -> None:
-    wave = Wave(0, 1, 40)
-    drive = Drive(Load(wave))
-    drive.force(0.25, 5.0)
-    drive.let_go(15.0)
-    assert [drive.activity.value(t) for t in (4, 5, 14, 15)] == [wave.value(4), 0.25, 0.25, wave.value(15)]

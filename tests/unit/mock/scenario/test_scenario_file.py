@@ -1,7 +1,6 @@
 import time
 from pathlib import Path
 
-import pynvml
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,14 +8,10 @@ from hypothesis import strategies as st
 from exporter.errors import ConfigError
 from exporter.mock import MockNvml, load_scenario, profile_names
 from exporter.mock.document import Section
-from exporter.mock.machine.gauges import QUANTITIES, is_quantity
-from exporter.mock.machine.loads import replay_load
-from exporter.mock.recordings.packaged import packaged_recording, recording_names
+from exporter.mock.machine.gauges import QUANTITIES
 from exporter.mock.recordings.recording import Frame, Recording, write_recording
-from exporter.mock.scenario.profile_file import load_profile
 from exporter.mock.scenario.scenario_file import parse_scenario
-from tests.unit.fake_clock import FakeClock
-from tests.unit.mock_machines import one_gpu, scenario
+from tests.unit.mock_machines import scenario
 
 KEYS = [
     "seed",
@@ -59,6 +54,7 @@ KEYS = [
     "resource",
     "ids",
 ]
+
 WORDS = [
     "h100-sxm",
     "a100-sxm",
@@ -82,6 +78,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=12,
 )
+
 gpus = st.lists(
     st.fixed_dictionaries(
         {"profile": st.sampled_from(["h100-sxm", "a100-sxm", "t4"])},
@@ -99,28 +96,6 @@ def test_a_profiles_name_gives_its_default_scenario(name: str) -> None:
     assert described.driver == "580.159.04"
 
 
-def test_the_profiles_are_those_that_the_issue_asks_for() -> None:
-    assert profile_names() == ("a100-sxm", "h100-sxm", "t4")
-    assert len(load_scenario("h100-sxm").gpus) == 8
-    divided = [bool(gpu.instances) for gpu in load_scenario("a100-sxm").gpus]
-    assert divided == [False, False, True, True]
-
-
-@pytest.mark.parametrize("name", profile_names())
-def test_every_quantity_of_a_profile_can_be_answered_and_recordings_may_know_more(name: str) -> None:
-    profile = load_profile(name)
-    unknown = {quantity for quantity in profile.quantities if not is_quantity(quantity)}
-    assert unknown == ({"clock_event_reasons"} if name == "h100-sxm" else set())
-
-
-def test_every_packaged_recording_is_of_an_h100_and_the_trace_covers_a_minute() -> None:
-    assert recording_names() == ("h100-busy", "h100-idle", "h100-trace")
-    for name in recording_names():
-        assert packaged_recording(name).model == "NVIDIA H100 80GB HBM3"
-    trace = packaged_recording("h100-trace")
-    assert (len(trace.frames), trace.frames[-1].t_s) == (590, 61.795)
-
-
 def test_an_unknown_profile_lists_the_profiles() -> None:
     with pytest.raises(ConfigError, match=r"'h300' is not known: use one of a100-sxm, h100-sxm, t4, or the path of"):
         load_scenario("h300")
@@ -134,20 +109,6 @@ def test_a_scenario_is_read_from_a_file_with_recordings_beside_it(tmp_path: Path
     described = load_scenario(str(path))
     assert described.driver == "575.57.08"
     assert [described.gpus[0].load.activity.value(t) for t in (0, 0.9, 1, 50)] == [0.12, 0.12, 0.8, 0.8]
-
-
-def test_a_recording_of_a_larger_gpu_fills_the_framebuffer_and_no_more() -> None:
-    frames = (Frame(0, {"gpu_utilization_percent": 12, "memory_used_bytes": 10**12}),)
-    load = replay_load(Recording("A", "1", "2026-01-01", "Large.", frames), repeats=True)
-    nvml, gpu = one_gpu("t4", load, FakeClock())
-    memory = nvml.nvmlDeviceGetMemoryInfo(gpu, pynvml.nvmlMemory_v2)
-    assert (memory.free, memory.used) == (0, memory.total - memory.reserved)
-
-
-def test_a_recording_without_utilization_is_no_load() -> None:
-    recording = Recording("A", "1", "2026-01-01", "Dark.", (Frame(0, {"sm_clock_mhz": 12}),))
-    with pytest.raises(ConfigError, match="has no gpu_utilization_percent, a load can't be made of it"):
-        replay_load(recording, repeats=True)
 
 
 def test_a_scenario_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -165,29 +126,6 @@ def test_a_damaged_recording_in_a_scenario_is_named_with_the_key_that_names_it(t
 def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
     described = scenario("gpus: [{profile: t4, count: 3, load: 10}, {profile: h100-sxm, minor: 9}]")
     assert [gpu.minor for gpu in described.gpus] == [0, 1, 2, 9]
-
-
-@pytest.mark.parametrize(
-    ("layout", "starts"),
-    [
-        ("[3g.40gb, 3g.40gb]", (0, 4)),
-        ("[1g.10gb, 3g.40gb, 3g.40gb]", None),
-        ("[1g.10gb, 2g.20gb, 3g.40gb]", (6, 4, 0)),
-        ("[4g.40gb, 3g.40gb]", (0, 4)),
-        ("[1g.20gb, 1g.20gb, 1g.20gb, 1g.20gb]", (0, 2, 4, 6)),
-        ("[1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb, 1g.10gb]", (0, 1, 2, 3, 4, 5, 6)),
-        ("[7g.80gb]", (0,)),
-        ("[7g.80gb, 1g.10gb]", None),
-        ("[4g.40gb, 4g.40gb]", None),
-    ],
-)
-def test_gpu_instances_are_placed_as_nvidia_smi_allows(layout: str, starts: tuple[int, ...] | None) -> None:
-    text = f"gpus: [{{profile: a100-sxm, mig: {layout}}}]"
-    if starts is None:
-        with pytest.raises(ConfigError, match=r"lab\.yaml: gpus\[0\]\.mig: has .* which do not fit on one GPU"):
-            scenario(text)
-    else:
-        assert tuple(instance.start for instance in scenario(text).gpus[0].instances) == starts
 
 
 @pytest.mark.parametrize(
@@ -290,6 +228,7 @@ pods = st.lists(
     ),
     max_size=2,
 )
+
 demands = st.dictionaries(
     st.sampled_from("de"), st.fixed_dictionaries({"gpus": values}, optional={"pods": values}), max_size=2
 )

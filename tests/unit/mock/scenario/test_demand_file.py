@@ -1,0 +1,26 @@
+import pytest
+
+from exporter.errors import ConfigError
+from tests.unit.mock_machines import scenario
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("demands: [1]", "demands: is a list, a mapping"),
+        ("demands: {a: 3}", "demands.a: is 3, a mapping"),
+        ("demands: {a: {}}", "demands.a.gpus: is missing"),
+        ("demands: {a: {gpus: -1}}", "demands.a.gpus: is -1, a number from 0 to 1e+06"),
+        ("demands: {a: {gpus: 1, gpu: 2}}", "demands.a.gpu: is not known here"),
+        ("demands: {a: {gpus: 1, pods: x}}", "demands.a.pods: is 'x', a mapping"),
+        ("demands: {a: {gpus: 1, pods: {label: x}}}", "demands.a.pods.label: is not known here, the keys are name"),
+        ("demands: {a: {gpus: 1, pods: {name: '('}}}", "demands.a.pods.name: is '(', which is no regular expression:"),
+        ("load: {kind: demand, name: b}", "gpus[0].load.kind: is demand, the scenario has no demands"),
+        ("demands: {a: {gpus: 1}}\nload: {kind: demand, name: b}", "gpus[0].load.name: is 'b', one of a is needed"),
+    ],
+)
+def test_a_wrong_demand_is_named_with_key_and_reason(text: str, sentence: str) -> None:
+    demands, _, load = text.rpartition("load: ") if "load: " in text else (text, "", "0")
+    with pytest.raises(ConfigError) as caught:
+        scenario(f"{demands}\ngpus: [{{profile: t4, load: {load}}}]")
+    assert str(caught.value).startswith(f"lab.yaml: {sentence}")
