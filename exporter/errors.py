@@ -9,6 +9,7 @@ ExporterError
 │  ├─ DriverNotLoaded        the kernel module is not there
 │  └─ NotPermitted           /dev/nvidia* can't be opened
 └─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
+   └─ AnswerTooLarge         its answer does not end where one must; asked for again in smaller pieces
 
 A single reading that fails is no exception: it is a `Missing` in a snapshot (see model.py).
 """
@@ -54,6 +55,10 @@ class KubeError(ExporterError):
     def __init__(self, sentence: str, status: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class AnswerTooLarge(KubeError):
+    """The API server's answer is larger than any that is read."""
 
 
 def describe(value: object) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from exporter.errors import ConfigError, KubeError
+from exporter.errors import AnswerTooLarge, ConfigError, KubeError
 
 CONNECT_S = 5.0
 """How long connecting may take. Nothing is tried again here."""
@@ -98,6 +98,7 @@ class ApiServer:
         """Return what an answer's JSON says, but for `managedFields`, the largest part of an object that nobody reads.
 
         Raises:
+            AnswerTooLarge: The answer is larger than MOST_BYTES.
             KubeError: There is no such answer.
             ConfigError: TLS fails.
         """
@@ -156,7 +157,7 @@ class ApiServer:
         except (HTTPError, OSError) as error:
             raise self._unreachable(error) from None
         if len(body) > most_bytes:
-            raise no_api_server(self.host)
+            raise AnswerTooLarge(f"{self.host} answered with more than {most_bytes >> 20} MiB")
         return body
 
     def _refusal(self, answer: Any) -> KubeError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from exporter.errors import KubeError
+from exporter.errors import AnswerTooLarge, KubeError
 from exporter.kube.connection import GARBAGE, JSON, ApiServer, Lines, Query, no_api_server, parse_json, sentence
 
 T = TypeVar("T")
@@ -18,6 +18,9 @@ Key = tuple[str, str]
 
 PAGE = 500
 """How many objects one answer to a list may hold. An API server that answers from its cache gives all at once."""
+
+SMALL_PAGE = 10
+"""How many, where that was too much: etcd takes no object of more than 1.5 MiB, about 3 MiB as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def find_path(server: ApiServer, resource: Resource[Any]) -> str:
 
 
 def read_all(server: ApiServer, path: str, resource: Resource[T], version: str) -> Listed[T]:
-    """Return all objects, page by page.
+    """Return all objects, page by page; in small pages where an answer is too large.
 
     Args:
         server: The API server.
@@ -94,11 +97,17 @@ def read_all(server: ApiServer, path: str, resource: Resource[T], version: str) 
         KubeError: The list can't be had.
         ConfigError: TLS fails.
     """
+    wanted = (("resourceVersion", version), ("resourceVersionMatch", "NotOlderThan")) if version else ()
+    try:
+        return _read_pages(server, path, resource, PAGE, wanted)
+    except AnswerTooLarge:  # an API server that answers from its cache heeds no limit, so ask for what etcd has
+        return _read_pages(server, path, resource, SMALL_PAGE, ())
+
+
+def _read_pages(server: ApiServer, path: str, resource: Resource[T], limit: int, wanted: Query) -> Listed[T]:
     accept = _accept(resource, "PartialObjectMetadataList")
-    selected = (("fieldSelector", resource.field_selector), ("limit", str(PAGE)))
-    query: Query = selected
-    if version:
-        query += (("resourceVersion", version), ("resourceVersionMatch", "NotOlderThan"))
+    selected = (("fieldSelector", resource.field_selector), ("limit", str(limit)))
+    query: Query = selected + wanted
     items: dict[Key, T] = {}
     while True:
         page = server.get(path, query, accept)

@@ -50,7 +50,8 @@ class FakeApiServer:
         requests: What was asked, in order.
         refusals: The statuses to answer with, by kind of request.
         answers: What to answer instead, by kind of request.
-        page: How many objects an answer to a list holds at most.
+        page: How many objects an answer to a list holds at most. As with a real one, the limit that is asked for counts
+            only where no version is, for those come from a cache.
         held: The kind of request whose answers wait.
         ends: How the next watches end: the one that runs, then each that begins.
     """
@@ -131,14 +132,16 @@ class FakeApiServer:
     def asked(self, kind: str) -> list[Request]:
         return [request for request in self.requests if request.kind == kind]
 
-    def listed(self, first: int) -> Object:
+    def listed(self, query: dict[str, str]) -> Object:
         """Return a page of all objects."""
+        first = int(query.get("continue", "0"))
+        end = first + (self.page if "resourceVersion" in query else min(self.page, int(query["limit"])))
         with self.changed:
             items = list(self._objects.values())
             metadata = {"resourceVersion": str(self._version)}
-            if len(items) > first + self.page:
-                metadata["continue"] = str(first + self.page)
-            return {"metadata": metadata, "items": items[first : first + self.page]}
+            if len(items) > end:
+                metadata["continue"] = str(end)
+            return {"metadata": metadata, "items": items[first:end]}
 
     def next_lines(self, version: int, server: "Server") -> tuple[list[bytes], int, End | None]:
         """Wait for what a watch has to tell after a version: lines, the version then, and how it ends, if it does."""
@@ -217,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
         elif not self._is_served(parts.path):
             self._answer({"message": "the server could not find the requested resource"}, 404)
         elif request.kind == "list":
-            self._answer(api.listed(int(query.get("continue", "0"))))
+            self._answer(api.listed(query))
         else:
             self._watch(int(query["resourceVersion"]))
 

@@ -417,7 +417,25 @@ def test_an_answer_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytes
         api.end_watch(End(BOOKMARK + b" " * (LONGEST_LINE + MEBIBYTE) + b"\n"))
         until(lambda: len(warnings(caplog)) == 2)
         until(lambda: followed.watch.is_current)
-    assert all("did not answer as an API server does" in line for line in warnings(caplog))
+    assert "answered with more than 32 MiB" in warnings(caplog)[0]
+    assert "did not answer as an API server does" in warnings(caplog)[1]
+
+
+def test_a_list_that_is_too_large_for_one_answer_comes_in_small_pages(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(25):
+        api.put(f"pod-{number}", labels={"x": "a", "bulk": "v" * (MOST_BYTES // 20)})
+    with following(api) as followed:
+        until(lambda: len(followed.names) == 25)
+        until(lambda: followed.watch.is_current)
+    assert [(request.query["limit"], request.query.get("continue")) for request in api.asked("list")] == [
+        ("500", None),
+        ("10", None),
+        ("10", "10"),
+        ("10", "20"),
+    ]
+    assert warnings(caplog) == []
 
 
 def test_an_error_in_the_stream_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
