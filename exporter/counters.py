@@ -78,6 +78,8 @@ def parse_counters(text: str, source: str, answered: Collection[str]) -> Parsed:
             counters.append(counter)
     if not lines:
         raise ConfigError(f"{source}: it has no counter; expected rows of field, type, help")
+    if all(counter.type is MetricType.LABEL for counter in counters):
+        warnings.append(f"{source}: nothing is left of it: no row makes a series")
     return Parsed(tuple(counters), tuple(warnings))
 
 
@@ -145,17 +147,26 @@ def _counter(row: _Row, source: str) -> tuple[fields.FieldInfo, Counter]:
     return field, Counter(row.name, field.name, field.id, printed_type, row.help)
 
 
+_NOT_NVMLS = {
+    "nscq": "it is about NVSwitches, and NVML has no such value",
+    "mlx": "it is about network cards, and NVML has no such value",
+    "sysmon": "it is about CPUs, and NVML has no such value",
+    "imex": "it is about the IMEX service, and NVML has no such value",
+    "diag": "it is a result of DCGM's diagnostics, and NVML has no such value",
+    "dcgm": "DCGM makes it itself, and NVML has no such value",
+}
+"""By the source that fields.py says: why a field can't be read here, ever."""
+
+
 def _why_skipped(field: fields.FieldInfo, answered: Collection[str]) -> str | None:
-    if field.value_type == "binary":
-        return "it is a binary structure, not a number"
-    if field.name in answered:
+    if field.name in answered and field.value_type != "binary":
         return None
-    if field.source.startswith("nvml") or field.source == "exporter":
-        return "it is not built yet"
-    return "NVML does not offer it"
+    why = "it is a binary structure, not a number" if field.value_type == "binary" else _NOT_NVMLS.get(field.source)
+    instead = [name for name in fields.INSTEAD.get(field.name, ()) if fields.ALIASES.get(name, name) in answered]
+    return f"{why or 'it is not built yet'}{'; take ' if instead else ''}{' or '.join(instead)}"
 
 
 def _suggestion(name: str) -> str:
-    known = {name.lower(): name for name in (*fields.ALIASES, *fields.FIELDS)}
+    known = {name.lower(): name for name in (*fields.RETIRED, *fields.ALIASES, *fields.FIELDS)}
     nearest = difflib.get_close_matches(name.lower(), known, n=1)
     return f"; did you mean {known[nearest[0]]}?" if nearest else ""

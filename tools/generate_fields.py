@@ -9,6 +9,7 @@ It imports nothing of the exporter, so that it also runs when exporter/fields.py
 import csv
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 HEAD = '''"""DCGM's fields: ids, names, what they are about, types, units and sources.
@@ -27,8 +28,9 @@ class FieldInfo(NamedTuple):
     gpu_i and gpu_ci (MIG instances), link, vgpu, none (the machine), or what NVML does not know: cpu,
     cpu_core, switch, connectx. `value_type` is int64, double, string or binary. `prometheus_type` is the
     usual one, gauge, counter or label; a counters file may say otherwise. `unit` is one of those in
-    catalogue/units.py, empty for text. `source` begins with nvml where NVML has the value; exporter marks what
-    an exporter makes itself.
+    catalogue/units.py, empty for text. `source` begins with nvml where NVML has the value, and is exporter for
+    what an exporter makes itself. For all others it says where DCGM has the value from: nscq (NVSwitches), mlx
+    (network cards), sysmon (CPUs), imex (that service), diag (DCGM's diagnostics) or dcgm (itself).
     """
 
     id: int
@@ -41,8 +43,9 @@ class FieldInfo(NamedTuple):
 
 
 def find(name: str) -> FieldInfo | None:
-    """Return the field that a name of either generation, or of dcgm-exporter 1.x, stands for."""
-    return FIELDS.get(ALIASES.get(name, name))
+    """Return the field that a name stands for, of whatever generation; also one that DCGM has no more."""
+    newest = ALIASES.get(name, name)
+    return FIELDS.get(newest) or RETIRED.get(newest)
 
 
 '''
@@ -63,27 +66,56 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def generate(fields: list[dict[str, str]], old_names: list[dict[str, str]]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Tables:
+    """The tables of this folder: the fields, names of dcgm-exporter 1.x, all other names, and what to take instead."""
+
+    fields: list[dict[str, str]]
+    oldest: list[dict[str, str]]
+    others: list[dict[str, str]]
+    instead: list[dict[str, str]]
+
+
+def generate(tables: Tables) -> Iterator[str]:
     """Yield the module's text, piece by piece."""
+    retired = [row for row in tables.others if not row["field"]]
     yield HEAD
     yield "_ROWS: tuple[tuple[int, str, str, str, str, str, str], ...] = (\n"
-    for row in fields:
+    for row in tables.fields:
         prometheus_type = row["prometheus_type"].removesuffix("*")  # a star marks a guess
         texts = (row["name"], row["entity"], row["value_type"], prometheus_type, row["unit"], row["source"])
         yield f"    ({row['field_id']}, {quoted(*texts)}),\n"
     for field_id, name, prometheus_type, unit in EXPORTER_MADE:
         yield f"    ({field_id}, {quoted(name, 'gpu', 'int64', prometheus_type, unit, 'exporter')}),\n"
+    yield ")\n\n_RETIRED_ROWS: tuple[tuple[int, str, str, str, str, str, str], ...] = (\n"
+    for row in retired:
+        texts = (row["name"], row["entity"], row["value_type"], "gauge", "number", row["source"])
+        yield f"    ({row['field_id']}, {quoted(*texts)}),\n"
     yield ")\n\n"
     yield "FIELDS: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _ROWS}\n"
     yield '"""Every field by its newest name, in the order of the ids."""\n\n'
+    yield "RETIRED: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _RETIRED_ROWS}\n"
+    yield '"""Every field that DCGM has no more; another field may have its id by now."""\n\n'
     yield "ALIASES: Mapping[str, str] = {\n"
-    for row in fields:
+    yield from aliases(tables)
+    yield "}\n"
+    yield '"""Every other name that a field has or had, and its newest name."""\n\n'
+    yield "INSTEAD: Mapping[str, tuple[str, ...]] = {\n"
+    for name in dict.fromkeys(row["name"] for row in tables.instead):
+        names = quoted(*(row["instead"] for row in tables.instead if row["name"] == name))
+        yield f'    "{name}": ({names},),\n'
+    yield "}\n"
+    yield '"""The fields that tell what one would, which NVML does not have; by its newest name."""\n'
+
+
+def aliases(tables: Tables) -> Iterator[str]:
+    """Yield the lines of the other names: older ones, those of dcgm-exporter 1.x, those that were short-lived."""
+    for row in tables.fields:
         if row["other_names"]:
             yield f'    "{row["other_names"]}": "{row["name"]}",\n'
-    for row in old_names:
-        yield f'    "{row["name"]}": "{row["field"]}",\n'
-    yield "}\n"
-    yield '"""Every other name that a field has or had, and its newest name."""\n'
+    for row in (*tables.oldest, *tables.others):
+        if row["field"]:
+            yield f'    "{row["name"]}": "{row["field"]}",\n'
 
 
 def quoted(*texts: str) -> str:
@@ -93,5 +125,5 @@ def quoted(*texts: str) -> str:
 
 if __name__ == "__main__":
     folder = Path(__file__).parent
-    tables = (read_table(folder / "dcgm-fields.csv"), read_table(folder / "dcgm-1.x-names.csv"))
-    sys.stdout.writelines(generate(*tables))
+    names = ("dcgm-fields.csv", "dcgm-1.x-names.csv", "dcgm-other-names.csv", "dcgm-instead.csv")
+    sys.stdout.writelines(generate(Tables(*(read_table(folder / name) for name in names))))

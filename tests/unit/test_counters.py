@@ -1,8 +1,12 @@
+import csv
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter import fields
+from exporter.catalogue import ANSWERED
 from exporter.counters import Counter, MetricType, Parsed, parse_counters
 from exporter.errors import ConfigError
 
@@ -16,7 +20,7 @@ def parse(text: str, answered: frozenset[str] = ALL) -> Parsed:
 
 def only(text: str) -> Counter:
     (counter,), warnings = parse(text)
-    assert not warnings
+    assert all("nothing is left" in warning for warning in warnings)
     return counter
 
 
@@ -105,7 +109,15 @@ def test_both_generations_of_a_name_may_stand_in_one_file() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("DCGM_FI_DEV_CPU_UTIL_TOTAL", "NVML does not offer it"),
+        ("DCGM_FI_DEV_CPU_UTIL_TOTAL", "it is about CPUs, and NVML has no such value"),
+        ("DCGM_FI_DEV_NVSWITCH_FATAL_ERRORS", "it is about NVSwitches, and NVML has no such value"),
+        ("DCGM_FI_DEV_NVSWITCH_LATENCY_MAX_P17", "it is about NVSwitches, and NVML has no such value"),
+        ("DCGM_FI_DEV_CONNECTX_HEALTH", "it is about network cards, and NVML has no such value"),
+        ("DCGM_FI_IMEX_DAEMON_STATUS", "it is about the IMEX service, and NVML has no such value"),
+        ("DCGM_FI_DEV_DIAG_EUD_TEST_RESULT", "it is a result of DCGM's diagnostics, and NVML has no such value"),
+        ("DCGM_FI_BIND_UNBIND_EVENT", "DCGM makes it itself, and NVML has no such value"),
+        ("DCGM_FI_DEV_FABRIC_CLIQUE_ID", "it is not built yet"),
+        ("DCGM_FI_DEV_COMPUTE_PIDS", "it is a binary structure, not a number"),
         ("DCGM_FI_DEV_FB_TOTAL", "it is not built yet"),
         ("DCGM_EXP_P2P_STATUS", "it is not built yet"),
         ("DCGM_FI_SYSTEM_PCI_TOPOLOGY", "it is a binary structure, not a number"),
@@ -119,6 +131,91 @@ def test_a_field_that_is_not_answered_is_skipped_with_the_reason(name: str, why:
     assert warnings == (f"f.csv:1: {name} is skipped: {why}",)
 
 
+def test_a_skipped_row_names_the_fields_that_tell_the_same_as_far_as_they_can_be_answered() -> None:
+    text = f"DCGM_FI_DEV_GPU_NVLINK_ERRORS, gauge, x\n{TEMPERATURE}, gauge, x"
+    replays, flits = "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_TOTAL", "DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_TOTAL"
+    why = "f.csv:1: DCGM_FI_DEV_GPU_NVLINK_ERRORS is skipped: DCGM makes it itself, and NVML has no such value"
+    temperature = "DCGM_FI_DEV_GPU_TEMP_CELSIUS"
+    assert parse(text, frozenset({temperature})).warnings == (why,)
+    one = "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL"
+    assert parse(text, frozenset({temperature, replays})).warnings == (f"{why}; take {one}",)
+    both = f"DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL or {one}"
+    assert parse(text, frozenset({temperature, replays, flits})).warnings == (f"{why}; take {both}",)
+
+
+def test_every_field_that_is_not_answered_is_skipped_for_a_reason_that_fits_its_source() -> None:
+    for field in (*fields.FIELDS.values(), *fields.RETIRED.values()):
+        counters, (warning, *_) = parse(f"{field.name}, gauge, x", frozenset())
+        assert not counters
+        is_nvmls = field.source.startswith("nvml") or field.source == "exporter"
+        if field.value_type == "binary":
+            assert "it is a binary structure" in warning
+        else:
+            assert ("it is not built yet" in warning, "NVML has no such value" in warning) == (is_nvmls, not is_nvmls)
+
+
+def test_a_file_of_which_nothing_is_left_says_so() -> None:
+    rows = ("DCGM_FI_DEV_CPU_UTIL_TOTAL, gauge, x", "DCGM_FI_DRIVER_VERSION, label, x")
+    driver_version = frozenset({"DCGM_FI_SYSTEM_DRIVER_VERSION"})
+    *_, last = parse("\n".join(rows), driver_version).warnings
+    assert last == "f.csv: nothing is left of it: no row makes a series"
+    assert parse(f"{rows[0]}\n{TEMPERATURE}, gauge, x", ALL - {"DCGM_FI_DEV_CPU_UTIL_TOTAL"}).warnings[1:] == ()
+
+
+CASES = Path(__file__).parents[1] / "cases"
+
+
+def case(name: str) -> list[dict[str, str]]:
+    with (CASES / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("row", case("dcgm-names.csv"), ids=lambda row: row["name"])
+def test_a_name_that_dcgm_had_once_ends_no_program(row: dict[str, str]) -> None:
+    counters, warnings = parse(f"{row['name']}, gauge, x", ANSWERED)
+    assert len(counters) + len(warnings) > 0
+    found = fields.find(row["name"])
+    assert found is not None
+    assert found.id == int(row["field_id"])
+
+
+FORKS_OWN = {row["name"] for row in case("demand.csv") if row["printed_on_2026_11_29"] == "unknown"} - {
+    row["name"] for row in case("dcgm-names.csv")
+}
+
+
+@pytest.mark.parametrize("name", [row["name"] for row in case("demand.csv")])
+def test_of_the_names_in_use_only_those_of_forks_are_refused(name: str) -> None:
+    if name in FORKS_OWN:
+        assert f"unknown field '{name}'" in refusal(f"{name}, gauge, x")
+    else:
+        parse(f"{name}, gauge, x", ANSWERED)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("de317-clock-events.csv", ()),
+        ("de581-c2c.csv", ()),
+        ("de700-nvlink-errors.csv", ("DCGM_FI_DEV_GPU_NVLINK_ERRORS is skipped: DCGM makes it itself",)),
+        (
+            "gmt143-1x-pcie.csv",
+            (
+                "dcgm_pcie_tx_throughput is skipped: it is not built yet; take DCGM_FI_PROF_PCIE_TX_BYTES",
+                "dcgm_pcie_rx_throughput is skipped: it is not built yet; take DCGM_FI_PROF_PCIE_RX_BYTES",
+            ),
+        ),
+    ],
+)
+def test_the_files_of_users_are_read(name: str, words: tuple[str, ...]) -> None:
+    text = (CASES / name).read_text(encoding="utf-8")
+    answered = ANSWERED - {"DCGM_FI_DEV_PCIE_TX_THROUGHPUT", "DCGM_FI_DEV_PCIE_RX_THROUGHPUT"}
+    counters, warnings = parse_counters(text, name, answered)
+    assert bool(counters) != any("nothing is left" in warning for warning in warnings)
+    for word in words:
+        assert any(word in warning for warning in warnings)
+
+
 def test_a_field_that_can_be_answered_without_nvml_is_no_less_welcome() -> None:
     assert only("DCGM_FI_DEV_NVML_INDEX, gauge, x").field_id == 52
 
@@ -126,7 +223,10 @@ def test_a_field_that_can_be_answered_without_nvml_is_no_less_welcome() -> None:
 def test_a_binary_field_is_never_printed() -> None:
     counters, warnings = parse("DCGM_FI_SYSTEM_PCI_TOPOLOGY, gauge, x")
     assert not counters
-    assert len(warnings) == 1
+    assert [warning.partition(" ")[2] for warning in warnings] == [
+        "DCGM_FI_SYSTEM_PCI_TOPOLOGY is skipped: it is a binary structure, not a number",
+        "nothing is left of it: no row makes a series",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -71,10 +71,27 @@ def test_ids_are_unique_and_ascending() -> None:
 
 
 def test_no_name_stands_for_two_fields() -> None:
-    assert not fields.ALIASES.keys() & fields.FIELDS.keys()
-    assert len(fields.ALIASES) == sum(bool(row["other_names"]) for row in table("dcgm-fields.csv")) + len(
-        table("dcgm-1.x-names.csv")
-    )
+    names = [
+        *(
+            row["name"]
+            for name in ("dcgm-fields.csv", "dcgm-1.x-names.csv", "dcgm-other-names.csv")
+            for row in table(name)
+        ),
+        *(row["other_names"] for row in table("dcgm-fields.csv") if row["other_names"]),
+    ]
+    assert len(names) == len(set(names))
+    assert all(fields.find(name) for name in names)
+    exporter_made = {name for name in fields.FIELDS if name.startswith("DCGM_EXP_")}
+    assert set(names) | exporter_made == fields.FIELDS.keys() | fields.RETIRED.keys() | fields.ALIASES.keys()
+
+
+def test_what_to_take_instead_is_a_field_of_today() -> None:
+    for row in table("dcgm-instead.csv"):
+        assert fields.find(row["name"]) is not None
+        instead = fields.find(row["instead"])
+        assert instead is not None
+        assert instead.name in fields.FIELDS
+        assert row["instead"] in fields.INSTEAD[row["name"]]
 
 
 def test_a_utilization_in_percent_and_one_as_a_ratio_are_two_fields() -> None:
