@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.exposition import Format
 from exporter.model import Page
 from exporter.server.connections import Limits
-from tests.integration.serving import LAST_SCRAPE, PATIENCE_S, SCRAPE, Exporter, Served, is_ended, read_to_end, serving
+from tests.unit.server.serving import LAST_SCRAPE, PATIENCE_S, SCRAPE, Exporter, Served, is_ended, read_to_end, serving
 
 SOON = 0.3
 LARGE_PAGE = bytes(1_000_000)

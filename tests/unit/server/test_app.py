@@ -16,7 +16,7 @@ from exporter.exposition import Format
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.listening import systemd_sockets
-from tests.integration.serving import (
+from tests.unit.server.serving import (
     PATIENCE_S,
     SCRAPE,
     Exporter,
@@ -86,7 +86,7 @@ from exporter.errors import ConfigError
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.listening import systemd_sockets
-from tests.integration.serving import Exporter
+from tests.unit.server.serving import Exporter
 os.dup2(int(sys.argv[1]), 3)
 server = MetricsServer(Exporter().sources(), Limits())
 try:

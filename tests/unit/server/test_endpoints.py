@@ -6,7 +6,7 @@ import pytest
 
 from exporter.exposition import Format
 from exporter.server.endpoints import Health, ScrapeCounts
-from tests.integration.serving import (
+from tests.unit.server.serving import (
     LAST_SCRAPE,
     SCRAPE,
     Exporter,
