@@ -5,6 +5,8 @@ import gzip
 import http.client
 import select
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,10 @@ PATIENCE_S = 10.0
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n"
 LAST_SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+SOON = 0.3
+"""A time limit that a test waits out."""
+
+LARGE_PAGE = bytes(1_000_000)
 WELL = Health(ok=True, text="all GPUs are read")
 
 
@@ -102,6 +108,23 @@ def is_ended(sock: socket.socket, within_s: float = PATIENCE_S) -> bool:
     return bool(poll.poll(within_s * 1000))
 
 
+def large_page() -> Exporter:
+    """A page that no kernel takes at once for a client with small buffers."""
+    return Exporter(pages={Format.TEXT: LARGE_PAGE, Format.OPENMETRICS: b"small\n"})
+
+
+def honest_scrape_works(served: Served) -> bool:
+    return served.ask("/metrics", Accept="application/openmetrics-text").status == 200
+
+
+def non_reader(served: Served) -> socket.socket:
+    """A client that asks for the page, has seen that it comes, and reads no more."""
+    sock = served.connect(receive_buffer_bytes=4096)
+    sock.sendall(SCRAPE)
+    assert sock.recv(1) == b"H"
+    return sock
+
+
 @contextlib.contextmanager
 def serving(limits: Limits | None = None, exporter: Exporter | None = None) -> Iterator[Served]:
     exporter = exporter or Exporter()
@@ -121,3 +144,30 @@ def running(server: MetricsServer) -> Iterator[None]:
         server.stop()
         thread.join(PATIENCE_S)
         assert not thread.is_alive(), "the server did not stop"
+
+
+CHILD = """
+import os, sys
+from exporter.errors import ConfigError
+from exporter.server.app import MetricsServer
+from exporter.server.connections import Limits
+from exporter.server.listening import systemd_sockets
+from tests.unit.server.serving import Exporter
+os.dup2(int(sys.argv[1]), 3)
+server = MetricsServer(Exporter().sources(), Limits())
+try:
+    server.adopt(systemd_sockets({"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}, os.getpid()))
+except ConfigError as error:
+    sys.exit(str(error))
+server.run()
+"""
+
+
+@contextlib.contextmanager
+def started_by_systemd(fd: int, program: str = CHILD) -> Iterator[subprocess.Popen[str]]:
+    arguments = [sys.executable, "-c", program, str(fd)]
+    with subprocess.Popen(arguments, pass_fds=[fd], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

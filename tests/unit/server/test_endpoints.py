@@ -17,9 +17,6 @@ from tests.unit.server.serving import (
 PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 
 
-# Scrapes.
-
-
 def test_scrape_without_wishes_is_plain_text_004() -> None:
     with serving() as served:
         reply = served.ask("/metrics")
@@ -97,9 +94,6 @@ def test_small_request_body_is_ignored() -> None:
     assert received.count(b"as text") == 2
 
 
-# The other paths.
-
-
 @pytest.mark.parametrize("path", ["/health", "/ready"])
 def test_status_is_200_when_well_and_503_when_not(path: str) -> None:
     with serving() as served:
@@ -109,20 +103,6 @@ def test_status_is_200_when_well_and_503_when_not(path: str) -> None:
     assert (well.status, ill.status) == (200, 503)
     assert ill.body == b"GPU 3 has not been read\n"
     assert ill.headers["Content-Type"] == "text/plain; charset=utf-8"
-
-
-def test_links_of_the_landing_page_lead_somewhere() -> None:
-    with serving() as served:
-        page = served.ask("/")
-        links = re.findall(r'href="([^"]+)"', page.body.decode())
-        assert page.headers["Content-Type"] == "text/html; charset=utf-8"
-        assert links == ["metrics", "health", "ready"]
-        assert {served.ask(f"/{link}").status for link in links} == {200}
-
-
-def test_landing_page_shows_the_version_escaped() -> None:
-    with serving() as served:
-        assert b"1.2.3 &lt;test&gt;" in served.ask("/").body
 
 
 @pytest.mark.parametrize(
@@ -141,9 +121,6 @@ def test_other_methods_are_refused_with_those_allowed(method: str) -> None:
         reply = served.ask("/metrics", method)
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
     assert reply.body == b"/metrics answers GET and HEAD only.\n"
-
-
-# Trouble within.
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health"])
