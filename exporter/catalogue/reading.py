@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.model import Labels, Reason, Value
 
@@ -68,12 +68,20 @@ class Field:
     accompanies: bool = False
 
 
+class Version(NamedTuple):
+    """One version of an NVML function: its name in pynvml, and the arguments behind the handle."""
+
+    function: str
+    args: tuple[Any, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One NVML function and the fields that its answer gives.
 
     `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM), the number of the
-    link (for Scope.LINK and Scope.ALL_LINKS) and `args`.
+    link (for Scope.LINK and Scope.ALL_LINKS) and `args`. `older` is what a driver that lacks it has in its place,
+    newest first; the conversions take the answers of all.
     """
 
     function: str
@@ -81,6 +89,12 @@ class Call:
     args: tuple[Any, ...] = ()
     scope: Scope = Scope.GPU
     period: float = COLLECTION
+    older: tuple[Version, ...] = ()
+
+    @property
+    def versions(self) -> tuple[Version, ...]:
+        """All versions of the function, newest first."""
+        return (Version(self.function, self.args), *self.older)
 
 
 @dataclass(frozen=True, slots=True)

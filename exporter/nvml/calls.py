@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pynvml
 
 from exporter.catalogue.convert import replaced
+from exporter.catalogue.reading import Version
 from exporter.catalogue.units import number_of
 from exporter.model import Reason
 
@@ -37,6 +38,9 @@ REASONS = {
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: Reason.DRIVER_GONE,
 }
 """What an NVML return code means for a value; every other code is Reason.UNKNOWN."""
+
+_ABSENT = frozenset({pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH})
+"""Return codes by which a library says that it is older than what it was asked for."""
 
 DEVICE_GONE = frozenset({Reason.GPU_LOST, Reason.DRIVER_GONE})
 """Reasons after which no other call on the same device can work."""
@@ -81,6 +85,14 @@ class Ledger:
             return {name: Spent(count, self._seconds[name]) for name, count in self._counts.items()}
 
 
+class _Timed(NamedTuple):
+    """What a call gave, how long it took, and whether the library or the binding lacks this version of it."""
+
+    answer: Any | Reason
+    seconds: float
+    is_absent: bool
+
+
 class Calls:
     """Makes NVML calls for one thread and keeps account of their number and their time.
 
@@ -95,6 +107,7 @@ class Calls:
         self.spent_s = 0.0
         self.count = 0
         self.ledger = ledger or Ledger()
+        self._newest: dict[tuple[Version, ...], int] = {}
 
     def __call__(self, function: str, *args: Any) -> Any | Reason:
         """Call a function of NVML by pynvml's name.
@@ -103,9 +116,22 @@ class Calls:
             What pynvml returns, with text that is no UTF-8 mended, or the reason why there is no answer. Whatever
             pynvml raises, as it may for a library or an answer that it does not expect, costs this call alone.
         """
-        answer, seconds = self._timed(function, args)
-        self.ledger.add(((function, seconds),))
-        return answer
+        return self._noted(function, args).answer
+
+    def newest(self, versions: tuple[Version, ...], *args: Any) -> Any | Reason:
+        """Call the newest version of a function that the library has; which one it has is remembered.
+
+        Args:
+            versions: All versions, newest first.
+            args: What stands before each version's own arguments.
+        """
+        for number in range(self._newest.get(versions, 0), len(versions)):
+            function, own = versions[number]
+            made = self._noted(function, (*args, *own))
+            if not made.is_absent:
+                self._newest[versions] = number
+                return made.answer
+        return Reason.NOT_SUPPORTED
 
     def field_values(self, device: Any, ids: tuple[FieldId, ...]) -> "list[FieldAnswer] | Reason":
         """Read several field values of a device in one call.
@@ -122,7 +148,7 @@ class Calls:
 
         Source: nvmlDeviceGetFieldValues.
         """
-        answers, seconds = self._timed("nvmlDeviceGetFieldValues", (device, ids))
+        answers, seconds, _ = self._timed("nvmlDeviceGetFieldValues", (device, ids))
         if answers is Reason.NOT_SUPPORTED and len(ids) > 1:
             alone = [self.field_values(device, (one,)) for one in ids]
             return [FieldAnswer(found) if isinstance(found, Reason) else found[0] for found in alone]
@@ -134,13 +160,23 @@ class Calls:
         self.ledger.add(zip((field_value_name(field_id) for field_id, _ in ids), shares, strict=True))
         return [FieldAnswer(field_value(answer), answer.timestamp) for answer in answers]
 
-    def _timed(self, function: str, args: tuple[Any, ...]) -> tuple[Any | Reason, float]:
+    def _noted(self, function: str, args: tuple[Any, ...]) -> _Timed:
+        made = self._timed(function, args)
+        self.ledger.add(((function, made.seconds),))
+        return made
+
+    def _timed(self, function: str, args: tuple[Any, ...]) -> _Timed:
+        call = getattr(self._library, function, None)
+        if call is None:
+            return _Timed(Reason.NOT_SUPPORTED, 0.0, is_absent=True)
+        is_absent = False
         started = time.perf_counter()
         try:
-            answer = getattr(self._library, function)(*args)
+            answer = call(*args)
         except pynvml.NVMLError as error:
             log.debug("%s: NVML error %s", function, error.value)
             answer = REASONS.get(error.value, Reason.UNKNOWN)
+            is_absent = error.value in _ABSENT
         except UnicodeDecodeError as error:
             answer = replaced(error)
         except Exception as error:  # noqa: BLE001 - whatever the binding raises costs this call alone
@@ -149,7 +185,7 @@ class Calls:
         seconds = time.perf_counter() - started
         self.spent_s += seconds
         self.count += 1
-        return answer, seconds
+        return _Timed(answer, seconds, is_absent)
 
 
 @cache

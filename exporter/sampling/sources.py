@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from exporter.catalogue.reading import LAYOUT, LINKS, Call, Field, FieldValue, Scope, Tracked
-from exporter.catalogue.units import checked
+from exporter.catalogue.units import checked, number_of
 from exporter.model import Entity, Labels, Missing, Reason, Sample, Value
 from exporter.nvml.calls import Calls, FieldId
 from exporter.nvml.entities import Device
@@ -69,7 +69,7 @@ def bind(plan: Plan, device: Device, calls: Calls) -> Iterator[Source]:
     whole = tuple(target.entity for target in device.targets)
     for call in plan.calls:
         for prefixes, entities in _asked(call.scope, device, whole):
-            yield CallSource(calls, call, [(*prefix, *call.args) for prefix in prefixes], entities)
+            yield CallSource(calls, call, prefixes, entities)
     for value in plan.field_values:
         if value.scope is Scope.LINK:
             for link in LINKS:
@@ -98,18 +98,17 @@ def _asked(
 
 
 class CallSource:
-    """One NVML call; with several argument lists, the sum of what the calls answer."""
+    """One NVML call; with several lists of first arguments, the sum of what the calls answer."""
 
     ids: tuple[FieldId, ...] = ()
 
-    def __init__(
-        self, calls: Calls, call: Call, arguments: list[tuple[Any, ...]], entities: tuple[Entity, ...]
-    ) -> None:
+    def __init__(self, calls: Calls, call: Call, prefixes: list[tuple[Any, ...]], entities: tuple[Entity, ...]) -> None:
         self.period = call.period
         self.has_given_up = False
         self._calls = calls
         self._call = call
-        self._arguments = arguments
+        self._versions = call.versions
+        self._prefixes = prefixes
         self._entities = entities
 
     def read(self, _values: FieldValues, expires: float) -> Outcome:
@@ -123,9 +122,10 @@ class CallSource:
         return outcome
 
     def _answer(self) -> Any | Reason:
-        answers: list[Any] = [self._calls(self._call.function, *args) for args in self._arguments]
+        answers: list[Any] = [self._calls.newest(self._versions, *prefix) for prefix in self._prefixes]
         if len(answers) == 1:
             return answers[0]
+        answers = [answer if isinstance(answer, Reason) else number_of(answer) for answer in answers]
         supported = [answer for answer in answers if answer is not Reason.NOT_SUPPORTED]
         failed = [answer for answer in supported if isinstance(answer, Reason)]
         if failed or not supported:

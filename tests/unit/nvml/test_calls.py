@@ -6,6 +6,7 @@ from typing import Any
 import pynvml
 import pytest
 
+from exporter.catalogue.reading import Version
 from exporter.model import Reason
 from exporter.nvml.calls import Calls, Ledger, field_value
 from tests.unit.faulty_nvml import failing
@@ -52,8 +53,45 @@ def test_whatever_the_binding_raises_is_a_reason(error: type[Exception]) -> None
 
     calls = Calls(SimpleNamespace(nvmlDeviceGetCount=raising))
     assert calls("nvmlDeviceGetCount") is Reason.UNREADABLE
-    assert calls("nvmlDeviceGetWhatNoBindingHas") is Reason.UNREADABLE
-    assert calls.count == 2
+    assert calls.count == 1
+
+
+def test_a_function_that_the_binding_lacks_is_not_supported() -> None:
+    assert Calls(SimpleNamespace())("nvmlDeviceGetWhatNoBindingHas") is Reason.NOT_SUPPORTED
+
+
+VERSIONS = (Version("nvmlDeviceGetThing_v2"), Version("nvmlDeviceGetThing", (2,)), Version("nvmlDeviceGetThing"))
+
+
+def test_the_newest_version_that_a_library_has_is_called_and_remembered() -> None:
+    """This one knows version 1 alone: it lacks one newer function, and refuses the newer structure of another."""
+    asked: list[tuple[Any, ...]] = []
+
+    def version_1(*args: Any) -> Any:
+        asked.append(args)
+        return "version 1" if args == ("handle",) else failing(pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)()
+
+    version_2 = failing(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
+    calls = Calls(SimpleNamespace(nvmlDeviceGetThing_v2=version_2, nvmlDeviceGetThing=version_1))
+    for _ in range(3):
+        assert calls.newest(VERSIONS, "handle") == "version 1"
+    assert asked == [("handle", 2), ("handle",), ("handle",), ("handle",)]
+    assert calls.count == 5
+
+
+@pytest.mark.parametrize(
+    "code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_UNKNOWN, pynvml.NVML_ERROR_GPU_IS_LOST]
+)
+def test_a_failure_of_the_newest_version_is_no_reason_to_call_an_older_one(code: int) -> None:
+    library = SimpleNamespace(nvmlDeviceGetThing_v2=failing(code), nvmlDeviceGetThing=lambda *_: "version 1")
+    calls = Calls(library)
+    assert isinstance(calls.newest(VERSIONS, "handle"), Reason)
+    library.nvmlDeviceGetThing_v2 = lambda *_: "version 2"
+    assert calls.newest(VERSIONS, "handle") == "version 2"
+
+
+def test_a_library_that_has_no_version_does_not_support_it() -> None:
+    assert Calls(SimpleNamespace()).newest(VERSIONS, "handle") is Reason.NOT_SUPPORTED
 
 
 def test_calls_pass_arguments_on_and_are_counted_with_their_time() -> None:

@@ -1,5 +1,6 @@
 import ctypes
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pynvml
 import pytest
@@ -167,6 +168,31 @@ def test_a_gpu_of_which_nothing_can_be_read_is_lost() -> None:
     assert bench.sampler.collect().gone is Reason.UNREADABLE
 
 
+def test_a_library_without_version_2_of_memory_info_gives_what_version_1_tells() -> None:
+    """As drivers before R510 are. Used memory counts what is reserved there, and DCGM prints it so, too."""
+    memory = pynvml.c_nvmlMemory_t()
+    memory.total, memory.free, memory.used = 85_520_809_984, 79_528_394_752, 5_992_415_232
+
+    def version_1(_: object, version: int | None = None) -> Any:
+        return memory if version is None else failing(pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)()
+
+    bench = Bench(CATALOGUE)
+    bench.nvml.replaced["nvmlDeviceGetMemoryInfo"] = version_1
+    for _ in range(2):
+        values = bench.read()
+        framebuffer = {name.removeprefix("DCGM_FI_DEV_FB_"): v for name, v in values.items() if "_DEV_FB_" in name}
+        assert framebuffer.pop("USED_RATIO") == pytest.approx(5_992_415_232 / 85_520_809_984)
+        assert framebuffer == {
+            "TOTAL": 81_559,
+            "FREE": 75_844,
+            "USED": 5_714,
+            "CAPACITY_BYTES": 85_520_809_984,
+            "FREE_BYTES": 79_528_394_752,
+            "USED_BYTES": 5_992_415_232,
+        }
+    assert bench.reasons()["DCGM_FI_DEV_FB_RESERVED"] is Reason.NOT_SUPPORTED
+
+
 @pytest.mark.parametrize("garbage", [808_334_905, 4_294_967_295, 101])
 def test_a_utilization_that_can_not_be_costs_that_value_alone_while_it_lasts(garbage: int) -> None:
     bench = Bench(CATALOGUE)
@@ -275,6 +301,16 @@ def test_a_sum_over_links_of_which_one_fails_has_no_value() -> None:
     bench.nvml.replaced[ERRORS] = failing(pynvml.NVML_ERROR_UNKNOWN)
     bench.follow(READINGS[0], Call(ERRORS, (Field("SUM", same),), (0,), Scope.ALL_LINKS))
     assert bench.reasons() == {"SUM": Reason.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("one", "reason"), [(0xFFFFFFFF, Reason.OUT_OF_RANGE), (float("nan"), Reason.NOT_A_NUMBER), ("?", Reason.UNKNOWN)]
+)
+def test_a_sum_over_links_of_which_one_answers_no_number_has_no_value(one: object, reason: Reason) -> None:
+    bench = Bench(READINGS[:1])
+    bench.nvml.replaced[ERRORS] = lambda _handle, link, _counter: one if link == 1 else errors_of_link(link)
+    bench.follow(READINGS[0], Call(ERRORS, (Field("SUM", same),), (0,), Scope.ALL_LINKS))
+    assert bench.reasons() == {"SUM": reason}
 
 
 def test_a_field_value_of_each_link_is_asked_for_in_the_one_call() -> None:
