@@ -10,6 +10,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from exporter.attribution.jobs import JobNews
 from exporter.exposition import Format
 from exporter.model import Condition, GpuState, Reason
 
@@ -33,8 +34,8 @@ class OwnerNews(NamedTuple):
 class TelemetrySources:
     """Where telemetry looks. Each callable is asked at every rendering and must answer at once.
 
-    `reloaded` is the last reload's success and the epoch second of the last success; `owner_news` None where kubelet
-    is not asked.
+    `reloaded` is the last reload's success and the epoch second of the last success; `owner_news` is None where kubelet
+    is not asked, `job_news` where no folder of HPC jobs is read.
     """
 
     version: str
@@ -45,6 +46,7 @@ class TelemetrySources:
     scrapes: Callable[[], Mapping[str, int]]
     reloaded: Callable[[], tuple[bool, float]]
     owner_news: Callable[[], OwnerNews | None] = lambda: None
+    job_news: Callable[[], JobNews | None] = lambda: None
 
 
 class Telemetry:
@@ -104,6 +106,9 @@ class _Own(Collector):
         news = known.owner_news()
         if news is not None:
             yield from _of_owners(news)
+        jobs = known.job_news()
+        if jobs is not None:
+            yield from _of_jobs(jobs)
 
 
 def _of_owners(news: OwnerNews) -> Iterator[Metric]:
@@ -143,6 +148,18 @@ def _of_owners(news: OwnerNews) -> Iterator[Metric]:
             "Labels of this node's pods that are not printed: their names are reserved, or a pod has too many.",
             value=news.labels_left_out,
         )
+
+
+def _of_jobs(news: JobNews) -> Iterator[Metric]:
+    if news.read_at is not None:
+        yield GaugeMetricFamily(
+            "gpu_exporter_hpc_jobs_timestamp_seconds", "When the folder of HPC jobs was last read.", value=news.read_at
+        )
+    yield GaugeMetricFamily(
+        "gpu_exporter_hpc_job_files_left_out",
+        "Files of HPC jobs that can't be used, such as links and those with too many jobs.",
+        value=news.left_out,
+    )
 
 
 def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:

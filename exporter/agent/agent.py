@@ -74,6 +74,7 @@ class Agent:
             scrapes=lambda: asdict(self._server.counts),
             reloaded=self._counters.reloaded,
             owner_news=self._ownership.news,
+            job_news=self._ownership.job_news,
         )
         content = Content(self._supervisor.states, self._ownership.attribution, self._counters.counters)
         pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exporter.attribution.attributor import AttributionOptions, Attributor, known_allocations
 from exporter.attribution.claims import Resources
-from exporter.attribution.jobs import Jobs
+from exporter.attribution.jobs import JobNews, Jobs
 from exporter.attribution.owners import Evidence
 from exporter.attribution.pod_labels import PodLabels
 from exporter.attribution.pod_metadata import pods_of
@@ -101,6 +101,10 @@ class Ownership:
         up = {resource: watch.failing_since is None for resource, watch in watches.items() if watch is not None}
         news = owner_news(self._attributor, self._poller.latest(), up)
         return news._replace(labels_left_out=self._labels_left_out())
+
+    def job_news(self) -> JobNews | None:
+        """Return what telemetry says of HPC jobs; None where no folder is read."""
+        return None if self._jobs is None else self._jobs.news()
 
     def _labels_left_out(self) -> int | None:
         if self._pods is None or self._labels is None:

@@ -1,6 +1,7 @@
 """HPC jobs: which job runs on which GPU, from a folder that a scheduler's prologue and epilogue write.
 
-One file for a GPU or a MIG instance, a job id a line, as dcgm-exporter reads it.
+One file for a GPU or a MIG instance, a job id a line, as dcgm-exporter reads it. Others may write into the folder, and
+everybody can read the page: nothing outside the folder is read.
 """
 
 import logging
@@ -29,13 +30,37 @@ MOST_JOBS = 128
 SETTLED_S = 2.0
 """A file that is younger may change once more within the same tick of its clock."""
 
-_NAME = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))?")
+STALE_AFTER_S = 60.0
+"""After what time without a look the jobs of the last one say nothing any more."""
+
+_NAME = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))?|(GPU|MIG)-[0-9a-fA-F-]+")
+_NO_JOBS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def file_name(entity: Entity) -> str:
-    """Return the name of the file with an entity's jobs: a GPU's index, or index.id of a MIG GPU instance."""
+class JobNews(NamedTuple):
+    """When the folder was last read (Unix time), None if never; how many files in it can't be used."""
+
+    read_at: float | None
+    left_out: int
+
+
+def file_names(entity: Entity) -> tuple[str, ...]:
+    """Return the names that the file with an entity's jobs may have.
+
+    A GPU's index or UUID, or index.id of a MIG GPU instance or a UUID of its MIG devices. Slurm's prolog has numbers in
+    SLURM_JOB_GPUS, and since 25.11 UUIDs in CUDA_VISIBLE_DEVICES. The numbers count Slurm's own list of GPUs, which is
+    in NVML's order where Slurm detects them by itself.
+    """
     index = str(entity.gpu.index)
-    return index if entity.instance is None else f"{index}.{entity.instance.gpu_instance_id}"
+    if entity.instance is None:
+        return index, entity.gpu.uuid
+    return f"{index}.{entity.instance.gpu_instance_id}", *entity.instance.uuids
+
+
+def jobs_of(entity: Entity, jobs: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return an entity's jobs, each once, given the jobs by file name."""
+    return tuple(dict.fromkeys(job for name in file_names(entity) for job in jobs.get(name, ())))
 
 
 def parse_jobs(content: bytes) -> tuple[str, ...]:
@@ -69,7 +94,9 @@ class Jobs:
     def __init__(self, folder: Path, clock: Clock = time, interval_s: float = INTERVAL_S) -> None:
         self._folder = folder
         self._clock = clock
-        self._latest: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+        self._latest: Mapping[str, tuple[str, ...]] = _NO_JOBS
+        self._looked: float | None = None
+        self._read_at: float | None = None
         self._files: dict[str, _File] = {}
         self._troubles: dict[str, str] = {}
         self._has_named_strangers = False
@@ -86,14 +113,21 @@ class Jobs:
         self._periodic.stop()
 
     def latest(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the job ids by file name; a file without jobs is not in it."""
-        return self._latest
+        """Return the job ids by file name; a file without jobs is not in it. None are known while a look hangs."""
+        looked = self._looked
+        is_stale = looked is None or self._clock.monotonic() - looked >= STALE_AFTER_S
+        return _NO_JOBS if is_stale else self._latest
+
+    def news(self) -> JobNews:
+        """Return what telemetry says of the folder."""
+        return JobNews(self._read_at, len(self._troubles))
 
     def look(self) -> None:
         """Read the files that have changed; what can't be used is left out, with one line in the log."""
         files: dict[str, _File] = {}
         troubles: dict[str, str] = {}
-        for name in self._names(troubles):
+        names = self._names(troubles)
+        for name in names or ():
             try:
                 files[name] = self._file(name)
             except FileNotFoundError:
@@ -102,19 +136,23 @@ class Jobs:
                 troubles[name] = f"it can't be read: {error.strerror}"
             except ValueError as error:
                 troubles[name] = str(error)
-        for name in sorted(troubles.keys() - self._troubles.keys()):
-            log.warning("HPC jobs: %s: %s", self._folder / name, troubles[name])
+        for name, trouble in sorted(troubles.items()):
+            if trouble != self._troubles.get(name):
+                log.warning("HPC jobs: %s: %s", self._folder / name, trouble)
         self._files, self._troubles = files, troubles
         self._latest = MappingProxyType({name: file.jobs for name, file in files.items() if file.jobs})
+        self._looked = self._clock.monotonic()
+        if names is not None:
+            self._read_at = self._clock.time()
 
-    def _names(self, troubles: dict[str, str]) -> list[str]:
-        """Return the names in the folder that mean a GPU or a MIG instance."""
+    def _names(self, troubles: dict[str, str]) -> list[str] | None:
+        """Return the names in the folder that mean a GPU or a MIG instance; None if it can't be read."""
         try:
             with os.scandir(self._folder) as entries:
                 names = [entry.name for entry in islice(entries, MOST_FILES + 1)]
         except OSError as error:
             troubles[""] = f"the folder can't be read: {error.strerror}"
-            return []
+            return None
         if len(names) > MOST_FILES:
             troubles[""] = f"it has more than {MOST_FILES} files; only so many are looked at"
             names.pop()
@@ -123,7 +161,8 @@ class Jobs:
             self._has_named_strangers = True
             stranger = min(set(names).difference(known))
             log.warning(
-                "HPC jobs: %s: %r and names like it are no GPU's (as 0) or MIG instance's (as 2.1) and left out",
+                "HPC jobs: %s: %r and names like it are left out; files are named after a GPU (0, or its UUID) or"
+                " a MIG instance (2.1, or its UUID)",
                 self._folder,
                 stranger,
             )
@@ -132,13 +171,24 @@ class Jobs:
     def _file(self, name: str) -> _File:
         path = self._folder / name
         now = self._clock.time()
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device might never end
-            raise ValueError("it is no regular file")
-        marks = (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+        status = path.lstat()
+        _must_be_regular(status)
         known = self._files.get(name)
-        if known is not None and known.marks == marks:
+        if known is not None and known.marks == _marks(status):
             return known
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, _FLAGS), "rb") as file:  # it may be another one by now, so see that, too
+            status = os.fstat(file.fileno())
+            _must_be_regular(status)
             jobs = parse_jobs(file.read(MOST_BYTES + 1))
-        return _File(jobs, marks if status.st_ctime < now - SETTLED_S else None)
+        return _File(jobs, _marks(status) if status.st_ctime < now - SETTLED_S else None)
+
+
+def _must_be_regular(status: os.stat_result) -> None:
+    """Refuse links, which lead out of the folder, and pipes and devices, of which reading might never end."""
+    if not stat.S_ISREG(status.st_mode):
+        is_link = stat.S_ISLNK(status.st_mode)
+        raise ValueError("it is a link, and links are not followed" if is_link else "it is no regular file")
+
+
+def _marks(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.attribution.claims import Claim, Claims, OwnerSource
-from exporter.attribution.jobs import file_name
+from exporter.attribution.jobs import jobs_of
 from exporter.attribution.resource_slices import Slices
 from exporter.catalogue.reading import OWN
 from exporter.counters import Counter, MetricType
@@ -89,7 +89,7 @@ def attribute(evidence: Evidence, claims: Claims, *, with_uid: bool = False) -> 
     info: list[Sample] = []
     for entity in evidence.entities:
         held, is_twice = _still_held(grouped.get(entity, []), evidence)
-        jobs = evidence.jobs.get(file_name(entity), ())
+        jobs = jobs_of(entity, evidence.jobs)
         owners[entity] = _with_jobs(_owners(held, evidence.pods or {}, with_uid=with_uid), jobs)
         why = _why_nobody(entity, claims, evidence) if not held else Why.LISTED_TWICE if is_twice else Why.OWNED
         info.append(_info(entity, held, why))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.attribution.jobs import JobNews
 from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.mock import Scenario, load_scenario
@@ -118,6 +119,7 @@ OWNERS = OwnerNews(
     watches={"resourceslices": False, "pods": True},
     labels_left_out=3,
 )
+JOBS = JobNews(1.5e9, 0)
 
 
 def test_news_of_the_owners_are_told_where_kubelet_is_asked() -> None:
@@ -142,6 +144,18 @@ def test_kubelet_that_has_never_answered_has_no_time_of_an_answer() -> None:
     lines = text(replace(known(), owner_news=lambda: OWNERS._replace(known=False, answered_at=None)))
     assert "gpu_exporter_owners_known 0.0" in lines
     assert not [line for line in lines if "pod_resources_timestamp" in line]
+
+
+def test_news_of_hpc_jobs_are_told_where_a_folder_is_read() -> None:
+    def told(news: JobNews | None) -> list[str]:
+        return [line for line in text(replace(known(), job_news=lambda: news)) if line.startswith("gpu_exporter_hpc")]
+
+    assert told(None) == []
+    assert told(JobNews(None, 1)) == ["gpu_exporter_hpc_job_files_left_out 1.0"]
+    assert told(JOBS) == [
+        "gpu_exporter_hpc_jobs_timestamp_seconds 1.5e+09",
+        "gpu_exporter_hpc_job_files_left_out 0.0",
+    ]
 
 
 def test_answers_are_asked_for_at_every_rendering() -> None:
@@ -187,7 +201,7 @@ def test_no_histogram_and_no_time_of_creation(form: Format) -> None:
 
 
 def test_names_end_in_their_unit_or_state() -> None:
-    told = replace(known(SAMPLED, GONE), owner_news=lambda: OWNERS)
+    told = replace(known(SAMPLED, GONE), owner_news=lambda: OWNERS, job_news=lambda: JOBS)
     for name, kind in read_types("\n".join(text(told))).items():
         if name.startswith("gpu_exporter_"):
             assert name.endswith((*UNITS, *STATES)), name
@@ -195,7 +209,9 @@ def test_names_end_in_their_unit_or_state() -> None:
 
 
 def test_linter_of_prometheus_has_no_objection() -> None:
-    assert_linted(Telemetry(replace(known(SAMPLED, GONE), owner_news=lambda: OWNERS)).text(Format.TEXT))
+    assert_linted(
+        Telemetry(replace(known(SAMPLED, GONE), owner_news=lambda: OWNERS, job_news=lambda: JOBS)).text(Format.TEXT)
+    )
 
 
 def test_openmetrics_has_the_same_series() -> None:
@@ -209,7 +225,7 @@ def test_openmetrics_has_the_same_series() -> None:
 
 def test_documentation_names_every_own_metric() -> None:
     page = scrape(scenario("gpus: [{profile: h100-sxm}]"), 1.0, Setup())
-    page += "\n".join(text(replace(known(), owner_news=lambda: OWNERS)))
+    page += "\n".join(text(replace(known(), owner_news=lambda: OWNERS, job_news=lambda: JOBS)))
     printed = {name for name in read_types(page) if name.startswith("gpu_exporter_")} | {OWNER_INFO.name}
     rows = re.findall(r"^\| `(gpu_exporter_\w+)` \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE)
     assert set(rows) == printed

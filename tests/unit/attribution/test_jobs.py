@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.jobs import MOST_BYTES, MOST_JOBS, Jobs, file_name, parse_jobs
+from exporter.attribution.jobs import MOST_BYTES, MOST_JOBS, STALE_AFTER_S, Jobs, jobs_of, parse_jobs
 from exporter.model import Entity, Gpu, Instance
+from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import until
+
+CASES = Path(__file__).parents[2] / "cases"
+UUID_CASE = [
+    Gpu(index, f"GPU-00000074-0000-0000-0000-00000000000{index}", f"00000000:0{index}:00.0", index, "NVIDIA H100")
+    for index in range(3)
+]
 
 
 class Folder:
@@ -59,10 +66,20 @@ def test_a_file_without_jobs_is_as_good_as_none(folder: Folder, content: str) ->
     assert folder.look() == {}
 
 
-def test_an_entitys_file_is_named_by_index_and_gpu_instance_id() -> None:
+def test_an_entitys_file_is_named_by_index_and_gpu_instance_id_or_by_uuid() -> None:
     gpu = Gpu(2, "GPU-1", "00000000:01:00.0", 5, "NVIDIA A100")
-    assert file_name(Entity(gpu)) == "2"
-    assert file_name(Entity(gpu, Instance(0, "1g.5gb", ()))) == "2.0"
+    jobs = {"2": ("a", "b"), "GPU-1": ("b", "c"), "2.0": ("d",), "MIG-1": ("e",), "5": ("of the minor number",)}
+    assert jobs_of(Entity(gpu), jobs) == ("a", "b", "c")
+    assert jobs_of(Entity(gpu, Instance(0, "1g.5gb", ("MIG-1",))), jobs) == ("d", "e")
+    assert jobs_of(Entity(gpu), {}) == ()
+
+
+def test_files_that_slurm_names_by_uuid_count() -> None:
+    jobs = Jobs(CASES / "hpc-uuid")
+    jobs.look()
+    of_gpus = [jobs_of(Entity(gpu), jobs.latest()) for gpu in UUID_CASE]
+    assert of_gpus == [("4711",), ("4712",), ("4713", "4714")]
+    assert jobs.news().left_out == 0
 
 
 def test_files_that_change_come_and_go_are_followed(folder: Folder) -> None:
@@ -156,11 +173,71 @@ def test_what_is_no_file_is_left_out_with_one_line(folder: Folder, caplog: pytes
     os.mkfifo(folder.path / "1")
     (folder.path / "2").symlink_to(folder.path / "2")
     (folder.path / "3").symlink_to(folder.path / "nowhere")
-    (folder.path / "4").symlink_to(folder.write("target", "5\n"))
+    folder.write("4", "5\n")
     assert folder.look() == folder.look() == {"4": ("5",)}
-    reasons = [line.rpartition("/")[2] for line in warnings(caplog)[1:]]
-    assert reasons[:2] == ["0: it is no regular file", "1: it is no regular file"]
-    assert reasons[2].startswith("2: it can't be read: ")
+    reasons = [line.rpartition("/")[2] for line in warnings(caplog)]
+    link = "it is a link, and links are not followed"
+    assert reasons == ["0: it is no regular file", "1: it is no regular file", f"2: {link}", f"3: {link}"]
+    assert folder.jobs.news().left_out == 4
+
+
+def test_a_link_does_not_show_what_it_leads_to(folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> None:
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret"
+    secret.write_text("root:password\n")
+    (folder.path / "0").symlink_to(secret)
+    assert folder.look() == {}
+
+
+def test_a_file_that_becomes_a_link_or_a_pipe_between_two_looks_is_left_out(folder: Folder) -> None:
+    folder.jobs = Jobs(folder.path, Later())
+    file = folder.write("0", "1\n")
+    assert folder.look() == {"0": ("1",)}
+    file.unlink()
+    os.mkfifo(file)
+    assert folder.look() == {}
+    file.unlink()
+    file.symlink_to(folder.write("elsewhere", "2\n"))
+    assert folder.look() == {}
+
+
+def test_a_trouble_that_changes_is_logged_again(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    file = folder.write("0", b"\xff")
+    folder.look()
+    file.write_bytes(b"1\n" * MOST_BYTES)
+    folder.look()
+    assert [line.rpartition(": ")[2] for line in warnings(caplog)] == [BAD[0][1], BAD[1][1]]
+
+
+def test_more_jobs_than_can_be_meant_show_in_the_news(folder: Folder) -> None:
+    folder.write("0", "\n".join(map(str, range(MOST_JOBS + 1))))
+    folder.write("1", "2\n")
+    assert folder.look() == {"1": ("2",)}
+    assert folder.jobs.news().left_out == 1
+    folder.write("0", "3\n")
+    folder.look()
+    assert folder.jobs.news().left_out == 0
+
+
+def test_while_the_folder_hangs_the_news_stand_still_and_its_jobs_end(folder: Folder) -> None:
+    clock = FakeClock()
+    folder.jobs = Jobs(folder.path, clock)
+    assert folder.jobs.news().read_at is None
+    folder.write("0", "1\n")
+    assert folder.look() == {"0": ("1",)}
+    read_at = folder.jobs.news().read_at
+    assert read_at == clock.time()
+    clock.advance(STALE_AFTER_S - 1)
+    assert folder.jobs.latest() == {"0": ("1",)}
+    clock.advance(1)
+    assert folder.jobs.latest() == {}
+    assert folder.jobs.news().read_at == read_at
+    assert folder.look() == {"0": ("1",)}
+
+
+def test_a_folder_that_can_not_be_read_is_not_read(folder: Folder) -> None:
+    folder.jobs = Jobs(folder.path / "missing")
+    folder.look()
+    assert folder.jobs.news() == (None, 1)
 
 
 def test_a_missing_folder_is_waited_for(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
