@@ -117,7 +117,7 @@ class Ownership:
         if self._poller is not None:
             evidence = evidence._replace(allocations=known_allocations(self._poller.latest(), time.monotonic()))
         if self._pods is not None:
-            evidence = evidence._replace(pods=self._pods.latest(), pods_complete=self._pods.is_current)
+            evidence = evidence._replace(pods=self._pods.latest(), pods_heard_at=self._pods.heard_at)
         if self._slices is not None:
             evidence = evidence._replace(slices=self._slices.latest())
         return evidence if self._jobs is None else evidence._replace(jobs=self._jobs.latest())

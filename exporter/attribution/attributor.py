@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from exporter.attribution.claims import Claims, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.attribution.owners import Evidence, Why, attribute
+from exporter.attribution.pod_memory import PodMemory
 from exporter.attribution.resource_slices import devices_of
 from exporter.attribution.strange_ids import StrangeIds
 from exporter.model import Attribution, Clock
@@ -47,6 +48,7 @@ class Attributor:
         self._claims = Claims(())
         self._attribution = _NOTHING
         self._strange = StrangeIds()
+        self._pod_memory = PodMemory()
         self._periodic = Periodic(
             "attribution", self.look, LOOK_S, "attribution failed; owners are unknown until it works again"
         )
@@ -77,7 +79,8 @@ class Attributor:
         evidence = self._observe()
         if evidence != self._evidence:
             self._claims = self._find_claims(evidence)
-            self._attribution = attribute(evidence, self._claims, with_uid=self._options.with_uid)
+            judged = self._pod_memory.judge(evidence, self._clock.monotonic())
+            self._attribution = attribute(judged, self._claims, with_uid=self._options.with_uid)
         self._evidence = evidence
         if not isinstance(evidence.allocations, Why):
             self._strange.note(self._claims.unmatched, self._clock.monotonic())

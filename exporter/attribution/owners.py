@@ -37,6 +37,10 @@ class Why(StrEnum):
     LISTED_TWICE = "listed_twice"
 
 
+PodKey = tuple[str, str]
+"""A pod's namespace and name."""
+
+
 class PodMeta(NamedTuple):
     """What the API server says of a pod that has not ended: its uid, and its labels ready to print.
 
@@ -56,18 +60,20 @@ class Evidence(NamedTuple):
         holdable: What pods can be given on this node, exported or not.
         allocations: What kubelet lists, or why that is not known.
         pods: This node's pods that have not ended, by the API server; None while nobody knows.
-        pods_complete: Whether a pod that is not among them has ended.
+        pods_heard_at: When the API server said something of them last (monotonic seconds); None while it never did.
         jobs: HPC jobs by the name of their file.
         slices: The ResourceSlices of this node; None while nobody knows.
+        ended: Pods that have ended, though kubelet lists them still; pod_memory finds them.
     """
 
     entities: tuple[Entity, ...] = ()
     holdable: tuple[Entity, ...] = ()
     allocations: Allocations | Why = Why.KUBELET_SILENT
-    pods: Mapping[tuple[str, str], PodMeta] | None = None
-    pods_complete: bool = False
+    pods: Mapping[PodKey, PodMeta] | None = None
+    pods_heard_at: float | None = None
     jobs: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     slices: Slices | None = None
+    ended: frozenset[PodKey] = frozenset()
 
 
 def attribute(evidence: Evidence, claims: Claims, *, with_uid: bool = False) -> Attribution:
@@ -88,7 +94,7 @@ def attribute(evidence: Evidence, claims: Claims, *, with_uid: bool = False) -> 
     owners: dict[Entity, tuple[Owner, ...]] = {}
     info: list[Sample] = []
     for entity in evidence.entities:
-        held, is_twice = _still_held(grouped.get(entity, []), evidence)
+        held, is_twice = _still_held(grouped.get(entity, []), evidence.ended)
         jobs = jobs_of(entity, evidence.jobs)
         owners[entity] = _with_jobs(_owners(held, evidence.pods or {}, with_uid=with_uid), jobs)
         why = _why_nobody(entity, claims, evidence) if not held else Why.LISTED_TWICE if is_twice else Why.OWNED
@@ -96,19 +102,21 @@ def attribute(evidence: Evidence, claims: Claims, *, with_uid: bool = False) -> 
     return Attribution(owners, tuple(info))
 
 
-def _still_held(claims: list[Claim], evidence: Evidence) -> tuple[list[Claim], bool]:
-    """Drop ended pods where several pods claim an id that is for one alone; say whether several remain."""
-    pods_by_id: dict[str, set[tuple[str, str]]] = {}
+def _still_held(claims: list[Claim], ended: frozenset[PodKey]) -> tuple[list[Claim], bool]:
+    """Drop ended pods where several pods claim an id that is for one alone; say whether several remain.
+
+    Where all of them have ended, all remain: kubelet says that somebody holds it, and not who.
+    """
+    pods_by_id: dict[str, set[PodKey]] = {}
     for claim in claims:
         if claim.exclusive is not None:
             pods_by_id.setdefault(claim.exclusive, set()).add(claim.pod)
     rivals = [pods for pods in pods_by_id.values() if len(pods) > 1]
-    alive = evidence.pods if evidence.pods is not None and evidence.pods_complete else {}
-    ended = {pod for pods in rivals if not pods.isdisjoint(alive) for pod in pods if pod not in alive}
-    return [claim for claim in claims if claim.pod not in ended], any(len(pods - ended) > 1 for pods in rivals)
+    dropped = {pod for pods in rivals if not pods <= ended for pod in pods & ended}
+    return [claim for claim in claims if claim.pod not in dropped], any(len(pods - dropped) > 1 for pods in rivals)
 
 
-def _owners(claims: Iterable[Claim], pods: Mapping[tuple[str, str], PodMeta], *, with_uid: bool) -> tuple[Owner, ...]:
+def _owners(claims: Iterable[Claim], pods: Mapping[PodKey, PodMeta], *, with_uid: bool) -> tuple[Owner, ...]:
     found: dict[tuple[Holder, Labels], Owner] = {}
     for claim in claims:
         pod = pods.get(claim.pod)

@@ -88,6 +88,7 @@ class Watch(Generic[T]):
         self._backoff = Backoff(pace.first_s)
         self._items: dict[Key, T] = {}
         self._latest: Mapping[Key, T] | None = None
+        self._heard_at: float | None = None
         self._version = self._listed_version = "0"
         self._is_listed = False
         self._failing_since: float | None = None
@@ -100,6 +101,11 @@ class Watch(Generic[T]):
     def latest(self) -> Mapping[Key, T] | None:
         """Return all objects as they were last known, which never changes afterwards; None before the first answer."""
         return self._latest
+
+    @property
+    def heard_at(self) -> float | None:
+        """Return when the API server last said something of the objects (monotonic seconds); None before it did."""
+        return self._heard_at
 
     @property
     def is_current(self) -> bool:
@@ -167,6 +173,7 @@ class Watch(Generic[T]):
         self._version = self._listed_version = listed.version
         self._items = listed.items
         self._latest = MappingProxyType(self._items.copy())
+        self._heard_at = self._clock.monotonic()
         self._is_listed = True
 
     def _listen(self, server: ApiServer, path: str) -> bool:
@@ -189,6 +196,7 @@ class Watch(Generic[T]):
                 self._items[event.key] = event.item
             self._latest = MappingProxyType(self._items.copy())
         self._version = event.version
+        self._heard_at = self._clock.monotonic()
 
     @contextmanager
     def _kept(self, lines: Lines) -> Iterator[Lines]:

@@ -58,7 +58,7 @@ class Node:
 
     def _evidence(self) -> Evidence:
         allocations = known_allocations(self.polled, self.clock.now)
-        return Evidence(ENTITIES, ENTITIES, allocations, METADATA, pods_complete=True)
+        return Evidence(ENTITIES, ENTITIES, allocations, METADATA)
 
     def hear(self, allocations: Allocations) -> None:
         self.polled = Polled(allocations, self.clock.now, self.clock.wall)

@@ -10,7 +10,7 @@ from exporter.attribution.claims import DraDevice, Resources
 from exporter.attribution.owners import Evidence, PodMeta
 from exporter.attribution.resource_slices import DeviceSlice, Slices
 from exporter.attribution.strange_ids import MOST_NAMED, STRANGE_AFTER_S
-from exporter.model import Attribution, Entity
+from exporter.model import Attribution, Entity, Labels
 from podresources.allocations import Allocations
 from podresources.poller import Polled
 from tests.unit.fake_clock import FakeClock
@@ -30,7 +30,7 @@ class Node:
     holdable: tuple[Entity, ...] = ()
     polled: Polled = field(default_factory=Polled)
     pods: Mapping[tuple[str, str], PodMeta] | None = None
-    is_complete: bool = False
+    pods_heard_at: float | None = None
     jobs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     slices: Slices | None = None
     broken: str = ""
@@ -45,7 +45,14 @@ class Node:
         if self.broken:
             raise RuntimeError(self.broken)
         allocations = known_allocations(self.polled, self.clock.now)
-        return Evidence(self.entities, self.holdable, allocations, self.pods, self.is_complete, self.jobs, self.slices)
+        return Evidence(
+            self.entities, self.holdable, allocations, self.pods, self.pods_heard_at, self.jobs, self.slices
+        )
+
+    def tell(self, *pods: str, uid: str = "1") -> None:
+        """Let the API server know pods of the namespace team-a now; all have the same uid and, as a label, version."""
+        self.pods = {("team-a", pod): PodMeta(uid, (("version", uid),)) for pod in pods}
+        self.pods_heard_at = self.clock.now
 
     def answer(self, *allocations: Allocations) -> None:
         """Let kubelet give an answer now; without arguments an empty one."""
@@ -118,18 +125,6 @@ def test_jobs_of_an_instance_are_in_a_file_with_both_numbers() -> None:
     assert jobs == {GPU: [], MIG: [], SECOND_MIG: [(("hpc_job", "job-11"),)]}
 
 
-def test_ended_pod_is_left_out_once_the_api_server_knows_all_pods() -> None:
-    node = Node()
-    node.answer((held(GPU, "team-a/web-0/main"), held(GPU, "team-a/web-1/main")))
-    attributor = node.attributor()
-    node.pods = {("team-a", "web-1"): PodMeta("uid-1")}
-    attributor.look()
-    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"]
-    node.is_complete = True
-    attributor.look()
-    assert pods_of(attributor.attribution(), GPU) == ["web-1"]
-
-
 def test_options_are_heeded() -> None:
     node = Node()
     node.answer((held(f"{uuid_of(GPU)}::3", resource="example.com/gpu"),))
@@ -148,6 +143,139 @@ def test_nothing_is_published_anew_while_nothing_changes() -> None:
     node.answer((held(GPU),))
     attributor.look()
     assert attributor.attribution() is before
+
+
+# Pods that kubelet and the API server do not know at the same time.
+
+BOTH = (held(GPU, "team-a/web-0/main"), held(GPU, "team-a/web-1/main"))
+
+
+def test_pod_that_the_api_server_does_not_know_yet_keeps_its_gpu() -> None:
+    node = Node()
+    attributor = node.attributor()
+    node.tell("web-0")
+    attributor.look()
+    node.answer(BOTH)
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"]
+    assert reasons(attributor.attribution()) == ["listed_twice", "no_pod"]
+
+
+def test_pod_that_was_there_and_was_deleted_has_ended() -> None:
+    node = Node()
+    attributor = node.attributor()
+    node.answer(BOTH)
+    node.tell("web-0", "web-1", "other")
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"]
+    node.tell("web-1", "other")
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-1"]
+    assert reasons(attributor.attribution()) == ["", "no_pod"]
+
+
+def test_pod_has_ended_though_its_successor_is_not_known_yet() -> None:
+    node = Node()
+    attributor = node.attributor()
+    node.answer((held(GPU, "team-a/web-0/main"),))
+    node.tell("web-0")
+    attributor.look()
+    node.tell()
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0"], "kubelet lists it, and nobody else"
+    node.answer(BOTH)
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-1"]
+
+
+def test_two_pods_that_have_both_ended_are_both_shown() -> None:
+    node = Node()
+    attributor = node.attributor()
+    node.answer(BOTH)
+    node.tell("web-0", "web-1")
+    attributor.look()
+    node.tell()
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"]
+    assert reasons(attributor.attribution()) == ["listed_twice", "no_pod"]
+
+
+def test_pod_that_is_made_anew_under_its_name_lives() -> None:
+    node = Node()
+    attributor = node.attributor()
+    node.answer(BOTH)
+    for pods in (("web-0", "web-1"), ("web-1",), ("web-0", "web-1")):
+        node.tell(*pods)
+        attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"]
+
+
+def test_pod_that_kubelet_has_dropped_and_lists_again_is_another_one() -> None:
+    node = Node()
+    attributor = node.attributor()
+    node.answer(BOTH)
+    node.tell("web-0", "web-1")
+    attributor.look()
+    node.tell("web-1")
+    attributor.look()
+    node.answer((held(GPU, "team-a/web-1/main"),))
+    attributor.look()
+    node.answer(BOTH)
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0", "web-1"], "the API server tells of it in a moment"
+
+
+def known_of(attributor: Attributor) -> list[tuple[Labels, Labels]]:
+    return [(owner.labels, owner.extra) for owner in attributor.attribution().owners[GPU]]
+
+
+NOTHING_KNOWN = [((), (("pod_uid", ""),))]
+
+
+def test_what_was_known_of_a_pod_is_forgotten_when_kubelet_drops_it() -> None:
+    node = Node()
+    attributor = node.attributor(AttributionOptions(with_uid=True))
+    node.answer((held(GPU),))
+    node.tell("web-0", uid="1")
+    attributor.look()
+    assert known_of(attributor) == [((("version", "1"),), (("pod_uid", "1"),))]
+    node.clock.advance(1.0)
+    node.answer()
+    attributor.look()
+    node.clock.advance(1.0)
+    node.answer((held(GPU),))
+    attributor.look()
+    assert known_of(attributor) == NOTHING_KNOWN, "another pod of the same name, and the API server says nothing"
+    node.tell("web-0", uid="2")
+    attributor.look()
+    assert known_of(attributor) == [((("version", "2"),), (("pod_uid", "2"),))]
+
+
+def test_what_is_known_of_a_pod_returns_when_the_api_server_says_that_it_is_still_there() -> None:
+    node = Node()
+    attributor = node.attributor(AttributionOptions(with_uid=True))
+    node.tell("web-0")
+    for allocations in ((held(GPU),), (), (held(GPU),)):
+        node.answer(allocations)
+        attributor.look()
+        node.clock.advance(1.0)
+    assert known_of(attributor) == NOTHING_KNOWN
+    node.tell("web-0")
+    attributor.look()
+    assert known_of(attributor) == [((("version", "1"),), (("pod_uid", "1"),))]
+
+
+def test_silence_of_kubelet_drops_no_pod() -> None:
+    node = Node()
+    attributor = node.attributor(AttributionOptions(with_uid=True))
+    node.tell("web-0")
+    node.answer((held(GPU),))
+    attributor.look()
+    node.clock.advance(SILENT_AFTER_S)
+    attributor.look()
+    node.answer((held(GPU),))
+    attributor.look()
+    assert known_of(attributor) == [((("version", "1"),), (("pod_uid", "1"),))]
 
 
 # While kubelet is silent.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.attribution.claims import DraDevice, DraDevices, OwnerSource
-from exporter.attribution.owners import OWNER_INFO, Evidence, PodMeta, Why, attribute
+from exporter.attribution.owners import OWNER_INFO, Evidence, PodKey, PodMeta, Why, attribute
 from exporter.exposition import Format, render
 from exporter.labels import LabelCache, LabelOptions
 from exporter.model import Attribution, Entity, Holder
@@ -82,12 +82,18 @@ NOBODYS = {"container": "", "namespace": "", "pod": ""}
 WEB, WEB_TOO, JOB = "team-a/web-0/main", "team-a/web-1/main", "team-b/web-0/main"
 
 
-def known(*pods: str, is_complete: bool = True) -> Evidence:
+def known(*pods: str) -> Evidence:
     """Return evidence in which the API server knows pods, written namespace/pod."""
-    found: Mapping[tuple[str, str], PodMeta] = {
-        (pod.split("/")[0], pod.split("/")[1]): PodMeta(f"uid-of-{pod}", (("app", f"app-of-{pod}"),)) for pod in pods
-    }
-    return Evidence(pods=found, pods_complete=is_complete)
+    return Evidence(pods={key(pod): PodMeta(f"uid-of-{pod}", (("app", f"app-of-{pod}"),)) for pod in pods})
+
+
+def key(pod: str) -> PodKey:
+    namespace, name = pod.split("/")
+    return namespace, name
+
+
+def ended(*pods: str) -> Evidence:
+    return Evidence(ended=frozenset(map(key, pods)))
 
 
 # Who has a series.
@@ -279,8 +285,8 @@ an_id_for_one_pod = pytest.mark.parametrize("device_id", [EXCLUSIVE, SHARE])
 
 
 @an_id_for_one_pod
-def test_the_pod_that_has_ended_is_left_out_if_the_api_server_says_so(device_id: str) -> None:
-    node = Node((held(device_id, WEB), held(device_id, WEB_TOO)), known("team-a/web-1", "team-a/other"))
+def test_the_pod_that_has_ended_is_left_out(device_id: str) -> None:
+    node = Node((held(device_id, WEB), held(device_id, WEB_TOO)), ended("team-a/web-0", "team-a/other"))
     assert [found["pod"] for found in node.series(GPU)] == ["web-1"]
     assert node.reasons(GPU) == [("web-1", "device_plugin", "")]
 
@@ -288,13 +294,8 @@ def test_the_pod_that_has_ended_is_left_out_if_the_api_server_says_so(device_id:
 @an_id_for_one_pod
 @pytest.mark.parametrize(
     "evidence",
-    [
-        Evidence(),
-        known("team-a/web-1", is_complete=False),
-        known("team-a/web-0", "team-a/web-1"),
-        known("team-a/other"),
-    ],
-    ids=["not asked", "not complete", "both live", "neither is known"],
+    [Evidence(), known("team-a/web-1"), ended("team-a/web-0", "team-a/web-1"), ended("team-a/other")],
+    ids=["not asked", "one is known", "both have ended", "neither has ended"],
 )
 def test_both_pods_are_shown_and_said_to_be_two_where_that_is_not_known(device_id: str, evidence: Evidence) -> None:
     node = Node((held(device_id, WEB), held(device_id, WEB_TOO)), evidence)
@@ -304,11 +305,11 @@ def test_both_pods_are_shown_and_said_to_be_two_where_that_is_not_known(device_i
 
 def test_pod_that_has_ended_loses_its_other_shares_of_the_gpu_too() -> None:
     shares = (held(SHARE, WEB), held(SHARE, WEB_TOO), held(f"{EXCLUSIVE}::1", WEB))
-    assert [found["pod"] for found in Node(shares, known("team-a/web-1")).series(GPU)] == ["web-1"]
+    assert [found["pod"] for found in Node(shares, ended("team-a/web-0")).series(GPU)] == ["web-1"]
 
 
 def test_shares_of_one_gpu_are_different_ids() -> None:
-    node = Node((held(SHARE, WEB), held(f"{EXCLUSIVE}::1", WEB_TOO)), known("team-a/web-1"))
+    node = Node((held(SHARE, WEB), held(f"{EXCLUSIVE}::1", WEB_TOO)), ended("team-a/web-0"))
     assert [found["pod"] for found in node.series(GPU)] == ["web-0", "web-1"]
     assert [reason for *_, reason in node.reasons(GPU)] == ["", ""]
 

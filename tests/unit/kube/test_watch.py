@@ -235,23 +235,32 @@ def test_watches_that_end_at_once_make_no_storm(api: FakeApiServer, end: End) ->
     assert [request.kind for request in api.requests] == ["list", "watch"]
 
 
-class WatchedClock(FakeClock):
-    """A clock that says how often it was read."""
-
-    reads = 0
-
-    def monotonic(self) -> float:
-        self.reads += 1
-        return super().monotonic()
-
-
 def test_a_watch_that_told_nothing_for_long_is_followed_by_another_at_once(api: FakeApiServer) -> None:
-    clock = WatchedClock()
-    with following(api, clock, Pace(first_s=60.0, longest_s=60.0)):
+    with following(api, pace=Pace(first_s=60.0, longest_s=60.0, fruitful_s=0.05)):
         for number in (1, 2, 3):
-            until(lambda number=number: clock.reads == 2 * number - 1)  # type: ignore[misc]
-            clock.advance(300.0)
+            until(lambda number=number: len(api.asked("watch")) == number)  # type: ignore[misc]
+            threading.Event().wait(0.1)  # long, by this pace
             api.end_watch(End())
+
+
+def test_when_the_api_server_said_something_last_is_known(api: FakeApiServer) -> None:
+    clock = FakeClock(now=100.0)
+    with following(api, clock) as followed:
+        assert followed.watch.heard_at in {None, 100.0}
+        until(lambda: bool(api.asked("watch")))
+        assert followed.watch.heard_at == 100.0, "the list"
+        clock.advance(10.0)
+        api.put("a")
+        until(lambda: followed.watch.heard_at == 110.0)
+        clock.advance(10.0)
+        api.bookmark()
+        until(lambda: followed.watch.heard_at == 120.0)
+        clock.advance(10.0)
+        end_after_bookmark(api)
+        clock.advance(10.0)
+        api.down()
+        until(lambda: followed.watch.failing_since is not None)
+        assert followed.watch.heard_at == 130.0
 
 
 def test_a_refusal_that_lasts_is_tried_more_and_more_seldom(api: FakeApiServer) -> None:
