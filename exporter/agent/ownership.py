@@ -98,7 +98,7 @@ class Ownership:
         if self._poller is None:
             return None
         watches = {"pods": self._pods, "resourceslices": self._slices}
-        up = {resource: watch.failing_since is None for resource, watch in watches.items() if watch is not None}
+        up = {resource: watch.is_current for resource, watch in watches.items() if watch is not None}
         news = owner_news(self._attributor, self._poller.latest(), up)
         return news._replace(labels_left_out=self._labels_left_out())
 

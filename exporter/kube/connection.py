@@ -36,9 +36,14 @@ _LONGEST_MESSAGE = 300
 
 
 class Lines:
-    """The lines of an answer that has no end of its own."""
+    """The lines of an answer that has no end of its own.
+
+    Attributes:
+        fell_silent: Whether they ended because nothing came for too long.
+    """
 
     def __init__(self, response: Any, host: str) -> None:
+        self.fell_silent = False
         self._response = response
         self._host = host
 
@@ -65,10 +70,13 @@ class Lines:
         self._response.close()
 
     def _read(self) -> bytes:
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError, ReadTimeoutError  # noqa: PLC0415
 
         try:
             return bytes(self._response.read1(_CHUNK))
+        except ReadTimeoutError:
+            self.fell_silent = True
+            return b""
         except (HTTPError, OSError):
             return b""
 
@@ -110,20 +118,20 @@ class ApiServer:
         finally:
             answer.close()
 
-    def stream(self, path: str, query: Query, accept: str, longest_s: float) -> Lines:
+    def stream(self, path: str, query: Query, accept: str, silence_s: float) -> Lines:
         """Ask for an answer that goes on, and return it as soon as it begins.
 
         Args:
             path: The resource's.
             query: The parameters.
             accept: The wanted form.
-            longest_s: The longest silence in it.
+            silence_s: The longest silence before it and in it.
 
         Raises:
             KubeError: There is no such answer.
             ConfigError: TLS fails.
         """
-        return Lines(self._ask(path, query, accept, longest_s), self.host)
+        return Lines(self._ask(path, query, accept, silence_s), self.host)
 
     def _ask(self, path: str, query: Query, accept: str, silence_s: float) -> Any:
         from kubernetes.client import ApiException  # noqa: PLC0415

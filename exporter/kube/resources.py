@@ -122,7 +122,14 @@ def _read_pages(server: ApiServer, path: str, resource: Resource[T], limit: int,
         query = (*selected, ("continue", str(token)))
 
 
-def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: str, longest_s: int) -> Lines:
+class WatchLimits(NamedTuple):
+    """How long a watch goes on at most, and how long it may be silent, in seconds."""
+
+    longest_s: int
+    silence_s: float
+
+
+def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: str, limits: WatchLimits) -> Lines:
     """Begin a watch, and return the lines of its events.
 
     Args:
@@ -130,7 +137,7 @@ def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: s
         path: Where it has the objects.
         resource: Which of them.
         version: The last one that is known.
-        longest_s: The time after which the API server shall end it.
+        limits: The time after which the API server shall end it, and the silence after which it ends here.
 
     Raises:
         KubeError: There is no watch.
@@ -141,9 +148,9 @@ def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: s
         ("watch", "1"),
         ("allowWatchBookmarks", "true"),
         ("resourceVersion", version),
-        ("timeoutSeconds", str(longest_s)),
+        ("timeoutSeconds", str(limits.longest_s)),
     )
-    return server.stream(path, query, _accept(resource, "PartialObjectMetadata"), longest_s + _LATE_S)
+    return server.stream(path, query, _accept(resource, "PartialObjectMetadata"), limits.silence_s)
 
 
 def parse_event(line: bytes, resource: Resource[T], host: str) -> Event[T]:
@@ -164,10 +171,6 @@ def parse_event(line: bytes, resource: Resource[T], host: str) -> Event[T]:
         return Event(version, _key(entry), None if kind == "DELETED" else resource.parse(entry))
     except GARBAGE:
         raise no_api_server(host) from None
-
-
-_LATE_S = 15.0
-"""How much later than its time the end of a watch may come."""
 
 
 def _accept(resource: Resource[Any], kind: str) -> str:

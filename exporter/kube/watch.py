@@ -9,14 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from exporter.errors import ExporterError, KubeError
 from exporter.kube.connection import ApiServer, Lines
-from exporter.kube.resources import Event, Key, Resource, find_path, open_watch, parse_event, read_all
+from exporter.kube.pace import NORMAL_PACE, Backoff, Pace
+from exporter.kube.resources import Event, Key, Resource, WatchLimits, find_path, open_watch, parse_event, read_all
 from exporter.model import Clock
 
 log = logging.getLogger(__name__)
@@ -27,45 +27,6 @@ STOP_S = 1.0
 
 _FOR_THE_ADMINISTRATOR = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 """What ends by somebody's hand only: a missing right, an API that is not served."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often the API server is asked, in seconds.
-
-    Attributes:
-        first_s: The first pause between attempts; each later one is twice as long.
-        longest_s: The longest pause while the API server does not answer.
-        longest_without_right_s: The longest pause while it refuses to.
-        watch_s: A watch is asked to end after this time, or up to twice that.
-        fruitful_s: A watch that lasts so long is worth another one at once, even if it tells nothing.
-    """
-
-    first_s: float = 1.0
-    longest_s: float = 30.0
-    longest_without_right_s: float = 300.0
-    watch_s: int = 300
-    fruitful_s: float = 1.0
-
-
-NORMAL_PACE = Pace()
-
-
-class Backoff:
-    """The pauses between attempts that lead to nothing, spread so that many nodes do not ask at once."""
-
-    def __init__(self, first_s: float) -> None:
-        self._first_s = self._pause_s = first_s
-
-    def reset(self) -> None:
-        """Begin anew: something was achieved."""
-        self._pause_s = self._first_s
-
-    def next_s(self, longest_s: float) -> float:
-        """Return the seconds to wait before the next attempt, at most `longest_s`."""
-        pause_s = min(self._pause_s, longest_s)
-        self._pause_s = 2 * pause_s
-        return pause_s * random.uniform(0.5, 1)  # noqa: S311
 
 
 class Watch(Generic[T]):
@@ -91,6 +52,7 @@ class Watch(Generic[T]):
         self._heard_at: float | None = None
         self._version = self._listed_version = "0"
         self._is_listed = False
+        self._proven_at = float("-inf")  # when a list or a bookmark showed that nothing was missed
         self._failing_since: float | None = None
         self._failures: set[int | None] = set()
         self._lines: Lines | None = None
@@ -109,8 +71,8 @@ class Watch(Generic[T]):
 
     @property
     def is_current(self) -> bool:
-        """Tell whether the objects are all there and nothing is known to keep their changes from coming."""
-        return self._is_listed and self._failing_since is None
+        """Tell whether the objects were listed and nothing is known to keep their changes from coming."""
+        return self._latest is not None and self._failing_since is None
 
     @property
     def failing_since(self) -> float | None:
@@ -173,30 +135,51 @@ class Watch(Generic[T]):
         self._version = self._listed_version = listed.version
         self._items = listed.items
         self._latest = MappingProxyType(self._items.copy())
-        self._heard_at = self._clock.monotonic()
+        self._heard_at = self._proven_at = self._clock.monotonic()
         self._is_listed = True
 
     def _listen(self, server: ApiServer, path: str) -> bool:
-        """Follow one watch to its end; tell whether it was worth it, so that the next one may begin at once."""
-        is_fruitful = False
-        longest_s = round(self._pace.watch_s * random.uniform(1, 2))  # noqa: S311
-        with self._kept(open_watch(server, path, self._resource, self._version, longest_s)) as lines:
-            opened = self._clock.monotonic()
+        """Follow one watch to its end; tell whether it was worth it, so that the next one may begin at once.
+
+        Raises:
+            KubeError: It was refused, is none, or its connection is dead.
+        """
+        opened = self._clock.monotonic()
+        is_fruitful = has_bookmarks = False
+        limits = WatchLimits(round(self._pace.watch_s * random.uniform(1, 2)), self._pace.silence_s)  # noqa: S311
+        with self._kept(open_watch(server, path, self._resource, self._version, limits)) as lines:
             self._recover()
             for line in lines:
-                self._take(parse_event(line, self._resource, server.host))
                 is_fruitful = True
+                has_bookmarks |= self._take(parse_event(line, self._resource, server.host))
+                if not has_bookmarks and self._is_list_due():
+                    break
+        if has_bookmarks and lines.fell_silent:
+            self._backoff.reset()
+            raise KubeError(
+                f"the watch has brought nothing for {limits.silence_s:.0f} s, not even its bookmarks: the connection is"
+                " dead, and a new one is made"
+            )
+        self._is_listed = has_bookmarks or not self._is_list_due()
         return is_fruitful or self._clock.monotonic() - opened >= self._pace.fruitful_s
 
-    def _take(self, event: Event[T]) -> None:
-        if event.key is not None and self._items.get(event.key) != event.item:
+    def _is_list_due(self) -> bool:
+        return self._clock.monotonic() - self._proven_at >= self._pace.relist_s
+
+    def _take(self, event: Event[T]) -> bool:
+        """Follow a change; tell whether it is a bookmark."""
+        self._version = event.version
+        self._heard_at = self._clock.monotonic()
+        if event.key is None:
+            self._proven_at = self._heard_at
+            return True
+        if self._items.get(event.key) != event.item:
             if event.item is None:
                 del self._items[event.key]
             else:
                 self._items[event.key] = event.item
             self._latest = MappingProxyType(self._items.copy())
-        self._version = event.version
-        self._heard_at = self._clock.monotonic()
+        return False
 
     @contextmanager
     def _kept(self, lines: Lines) -> Iterator[Lines]:
@@ -216,6 +199,7 @@ class Watch(Generic[T]):
         if self._failing_since is not None:
             failed_s = self._clock.time() - self._failing_since
             log.info("%s: the API server answers again after %.0f s", self._resource.called, failed_s)
+            self._proven_at = self._clock.monotonic()  # it has what was missed, and tells that first
         self._failing_since = None
         self._failures.clear()
 

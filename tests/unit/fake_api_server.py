@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -111,6 +112,13 @@ class FakeApiServer:
             self._version += 10
             self._tell("BOOKMARK", {"metadata": {}})
             return str(self._version)
+
+    def lose(self, change: Callable[[], None]) -> None:
+        """Make a change that no watch is told of, as if its event was lost on the way."""
+        with self.changed:
+            told = len(self._events)
+            change()
+            del self._events[told:]
 
     def end_watch(self, *ends: End) -> None:
         with self.changed:

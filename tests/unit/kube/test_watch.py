@@ -11,7 +11,7 @@ import pytest
 
 from exporter.kube import ApiServer, Key, Pace, Resource, Watch
 from exporter.kube.connection import LONGEST_LINE, MOST_BYTES
-from exporter.kube.watch import Backoff
+from exporter.kube.pace import Backoff
 from exporter.model import Clock
 from tests.unit.fake_api_server import TOO_OLD, End, FakeApiServer
 from tests.unit.fake_clock import FakeClock
@@ -261,6 +261,60 @@ def test_when_the_api_server_said_something_last_is_known(api: FakeApiServer) ->
         api.down()
         until(lambda: followed.watch.failing_since is not None)
         assert followed.watch.heard_at == 130.0
+
+
+# A connection that is dead, and does not say so.
+
+
+def test_a_watch_that_brings_no_more_bookmarks_is_stale_and_begins_anew(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with following(api, pace=Pace(first_s=0.5, silence_s=0.2)) as followed:
+        until(lambda: bool(api.asked("watch")))
+        api.bookmark()
+        until(lambda: followed.watch.failing_since is not None)
+        assert not followed.watch.is_current
+        assert followed.attempts == 1
+        until(lambda: followed.watch.is_current)
+        assert followed.attempts == 2, "by another connection"
+        api.put("a")
+        until(lambda: "a" in followed.names)
+    assert len(api.asked("list")) == 1, "it goes on where it was"
+    (warning,) = warnings(caplog)
+    assert warning == (
+        "pods on node n1: the watch has brought nothing for 0 s, not even its bookmarks: the connection is dead,"
+        " and a new one is made"
+    )
+    assert len(warnings(caplog, logging.INFO)) == 1, "and when it works again"
+
+
+def test_without_bookmarks_silence_is_no_failure_and_a_new_list_tells_what_was_missed(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.put("a")
+    api.put("b")
+    with following(api, pace=Pace(silence_s=0.1, relist_s=0.3)) as followed:
+        until(lambda: set(followed.names) == {"a", "b"})
+        api.lose(lambda: api.delete("a"))
+        until(lambda: set(followed.names) == {"b"})
+        assert followed.watch.failing_since is None
+    assert warnings(caplog) == []
+    assert len(api.asked("watch")) > len(api.asked("list")) > 1
+
+
+def test_events_without_a_bookmark_do_not_put_the_new_list_off(api: FakeApiServer) -> None:
+    with following(api, pace=Pace(relist_s=0.0)):
+        until(lambda: bool(api.asked("watch")))
+        api.put("a")
+        until(lambda: len(api.asked("list")) == 2)
+
+
+def test_whoever_gives_bookmarks_is_asked_for_no_second_list(api: FakeApiServer) -> None:
+    with following(api, pace=Pace(relist_s=0.0)):
+        until(lambda: bool(api.asked("watch")))
+        end_after_bookmark(api)
+    assert len(api.asked("list")) == 1
 
 
 def test_a_refusal_that_lasts_is_tried_more_and_more_seldom(api: FakeApiServer) -> None:
