@@ -115,9 +115,9 @@ class GaugeCalls:
         return samples
 
     def _undivided(self, handle: Any, function: str) -> MockGpu:
-        """Return a GPU that MIG does not divide: NVML has no utilization of others."""
+        """Return a GPU on which MIG is off: NVML has no utilization of others."""
         gpu = self._library.enter_gpu(handle, function)
-        if gpu.is_divided:
+        if gpu.is_mig_on:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return gpu
 

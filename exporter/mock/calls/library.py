@@ -51,6 +51,11 @@ class Pointers(Generic[T]):
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         return found[0]
 
+    def point(self, pointer: Any, held: T) -> None:
+        """Let a pointer stand for another object; as find for one that is not known."""
+        self.find(pointer)
+        self._held[_address(pointer)] = (held, self._held[_address(pointer)][1])
+
     def take_back(self, pointer: Any) -> None:
         """Forget a pointer; as find for one that is not known."""
         self.find(pointer)
@@ -119,6 +124,29 @@ class Library:
                     pointers.clear()
                 targets = [MockDevice(gpu, device) for gpu in self.gpus for device in (None, *gpu.instances)]
                 self.handles = {target: self._targets.give(target) for target in targets}
+
+    def redivide(self, gpu: MockGpu, instances: tuple[MockInstance, ...], *, reuses_handles: bool) -> None:
+        """Give a GPU other MIG devices while the library is started.
+
+        Args:
+            gpu: The GPU; MIG is on from now on.
+            instances: Its MIG devices from now on.
+            reuses_handles: Whether the first handles are those of its earlier MIG devices, in their order. If not,
+                all its earlier MIG devices' handles become invalid.
+        """
+        former = [MockDevice(gpu, instance) for instance in gpu.instances]
+        targets = [MockDevice(gpu, instance) for instance in instances]
+        handles = [self.handles[target] for target in former]
+        kept = handles[: len(targets)] if reuses_handles else []
+        for handle, target in zip(kept, targets, strict=False):
+            self._targets.point(handle, target)
+        given = [*kept, *(self._targets.give(target) for target in targets[len(kept) :])]
+        self.handles |= dict(zip(targets, given, strict=True))
+        gpu.instances, gpu.is_mig_on = instances, True
+        for handle in handles[len(kept) :]:
+            self._targets.take_back(handle)
+        for target in set(former) - set(targets):
+            del self.handles[target]
 
     def stop(self) -> None:
         """End what one start began; with the last one every handle becomes invalid."""

@@ -20,12 +20,12 @@ class MigCalls:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetMigMode")
         if not gpu.profile.mig:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        mode = pynvml.NVML_DEVICE_MIG_ENABLE if gpu.is_divided else pynvml.NVML_DEVICE_MIG_DISABLE
+        mode = pynvml.NVML_DEVICE_MIG_ENABLE if gpu.is_mig_on else pynvml.NVML_DEVICE_MIG_DISABLE
         return [mode, mode]
 
     def nvmlDeviceGetMaxMigDeviceCount(self, device: Any) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetMaxMigDeviceCount")
-        return COMPUTE_SLICES if gpu.is_divided else 0
+        return COMPUTE_SLICES if gpu.is_mig_on else 0
 
     def nvmlDeviceGetMigDeviceHandleByIndex(self, device: Any, index: int) -> Any:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetMigDeviceHandleByIndex")

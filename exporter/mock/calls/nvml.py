@@ -27,6 +27,7 @@ class MockNvml:
 
     Attributes:
         machine: What stands behind it, for those who change it while it runs.
+        redivide: Gives a GPU other MIG devices while it runs; see Library.redivide.
 
     Args:
         scenario: The machine.
@@ -36,6 +37,7 @@ class MockNvml:
     def __init__(self, scenario: Scenario, clock: Clock) -> None:
         self.machine = Machine(scenario, clock)
         library = Library(self.machine)
+        self.redivide = library.redivide
         for calls in (MachineCalls, MigCalls, GaugeCalls, FieldCalls, GpmCalls, EventCalls):
             group = calls(library)
             for name in dir(group):

@@ -33,11 +33,12 @@ class MockInstance:
     gauges: Gauges
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class MockGpu:
     """One GPU of the mock machine.
 
-    `instances` are in the order of their GPU instance ids; where there are any, their drives are its drive.
+    `instances` are in the order of their GPU instance ids; where there are any, their drives are its drive. They and
+    `is_mig_on` may change while the machine runs.
     """
 
     index: int
@@ -49,10 +50,11 @@ class MockGpu:
     gauges: Gauges
     instances: tuple[MockInstance, ...]
     gate: Gate
+    is_mig_on: bool
 
     @property
     def is_divided(self) -> bool:
-        """Whether MIG is on."""
+        """Whether it has MIG devices."""
         return bool(self.instances)
 
 
@@ -84,6 +86,7 @@ def _build_gpu(gpu: ScenarioGpu, identity: tuple[int, int], bus: int, now: Calla
         gauges=gpu_gauges(gpu, drive),
         instances=_build_instances(gpu, drives, identity),
         gate=Gate(gpu.faults, now),
+        is_mig_on=bool(drives),
     )
 
 
