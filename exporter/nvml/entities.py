@@ -1,9 +1,12 @@
 """Which GPUs and MIG instances there are, and which of them are exported."""
 
+import ctypes
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pynvml import NVML_DEVICE_MIG_ENABLE
 
 from exporter.catalogue.convert import member
 from exporter.model import Entity, Gpu, Instance, Reason
@@ -19,27 +22,45 @@ _ABSENT = frozenset({Reason.NOT_SUPPORTED, Reason.NO_SAMPLE_YET, Reason.NOT_PERM
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One entity and the handle by which NVML answers for it."""
+    """One entity and the handle by which NVML answers for it.
+
+    Two are equal if their handles point to the same place; pynvml's pointers themselves are never equal.
+    """
 
     entity: Entity
     handle: Any = field(compare=False)
+    _address: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_address", ctypes.cast(self.handle, ctypes.c_void_p).value)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """One GPU as a whole, and the MIG instances that it is divided into, by their ids."""
+    """One GPU as a whole, whether MIG is on, and the MIG instances that it is divided into, by their ids."""
 
     whole: Target
+    is_mig_on: bool
     instances: tuple[Target, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU, its handle, and what of it is exported: itself or MIG instances."""
+    """One GPU as a whole, whether MIG is on, and what of it is exported: itself or MIG instances."""
 
-    gpu: Gpu
-    handle: Any = field(compare=False)
+    whole: Target
+    is_mig_on: bool
     targets: tuple[Target, ...]
+
+    @property
+    def gpu(self) -> Gpu:
+        """The GPU."""
+        return self.whole.entity.gpu
+
+    @property
+    def handle(self) -> Any:
+        """The GPU's handle."""
+        return self.whole.handle
 
 
 def find_layout(calls: Calls, index: int) -> Layout | Reason:
@@ -56,29 +77,58 @@ def find_layout(calls: Calls, index: int) -> Layout | Reason:
     gpu = _identify(calls, index, handle)
     if isinstance(gpu, Reason):
         return gpu
-    migs = _find_mig_devices(calls, handle)
+    is_mig_on = _ask_mig_mode(calls, handle)
+    if isinstance(is_mig_on, Reason):
+        return is_mig_on
+    migs = _find_mig_devices(calls, handle) if is_mig_on else []
     if isinstance(migs, Reason):
         return migs
-    return Layout(Target(Entity(gpu), handle), tuple(_grouped(gpu, migs)))
+    return Layout(Target(Entity(gpu), handle), is_mig_on, tuple(_grouped(gpu, migs)))
+
+
+def is_mig_switched_off(calls: Calls, device: Device) -> bool:
+    """Say whether MIG was on when a device was looked at, and is off now.
+
+    Source: nvmlDeviceGetMigMode, which takes 140 us on an H100; it is not asked where MIG was off.
+    """
+    return device.is_mig_on and _ask_mig_mode(calls, device.handle) is False
+
+
+def displaced_instances(calls: Calls, device: Device) -> frozenset[Entity]:
+    """Return the instances whose handles do not lead to them any more, because MIG has been divided anew since.
+
+    Source: nvmlDeviceGetUUID; 5 us on an H100.
+    """
+    return frozenset(target.entity for target in device.targets if _is_displaced(calls, target))
+
+
+def _is_displaced(calls: Calls, target: Target) -> bool:
+    instance = target.entity.instance
+    if instance is None:
+        return False
+    uuid = calls("nvmlDeviceGetUUID", target.handle)
+    return uuid in _ABSENT if isinstance(uuid, Reason) else uuid != instance.uuids[0]
 
 
 def select(layouts: Mapping[int, Layout], selection: DeviceSelection) -> dict[int, Device]:
     """Choose what -d asks for; MIG instances are numbered over all GPUs.
 
     Args:
-        layouts: Every GPU by its index.
+        layouts: Every GPU that is known, by its index. Instances behind one that is not known have no number.
         selection: What -d asks for.
 
     Returns:
         By index the GPUs of which something is exported.
     """
     devices: dict[int, Device] = {}
-    first_number = 0
-    for index, layout in sorted(layouts.items()):
+    first_number: float = 0
+    for place, (index, layout) in enumerate(sorted(layouts.items())):
+        if index != place:
+            first_number = math.inf
         targets = tuple(_selected(layout, selection, first_number))
         first_number += len(layout.instances)
         if targets:
-            devices[index] = Device(layout.whole.entity.gpu, layout.whole.handle, targets)
+            devices[index] = Device(layout.whole, layout.is_mig_on, targets)
     return devices
 
 
@@ -95,7 +145,7 @@ def unmatched_ids(layouts: Mapping[int, Layout], count: int, selection: DeviceSe
     return frozenset(number for number in selection.ids or () if number >= highest)
 
 
-def _selected(layout: Layout, selection: DeviceSelection, first_number: int) -> Iterator[Target]:
+def _selected(layout: Layout, selection: DeviceSelection, first_number: float) -> Iterator[Target]:
     ids = selection.ids
     match selection.kind:
         case DeviceKind.FLEX:
@@ -104,8 +154,8 @@ def _selected(layout: Layout, selection: DeviceSelection, first_number: int) -> 
             if ids is None or layout.whole.entity.gpu.index in ids:
                 yield layout.whole
         case DeviceKind.INSTANCES:
-            for number, instance in enumerate(layout.instances, start=first_number):
-                if ids is None or number in ids:
+            for place, instance in enumerate(layout.instances):
+                if ids is None or first_number + place in ids:
                     yield instance
 
 
@@ -139,11 +189,15 @@ class _MigDevice:
     profile: str
 
 
-def _find_mig_devices(calls: Calls, handle: Any) -> list[_MigDevice] | Reason:
+def _ask_mig_mode(calls: Calls, handle: Any) -> bool | Reason:
     mode = calls("nvmlDeviceGetMigMode", handle)
     if isinstance(mode, Reason):
-        return [] if mode in _ABSENT else mode
-    highest = calls("nvmlDeviceGetMaxMigDeviceCount", handle) if mode[0] == 1 else 0
+        return False if mode in _ABSENT else mode
+    return bool(mode[0] == NVML_DEVICE_MIG_ENABLE)
+
+
+def _find_mig_devices(calls: Calls, handle: Any) -> list[_MigDevice] | Reason:
+    highest = calls("nvmlDeviceGetMaxMigDeviceCount", handle)
     if isinstance(highest, Reason):
         return highest
     found: list[_MigDevice] = []

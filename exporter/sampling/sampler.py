@@ -5,17 +5,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from exporter.catalogue.reading import LAYOUT, SLOW, Tracked, Tracker
+from exporter.catalogue.reading import COLLECTION, LAYOUT, SLOW, Tracked, Tracker
 from exporter.model import Clock, Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
 from exporter.nvml.calls import DEVICE_GONE, Calls, FieldAnswer, FieldId
-from exporter.nvml.entities import Device
+from exporter.nvml.entities import Device, displaced_instances, is_mig_switched_off
 from exporter.sampling.failures import EVERYTHING
+from exporter.sampling.pace import CollectionPace
 from exporter.sampling.plan import Plan
 from exporter.sampling.sources import Outcome, Source, TrackerSource, bind
 from exporter.sampling.trackers import TRACKERS
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues
-
-SHORTEST_LIFE_S = 3.0
 
 ASK_AGAIN_S = 600.0
 """After what time what was not supported is asked again."""
@@ -25,11 +24,6 @@ OnMissing = Callable[[Missing], None]
 
 _SILENCE = frozenset({Reason.UNKNOWN, Reason.UNREADABLE, Reason.TIMEOUT})
 """Reasons that say nothing of the GPU when one reading has them, and that it is gone when all have."""
-
-
-def life_s(period_s: float) -> float:
-    """Return for how long a sample of a period is true: three periods, and never less than 3 s."""
-    return max(3 * period_s, SHORTEST_LIFE_S)
 
 
 @dataclass(slots=True)
@@ -43,10 +37,16 @@ class _Slot:
 
 
 class Sampler:
-    """One device's sampler. Used by one thread at a time; what it makes is immutable."""
+    """One device's sampler. Used by one thread at a time; what it makes is immutable.
+
+    Attributes:
+        device: The device, as it was when it was looked at.
+        is_outdated: Whether the last collection found that it is not so any more.
+    """
 
     def __init__(self, device: Device, calls: Calls, clock: Clock, interval_s: float, on_missing: OnMissing) -> None:
         self.device = device
+        self.is_outdated = False
         self._calls = calls
         self._clock = clock
         self._interval_s = interval_s
@@ -55,6 +55,8 @@ class Sampler:
         self._trackers: dict[Tracker, DeviceTracker] = {}
         self._tracked: tuple[TrackerSource, ...] = ()
         self._told: set[Missing] = set()
+        self._pace = CollectionPace(clock, interval_s)
+        self._displaced: frozenset[Entity] = frozenset()
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
@@ -78,55 +80,77 @@ class Sampler:
             there is nothing but what outlives it, such as the Xid that was heard last.
         """
         started, spent_s, count = time.perf_counter(), self._calls.spent_s, self._calls.count
-        now = self._clock.monotonic()
-        self._take_up_again(now)
-        gone = self._read_due(now)
-        samples: list[Sample] = []
-        missing: list[Missing] = []
-        if gone:
-            samples += self._last_words(now)
-            missing.append(Missing(Entity(self.device.gpu), EVERYTHING, gone))
-            self._on_missing(missing[0])
-        else:
-            for slot in self._slots:
-                samples += slot.last.samples
-                missing += slot.last.missing
+        self._note_time()
+        self._pace.begin()
+        self._check_layout()
+        self._take_up_again()
+        gone = self._read_due()
+        self._note_time()
+        self._pace.end()
+        samples, missing = self._last_words(gone) if gone else self._newest()
         return DeviceSnapshot(
             gpu=self.device.gpu,
-            taken=now,
+            taken=self._pace.now,
             taken_at=self._clock.time(),
-            expires=now + life_s(self._interval_s),
+            expires=self._pace.now + self._pace.life_s(COLLECTION),
             samples=tuple(samples),
             missing=tuple(missing),
             cost=Cost(time.perf_counter() - started, self._calls.spent_s - spent_s, self._calls.count - count),
             gone=gone,
         )
 
-    def _read_due(self, now: float) -> Reason | None:
+    def _note_time(self) -> None:
+        """See to it that nothing is compared with a reading from before a pause."""
+        if self._pace.has_paused():
+            self._interrupt()
+
+    def _interrupt(self) -> None:
+        for tracker in self._trackers.values():
+            tracker.interrupt()
+
+    def _check_layout(self) -> None:
+        """Find the instances whose handles lead elsewhere; what was not supported meanwhile is asked again."""
+        displaced = displaced_instances(self._calls, self.device)
+        if self._displaced and not displaced:
+            for slot in self._slots:
+                slot.source.ask_again()
+                slot.due = -math.inf
+        self._displaced = displaced
+        self.is_outdated = bool(displaced) or is_mig_switched_off(self._calls, self.device)
+
+    def _newest(self) -> tuple[list[Sample], list[Missing]]:
+        """Return what all sources said last, but nothing of an instance that is displaced."""
+        samples = [sample for slot in self._slots for sample in slot.last.samples]
+        missing = [missing for slot in self._slots for missing in slot.last.missing]
+        if self._displaced:
+            samples = [sample for sample in samples if sample.entity not in self._displaced]
+        return samples, missing
+
+    def _read_due(self) -> Reason | None:
         """Read what is due; return why the GPU as a whole answers nothing, if that is so."""
         has_answered, silence = False, None
-        due = [slot for slot in self._slots if slot.due <= now]
+        due = [slot for slot in self._slots if slot.due <= self._pace.now]
         values: FieldValues | None = None
         for slot in due:
             if slot.source.ids and values is None:  # once for all, but not before something else tells of a loss
                 values = self._field_values([one for each in due for one in each.source.ids])
-            self._read(slot, values or {}, now)
-            has_answered = has_answered or bool(slot.last.samples)
+            self._read(slot, values or {})
+            has_answered = has_answered or (slot.source.speaks_for_gpu and bool(slot.last.samples))
             for missing in slot.last.missing:
                 if missing.reason in DEVICE_GONE:
-                    slot.due = now
+                    slot.due = -math.inf
                     return missing.reason
                 if missing.reason in _SILENCE:
                     silence = missing.reason
                 self._tell(missing)
         return None if has_answered else silence
 
-    def _take_up_again(self, now: float) -> None:
+    def _take_up_again(self) -> None:
         """Let one source ask again for what was not supported: a driver says so, too, while it is not ready."""
         slot = min(self._slots, key=lambda slot: slot.retry, default=None)
-        if slot and slot.retry <= now:
+        if slot and slot.retry <= self._pace.now:
             slot.source.ask_again()
-            slot.due, slot.retry = now, math.inf
+            slot.due, slot.retry = -math.inf, math.inf
 
     def _field_values(self, ids: list[FieldId]) -> FieldValues:
         """Ask for field values, all in one call."""
@@ -136,24 +160,32 @@ class Sampler:
             return dict.fromkeys(wanted, FieldAnswer(answers))
         return dict(zip(wanted, answers, strict=True))
 
-    def _last_words(self, now: float) -> list[Sample]:
+    def _last_words(self, gone: Reason) -> tuple[list[Sample], list[Missing]]:
         """Return what stays true of a GPU that is gone, if anything does, with the texts that are labels."""
-        expires = now + life_s(self._interval_s)
+        self._interrupt()
+        missing = Missing(Entity(self.device.gpu), EVERYTHING, gone)
+        self._on_missing(missing)
+        expires = self._pace.now + self._pace.life_s(COLLECTION)
         words = [sample for source in self._tracked for sample in source.last_words(expires)]
         texts = [s for slot in self._slots for s in slot.last.samples if isinstance(s.value, str)]
-        return words + texts if words else []
+        return words + texts if words else [], [missing]
 
-    def _read(self, slot: _Slot, values: FieldValues, now: float) -> None:
-        slot.last = slot.source.read(values, now + life_s(max(slot.source.period, self._interval_s)))
-        if slot.source.has_given_up and slot.retry == math.inf:
+    def _read(self, slot: _Slot, values: FieldValues) -> None:
+        now, source = self._pace.now, slot.source
+        slot.last = source.read(values, now + self._pace.life_s(source.period))
+        self._note_time()
+        if source.has_given_up and slot.retry == math.inf:
             slot.retry = now + ASK_AGAIN_S
-        period_s = slot.source.period
+        self.is_outdated = self.is_outdated or source.contradicts_itself
+        period_s = source.period
         if period_s == LAYOUT and any(missing.reason is not Reason.NOT_SUPPORTED for missing in slot.last.missing):
             period_s = SLOW
         # half an interval of tolerance, so that a tick that comes early by a little is not a tick lost
         slot.due = now + period_s - self._interval_s / 2
 
     def _tell(self, missing: Missing) -> None:
+        if missing.entity in self._displaced:
+            return
         if missing.reason is Reason.NOT_SUPPORTED:
             if missing in self._told:
                 return

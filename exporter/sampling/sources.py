@@ -51,11 +51,16 @@ class Source(Protocol):
         period: Seconds, or LAYOUT. What has been given up is not read again.
         ids: The field values that it needs; the device is asked for those of all sources in one call.
         has_given_up: Whether something is not asked any more, because NVML said that it is not supported.
+        contradicts_itself: Whether NVML said so of what it answered before, as it does when a MIG instance's handle
+            has become void. Then that is asked again.
+        speaks_for_gpu: Whether an answer shows that the GPU itself answers.
     """
 
     period: float
     ids: tuple[FieldId, ...]
     has_given_up: bool
+    contradicts_itself: bool
+    speaks_for_gpu: bool
 
     def read(self, values: FieldValues, expires: float) -> Outcome:
         """Read the device; samples are good until `expires`, monotonic seconds."""
@@ -105,17 +110,25 @@ class CallSource:
     def __init__(self, calls: Calls, call: Call, prefixes: list[tuple[Any, ...]], entities: tuple[Entity, ...]) -> None:
         self.period = call.period
         self.has_given_up = False
+        self.contradicts_itself = False
+        self.speaks_for_gpu = call.scope is not Scope.SYSTEM
         self._calls = calls
         self._call = call
         self._versions = call.versions
         self._prefixes = prefixes
         self._entities = entities
+        self._has_answered = False
 
     def read(self, _values: FieldValues, expires: float) -> Outcome:
         """Make the call."""
         answer = self._answer()
-        if answer is Reason.NOT_SUPPORTED:
+        self.contradicts_itself = answer is Reason.NOT_SUPPORTED and self._has_answered
+        if answer is not Reason.NOT_SUPPORTED:
+            self._has_answered = self._has_answered or not isinstance(answer, Reason)
+        elif not self._has_answered:
             self.has_given_up, self.period = True, LAYOUT
+        elif not any(entity.instance for entity in self._entities):
+            self._has_answered = False  # once more, and then it is believed
         outcome = Outcome()
         for entity in self._entities:
             outcome.add(Observation(self._call, entity, answer), expires)
@@ -139,6 +152,9 @@ class CallSource:
 
 class FieldValueSource:
     """One field value of a device or a link."""
+
+    contradicts_itself = False
+    speaks_for_gpu = True
 
     def __init__(self, value: FieldValue, field_id: FieldId, entities: tuple[Entity, ...]) -> None:
         self.period = value.period
@@ -165,7 +181,10 @@ class FieldValueSource:
 class TrackerSource:
     """A tracker with the readings of one period; a reading is given up when no entity supports it."""
 
+    contradicts_itself = False
+
     def __init__(self, tracker: DeviceTracker, readings: tuple[Tracked, ...]) -> None:
+        self.speaks_for_gpu = not tracker.outlives_gpu
         self._tracker = tracker
         self._all = readings
         self.ask_again()

@@ -114,7 +114,8 @@ class Supervisor:
     def _watch(self) -> None:
         self._workers.report()
         now = self._sampling.clock.monotonic()
-        if now < self._next_scan and (self._trouble or not self._looks.has_news()):
+        has_news = self._workers.want_look() or self._looks.has_news()
+        if now < self._next_scan and (self._trouble or not has_news):
             return
         if self._workers.any_sampled():
             self._retry_s = FIRST_RETRY_S

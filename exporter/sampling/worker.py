@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.model import Clock, DeviceSnapshot
+from exporter.sampling.pace import life_s
 from exporter.sampling.plan import Plan
-from exporter.sampling.sampler import Sampler, life_s
+from exporter.sampling.sampler import Sampler
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Worker:
         self._clock = clock
         self._started = clock.monotonic()
         self._is_failing = False
+        self._wants_look = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gpu-{sampler.device.gpu.index}", daemon=True)
         self._thread.start()
@@ -53,6 +55,12 @@ class Worker:
     def is_stopping(self) -> bool:
         """Whether the thread has been asked to end, and may have ended."""
         return self._stopping.is_set()
+
+    def wants_look(self) -> bool:
+        """Say whether a collection has found, since this was asked last, that the device is not as it was."""
+        wants = self._wants_look.is_set()
+        self._wants_look.clear()
+        return wants
 
     def stop(self) -> None:
         """Ask the thread to end after the call that it is in."""
@@ -87,6 +95,8 @@ class Worker:
                 self._sampler.follow(plan)
                 followed = plan
             self.snapshot = self._sampler.collect()
+            if self._sampler.is_outdated:
+                self._wants_look.set()
             self._is_failing = False
         except Exception:
             if not self._is_failing:

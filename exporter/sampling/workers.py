@@ -62,6 +62,11 @@ class Workers:
         now = self._clock.monotonic()
         return frozenset(i for i, worker in self._crew.workers.items() if worker.is_stopping or worker.is_late(now))
 
+    def want_look(self) -> bool:
+        """Say whether the layout of some GPU has changed since it was looked at; asked once for each change."""
+        wanting = [worker for worker in self._crew.workers.values() if worker.wants_look()]
+        return bool(wanting)
+
     def report(self) -> None:
         """Say in the log which GPUs have begun to hang or are lost, and which of them answer again."""
         now = self._clock.monotonic()

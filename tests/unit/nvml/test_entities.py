@@ -111,6 +111,27 @@ def test_two_compute_instances_of_a_gpu_instance_are_one_entity_with_two_uuids()
     assert ids == sorted(ids)
 
 
+def test_instances_behind_a_gpu_that_is_not_known_have_no_number_yet() -> None:
+    nvml = machine()
+    without_first = {index: layout_of(nvml, index) for index in (1, 2)}
+    assert selected("i:0,3", without_first) == {}
+    assert selected("i", without_first) == {1: (1, 5, 13), 2: (1, 2)}
+    without_second = {index: layout_of(nvml, index) for index in (0, 2)}
+    assert selected("i:0,3", without_second) == {}
+
+
+def test_two_looks_at_the_same_devices_are_equal_and_another_handle_or_mig_mode_makes_another_layout() -> None:
+    mock = started(scenario(MACHINE), FakeClock())
+    first = layout_of(mock, 1)
+    assert layout_of(mock, 1) == first
+    gpu = mock.machine.gpus[1]
+    mock.redivide(gpu, gpu.instances, reuses_handles=False)
+    assert layout_of(mock, 1) != first
+    whole = layout_of(mock, 0)
+    mock.machine.gpus[0].is_mig_on = True
+    assert layout_of(mock, 0) != whole
+
+
 @pytest.mark.parametrize(
     ("name", "profile"),
     [
@@ -188,14 +209,3 @@ def test_a_mig_device_that_this_process_may_not_see_is_not_there() -> None:
     nvml = machine()
     nvml.replaced["nvmlDeviceGetMigDeviceHandleByIndex"] = failing(pynvml.NVML_ERROR_NO_PERMISSION)
     assert layout_of(nvml, 1).instances == ()
-
-
-def test_layouts_are_equal_as_long_as_nothing_but_the_handles_changes() -> None:
-    nvml = machine()
-    before, others = layout_of(nvml, 1), layout_of(nvml, 2)
-    nvml.nvmlShutdown()
-    nvml.nvmlInit()
-    again = layout_of(nvml, 1)
-    assert again == before
-    assert again.whole.handle is not before.whole.handle
-    assert again != others

@@ -1,5 +1,5 @@
 import ctypes
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pynvml
@@ -11,8 +11,9 @@ from exporter.catalogue.reading import LAYOUT, LINKS, SLOW, Call, Field, FieldVa
 from exporter.model import Entity, Gpu, Holder, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.pace import life_s
 from exporter.sampling.plan import plan
-from exporter.sampling.sampler import Sampler, life_s
+from exporter.sampling.sampler import Sampler
 from exporter.sampling.sources import TrackerSource
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 from exporter.settings import parse_devices
@@ -33,9 +34,14 @@ H100 = "{profile: h100-sxm, load: 40}"
 class Bench:
     """A sampler of one GPU of a mock machine."""
 
-    def __init__(self, readings: Iterable[Reading], gpu: str = H100, interval_s: float = 1.0) -> None:
+    def __init__(
+        self, readings: Iterable[Reading], gpu: str = H100, interval_s: float = 1.0, *, is_mig_on: bool = False
+    ) -> None:
         self.clock = FakeClock()
-        self.nvml = FaultyNvml(started(scenario(f"gpus: [{gpu}]"), self.clock))
+        self.mock = started(scenario(f"gpus: [{gpu}]"), self.clock)
+        self.nvml = FaultyNvml(self.mock)
+        if is_mig_on:
+            self.mock.machine.gpus[0].is_mig_on = True
         self.told: list[Missing] = []
         layout = find_layout(Calls(self.nvml), 0)
         assert isinstance(layout, Layout)
@@ -52,6 +58,14 @@ class Bench:
         """Return one more collection's values, an interval after the last."""
         self.clock.advance(self.interval_s)
         return {sample.field: sample.value for sample in self.sampler.collect().samples}
+
+    def memory(self) -> dict[str, float | str]:
+        """Return after one more collection the framebuffer of each instance by its UUID."""
+        self.clock.advance(self.interval_s)
+        samples = self.sampler.collect().samples
+        return {
+            s.entity.instance.uuids[0]: s.value for s in samples if s.entity.instance and s.field.endswith("FB_TOTAL")
+        }
 
     def reasons(self) -> dict[str, Reason]:
         self.clock.advance(self.interval_s)
@@ -98,6 +112,95 @@ def test_a_sample_lives_for_three_periods_and_at_least_3_s(interval_s: float, li
     expires = {sample.field: sample.expires - bench.clock.now for sample in bench.sampler.collect().samples}
     assert expires == {"FAST": life, "SLOW": 180, "ONCE": float("inf")}
     assert life_s(60) == 180
+
+
+def slow(bench: Bench, *took_s: float) -> None:
+    """Let the next temperatures take so long, and the later ones nothing."""
+    real, remaining = bench.mock.nvmlDeviceGetTemperature, list(took_s)
+
+    def answer(*args: Any) -> Any:
+        bench.clock.advance(remaining.pop(0) if remaining else 0.0)
+        return real(*args)
+
+    bench.nvml.replaced[TEMPERATURE] = answer
+
+
+def test_values_of_collections_that_always_take_long_are_shown_until_the_next_one_ends() -> None:
+    bench = Bench(READINGS)
+    slow(bench, *[4.0] * 6)
+    for _ in range(3):
+        bench.read()
+    for _ in range(3):
+        bench.clock.advance(1)
+        snapshot = bench.sampler.collect()
+        assert snapshot.taken == bench.clock.now
+        assert snapshot.expires == bench.clock.now + 12
+        assert min(sample.expires for sample in snapshot.samples) > bench.clock.now + 1 + 4
+
+
+def test_one_call_that_hung_makes_no_later_value_live_longer() -> None:
+    bench = Bench(READINGS)
+    slow(bench, 0.0, 3600.0)
+    bench.read()
+    bench.read()
+    bench.clock.advance(1)
+    snapshot = bench.sampler.collect()
+    assert snapshot.expires == bench.clock.now + 3
+    assert {s.field: s.expires for s in snapshot.samples}["FAST"] == bench.clock.now + 3
+
+
+def test_what_was_read_before_a_call_hung_is_not_shown_after_it() -> None:
+    bench = Bench((Call(POWER, (Field("EARLY", same),)), READINGS[0]))
+    slow(bench, 0.0, 30.0)
+    bench.read()
+    bench.clock.advance(1)
+    expires = {sample.field: sample.expires for sample in bench.sampler.collect().samples}
+    assert expires["EARLY"] < bench.clock.now
+
+
+COMPARED = {"DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO", "DCGM_FI_DEV_NVLINK_THROUGHPUT_TOTAL"}
+
+
+def compared(values: Mapping[str, float | str]) -> set[str]:
+    return COMPARED & values.keys()
+
+
+@pytest.fixture
+def comparing() -> Bench:
+    """Return a sampler that has values which compare two readings."""
+    catalogue = [reading for reading in CATALOGUE if isinstance(reading, Tracked) or TEMPERATURE in repr(reading)]
+    bench = Bench(catalogue, "{profile: h100-sxm, nvlink: true, load: 40}")
+    bench.read()
+    assert compared(bench.read()) == COMPARED
+    return bench
+
+
+def test_nothing_is_compared_with_a_reading_from_before_the_gpu_was_lost(comparing: Bench) -> None:
+    lost = failing(pynvml.NVML_ERROR_GPU_IS_LOST)
+    comparing.nvml.replaced |= {TEMPERATURE: lost, "nvmlDeviceGetFieldValues": lost}
+    comparing.clock.advance(1)
+    assert comparing.sampler.collect().gone is Reason.GPU_LOST
+    comparing.nvml.replaced.clear()
+    assert compared(comparing.read()) == set()
+    assert compared(comparing.read()) == COMPARED
+
+
+def test_nothing_is_compared_over_a_pause_of_the_collections(comparing: Bench) -> None:
+    comparing.clock.advance(30)
+    assert compared(comparing.read()) == set()
+    assert compared(comparing.read()) == COMPARED
+
+
+def test_nothing_is_compared_over_a_suspension_in_which_the_monotonic_clock_stood(comparing: Bench) -> None:
+    comparing.clock.wall += 3600
+    assert compared(comparing.read()) == set()
+    assert compared(comparing.read()) == COMPARED
+
+
+def test_nothing_is_compared_over_a_call_that_hung(comparing: Bench) -> None:
+    slow(comparing, 30.0)
+    assert compared(comparing.read()) == set()
+    assert compared(comparing.read()) == COMPARED
 
 
 def test_what_is_read_seldom_expires_by_the_time_at_which_it_was_read() -> None:
@@ -395,6 +498,18 @@ def test_a_gpu_of_which_every_reading_fails_is_gone_and_one_that_answers_anythin
     assert bench.sampler.collect().gone is None
 
 
+def test_a_gpu_of_which_every_call_fails_is_gone_though_its_event_set_and_the_system_answer() -> None:
+    bench = Bench(CATALOGUE)
+    real = bench.mock
+    for name in dir(bench.mock):
+        if name.startswith(("nvmlDevice", "nvmlGpm")) and name != "nvmlDeviceRegisterEvents":
+            bench.nvml.replaced[name] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    bench.nvml.replaced["nvmlDeviceGetSupportedEventTypes"] = real.nvmlDeviceGetSupportedEventTypes
+    for _ in range(3):
+        bench.clock.advance(1)
+        assert bench.sampler.collect().gone is Reason.UNKNOWN
+
+
 def test_system_wide_and_parents_values_stand_on_each_instance_and_memory_is_their_own() -> None:
     bench = Bench(CATALOGUE, "{profile: a100-sxm, mig: [3g.40gb, {profile: 2g.20gb, compute: [1, 1]}]}")
     bench.sampler.collect()
@@ -408,6 +523,44 @@ def test_system_wide_and_parents_values_stand_on_each_instance_and_memory_is_the
     assert power[0] == power[1]
     assert len(set(by_field["DCGM_FI_DEV_FB_TOTAL"])) == 2
     assert "DCGM_FI_DEV_GPU_UTIL" not in by_field
+
+
+@pytest.mark.parametrize("reuses_handles", [True, False])
+def test_no_instance_shows_anothers_memory_when_handles_change_hands(reuses_handles: bool) -> None:
+    bench = Bench(CATALOGUE, "{profile: a100-sxm, mig: [3g.40gb, 2g.20gb]}")
+    right = bench.memory()
+    assert len(set(right.values())) == 2
+    (gpu,) = bench.mock.machine.gpus
+    bench.mock.redivide(gpu, gpu.instances[::-1], reuses_handles=reuses_handles)
+    assert bench.memory() == {}
+    assert bench.sampler.is_outdated
+    bench.mock.redivide(gpu, gpu.instances[::-1], reuses_handles=reuses_handles)
+    if reuses_handles:
+        assert bench.memory() == right, "the handles lead to the same instances again"
+        assert not bench.sampler.is_outdated
+
+
+def test_an_instance_that_refuses_a_call_that_it_answered_asks_for_a_new_look_and_is_not_given_up() -> None:
+    bench = Bench(CATALOGUE, "{profile: a100-sxm, mig: [3g.40gb, 2g.20gb]}")
+    right = bench.memory()
+    assert not bench.sampler.is_outdated
+    bench.nvml.replaced["nvmlDeviceGetMemoryInfo"] = failing(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+    for _ in range(3):
+        assert bench.memory() == {}
+        assert bench.sampler.is_outdated
+    del bench.nvml.replaced["nvmlDeviceGetMemoryInfo"]
+    assert bench.memory() == right
+    assert not bench.sampler.is_outdated
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_gpu_whose_mig_mode_changes_asks_for_a_new_look(is_on: bool) -> None:
+    bench = Bench(CATALOGUE, "{profile: a100-sxm}", is_mig_on=not is_on)
+    bench.read()
+    assert not bench.sampler.is_outdated
+    bench.mock.machine.gpus[0].is_mig_on = is_on
+    bench.read()
+    assert bench.sampler.is_outdated
 
 
 def test_a_new_plan_asks_for_other_fields_and_what_trackers_know_stays() -> None:

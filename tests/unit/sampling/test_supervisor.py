@@ -2,6 +2,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pynvml
@@ -9,16 +10,17 @@ import pytest
 
 from exporter.catalogue import CATALOGUE
 from exporter.mock import MockNvml
-from exporter.model import Condition, GpuState, Reason
+from exporter.model import Condition, DeviceSnapshot, GpuState, Reason
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
+from exporter.sampling.sampler import ASK_AGAIN_S
 from exporter.sampling.supervisor import Sampling, Supervisor
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import PATIENCE_S, FaultyNvml, failing, until
 from tests.unit.mock_machines import scenario
 
-FIELDS = {"DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_FB_USED"}
+FIELDS = {"DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_FB_USED"}
 SAMPLED, LOST, HANGING, STARTING = Condition.SAMPLED, Condition.LOST, Condition.HANGING, Condition.STARTING
 TWO = "gpus: [{profile: h100-sxm}, {profile: h100-sxm}]"
 
@@ -405,6 +407,45 @@ def test_a_changed_mig_layout_gets_a_new_worker_and_other_gpus_keep_theirs(make:
     assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 3
     assert bench.nvml.calls["nvmlEventSetFree"] == 1
     assert bench.instances(1) == 1
+
+
+def test_an_instance_that_is_made_again_in_its_place_is_read_by_its_new_handle(make: Make) -> None:
+    bench = make("gpus: [{profile: a100-sxm, mig: [3g.40gb, 2g.20gb]}]")
+    bench.start(SAMPLED)
+    (gpu,) = bench.mock.machine.gpus
+    bench.mock.redivide(gpu, tuple(replace(instance) for instance in gpu.instances), reuses_handles=False)
+    made_at = bench.clock.now
+    bench.pass_until(lambda: (s := bench.state(0).snapshot) is not None and s.taken > made_at and _has_memory(s, 2))
+
+
+def _has_memory(snapshot: DeviceSnapshot, entities: int) -> bool:
+    return [sample.field for sample in snapshot.samples].count("DCGM_FI_DEV_FB_USED") == entities
+
+
+def test_utilization_comes_back_when_mig_is_switched_off(make: Make) -> None:
+    bench = make("gpus: [{profile: a100-sxm}]")
+    bench.mock.machine.gpus[0].is_mig_on = True
+    bench.start(SAMPLED)
+    assert "DCGM_FI_DEV_GPU_UTIL" not in bench.values(0)
+    bench.mock.machine.gpus[0].is_mig_on = False
+    bench.pass_until(lambda: "DCGM_FI_DEV_GPU_UTIL" in bench.values(0))
+    assert bench.clock.now - 1000 < ASK_AGAIN_S
+
+
+def test_no_instance_is_numbered_behind_a_gpu_that_is_not_known_yet(make: Make) -> None:
+    machine = """
+gpus:
+  - {profile: a100-sxm, mig: [3g.40gb], faults: [{kind: hang, at_s: 0, for_s: 20}]}
+  - {profile: a100-sxm, mig: [2g.20gb, 1g.10gb]}
+"""
+    bench = make(machine, "i:1")
+    bench.supervisor.start()
+    bench.become(HANGING)
+    assert bench.instances(0) == 0
+    bench.become(SAMPLED)
+    (instance,) = (entity.instance for entity in bench.state(1).entities)
+    assert instance is not None
+    assert instance.profile == "2g.20gb"
 
 
 def test_a_loss_does_not_shift_the_numbers_of_the_instances_behind_it(make: Make) -> None:
