@@ -44,11 +44,11 @@ def assert_linted(page: str) -> None:
     assert (answer.returncode in (0, LINT_ONLY), objections) == (True, []), answer.stderr
 
 
-def tool(name: str) -> str:
-    """Return the path of a program of Debian's package prometheus; skip the test where it is absent."""
+def tool(name: str, package: str = "prometheus") -> str:
+    """Return the path of a program of one of Debian's packages; skip the test where it is absent."""
     path = shutil.which(name)
     if path is None:
-        absent = f"{name} is not installed; Debian has it in the package prometheus"
+        absent = f"{name} is not installed; Debian has it in the package {package}"
         if os.environ.get("REQUIRE_ALL_TOOLS") == "1":
             pytest.fail(absent)
         pytest.skip(absent)
