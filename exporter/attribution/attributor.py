@@ -8,7 +8,7 @@ from exporter.attribution.device_ids import EntityIndex
 from exporter.attribution.owners import Evidence, Why, attribute
 from exporter.attribution.pod_memory import PodMemory
 from exporter.attribution.resource_slices import devices_of
-from exporter.attribution.strange_ids import StrangeIds
+from exporter.attribution.strange_ids import OtherResources, StrangeIds
 from exporter.model import Attribution, Clock
 from podresources.allocations import Allocations
 from podresources.periodic import Periodic
@@ -49,6 +49,7 @@ class Attributor:
         self._attribution = _NOTHING
         self._strange = StrangeIds()
         self._pod_memory = PodMemory()
+        self._others = OtherResources()
         self._periodic = Periodic(
             "attribution", self.look, LOOK_S, "attribution failed; owners are unknown until it works again"
         )
@@ -84,6 +85,7 @@ class Attributor:
         self._evidence = evidence
         if not isinstance(evidence.allocations, Why):
             self._strange.note(self._claims.unmatched, self._clock.monotonic())
+            self._others.note({resource for _, resource in self._claims.uncounted})
 
     def _find_claims(self, evidence: Evidence) -> Claims:
         """Join allocations with all that can be held; where no GPU is known, as without NVML, no id is strange."""

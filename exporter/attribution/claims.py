@@ -51,10 +51,20 @@ class Claim(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """All claims, the ids that mean no entity, and whether there are DRA claims that nothing can be said about."""
+    """Who holds what, and what can't be said.
+
+    Attributes:
+        claims: All claims.
+        unmatched: Ids that mean no entity.
+        misnamed: Entities that such an id names all the same, as GPU-uuid-3 does.
+        uncounted: Entities that are listed under a resource that does not count, with the resource.
+        lacks_slices: Whether there are DRA claims that nothing can be said about.
+    """
 
     claims: tuple[Claim, ...]
     unmatched: frozenset[str] = frozenset()
+    misnamed: frozenset[Entity] = frozenset()
+    uncounted: frozenset[tuple[Entity, str]] = frozenset()
     lacks_slices: bool = False
 
 
@@ -84,14 +94,26 @@ def find_claims(
         dra: The devices that ResourceSlices describe; empty where they can't be read.
         name_shares: Add the label vgpu with the number of a shared GPU's replica.
     """
-    by_plugin = [held for held in allocations if isinstance(held, Allocation) and held.resource in resources]
+    by_plugin = {
+        held: _of_plugin(held, entities, name_shares=name_shares)
+        for held in allocations
+        if isinstance(held, Allocation)
+    }
     by_dra = [held for held in allocations if isinstance(held, ClaimAllocation) and held.driver == DRA_DRIVER]
-    found = [(held.device_id, _of_plugin(held, entities, name_shares=name_shares)) for held in by_plugin]
+    names = {held: entities.find_within(held.device_id) for held, claim in by_plugin.items() if claim is None}
+    found = [(held.device_id, claim) for held, claim in by_plugin.items() if held.resource in resources]
+    found += [(held.device_id, None) for held, named in names.items() if named is not None]
     if dra:
         found += [(f"{held.pool}/{held.device}", _of_dra(held, entities, dra)) for held in by_dra]
     return Claims(
         claims=tuple(dict.fromkeys(claim for _, claim in found if claim is not None)),
         unmatched=frozenset(name for name, claim in found if claim is None),
+        misnamed=frozenset(named for named in names.values() if named is not None),
+        uncounted=frozenset(
+            (claim.entity, held.resource)
+            for held, claim in by_plugin.items()
+            if claim is not None and held.resource not in resources
+        ),
         lacks_slices=bool(by_dra) and not dra,
     )
 

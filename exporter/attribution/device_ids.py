@@ -8,6 +8,8 @@ from exporter.model import Entity
 
 _NUMBER = "[0-9]{1,9}"
 _NAME = re.compile(rf"nvidia(?P<minor>{_NUMBER})(?:/gi(?P<instance>{_NUMBER}))?(?:/vgpu(?P<replica>{_NUMBER}))?")
+_NAME_WITHIN = re.compile(rf"nvidia(?P<minor>{_NUMBER})(?![0-9])")
+_UUID = re.compile(r"(?:GPU|MIG)-[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OLD_MIG = re.compile(rf"MIG-(?P<uuid>GPU-[0-9a-fA-F-]+)/(?P<instance>{_NUMBER})/{_NUMBER}")
 
 
@@ -50,8 +52,10 @@ class EntityIndex:
         self._by_uuid: dict[str, Entity] = {}
         self._by_minor: dict[int, Entity] = {}
         self._instances: dict[tuple[str | int, int], Entity] = {}
+        self._gpus: dict[str | int, Entity] = {}  # with those that are here as their instances alone
         for entity in entities:
             gpu, instance = entity.gpu, entity.instance
+            self._gpus[gpu.uuid] = self._gpus[gpu.minor] = Entity(gpu)
             if instance is None:
                 self._by_uuid[gpu.uuid] = entity
                 self._by_minor[gpu.minor] = entity
@@ -68,3 +72,10 @@ class EntityIndex:
         if device.uuid is not None:
             return self._by_uuid.get(device.uuid)
         return None if device.minor is None else self._by_minor.get(device.minor)
+
+    def find_within(self, text: str) -> Entity | None:
+        """Return what an id that `find` does not know names all the same: that whose UUID, or nvidiaN, stands in it."""
+        if name := _NAME_WITHIN.match(text):
+            return self._gpus.get(int(name["minor"]))
+        found = (self._by_uuid.get(uuid) or self._gpus.get(uuid) for uuid in _UUID.findall(text))
+        return next(filter(None, found), None)

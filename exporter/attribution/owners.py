@@ -32,6 +32,7 @@ class Why(StrEnum):
     NO_POD = "no_pod"
     KUBELET_SILENT = "kubelet_silent"
     UNKNOWN_DEVICE_ID = "unknown_device_id"
+    OTHER_RESOURCE = "other_resource"
     NO_RESOURCE_SLICES = "no_resource_slices"
     HELD_IN_PARTS = "held_in_parts"
     LISTED_TWICE = "listed_twice"
@@ -140,9 +141,16 @@ def _why_nobody(entity: Entity, claims: Claims, evidence: Evidence) -> Why:
         return evidence.allocations
     if entity.instance is None and any(claim.entity.gpu == entity.gpu for claim in claims.claims):
         return Why.HELD_IN_PARTS
-    if claims.unmatched:
+    if any(_overlap(entity, named) for named in claims.misnamed):
         return Why.UNKNOWN_DEVICE_ID
+    if any(_overlap(entity, listed) for listed, _ in claims.uncounted):
+        return Why.OTHER_RESOURCE
     return Why.NO_RESOURCE_SLICES if claims.lacks_slices else Why.NO_POD
+
+
+def _overlap(one: Entity, other: Entity) -> bool:
+    """Tell whether who holds one entity holds some of the other: the same, or a GPU and one of its instances."""
+    return one.gpu == other.gpu and (one.instance is None or other.instance is None or one == other)
 
 
 def _info(entity: Entity, held: Iterable[Claim], why: Why) -> Sample:

@@ -1,4 +1,7 @@
-"""Device ids that kubelet lists and that mean nothing on this node: counted, and named in the log, once each."""
+"""What kubelet lists and no owner can be made of, named in the log, once each.
+
+Device ids that mean nothing on this node, which are counted, and resources that do not count though they list its GPUs.
+"""
 
 import logging
 from collections.abc import Set as AbstractSet
@@ -33,4 +36,21 @@ class StrangeIds:
         if new:
             self.total += len(new)
             named = ", ".join(map(repr, new[:MOST_NAMED])) + (", ..." if len(new) > MOST_NAMED else "")
-            log.warning("kubelet lists what is no GPU or MIG instance of this node (%d): %s", len(new), named)
+            log.warning("kubelet lists ids that mean no GPU or MIG instance of this node (%d): %s", len(new), named)
+
+
+class OtherResources:
+    """Remembers which resources have been named."""
+
+    def __init__(self) -> None:
+        self._named: set[str] = set()
+
+    def note(self, resources: AbstractSet[str]) -> None:
+        """Take all resources that list GPUs of this node and do not count."""
+        for resource in sorted(resources - self._named):
+            log.warning(
+                "kubelet lists GPUs of this node under the resource %r, which does not count: add it to"
+                " --nvidia-resource-names",
+                resource,
+            )
+        self._named |= resources

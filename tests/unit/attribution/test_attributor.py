@@ -324,7 +324,7 @@ def test_strange_id_is_counted_once_and_named_in_one_line(caplog: pytest.LogCapt
         assert attributor.unmatched_total() == (second >= STRANGE_AFTER_S)
         node.clock.advance(1.0)
     assert pods_of(attributor.attribution(), GPU) == ["web-1"]
-    assert warnings(caplog) == [f"kubelet lists what is no GPU or MIG instance of this node (1): '{STRANGER}'"]
+    assert warnings(caplog) == [f"kubelet lists ids that mean no GPU or MIG instance of this node (1): '{STRANGER}'"]
 
 
 def test_id_that_was_strange_for_a_moment_does_not_count(caplog: pytest.LogCaptureFixture) -> None:
@@ -332,7 +332,6 @@ def test_id_that_was_strange_for_a_moment_does_not_count(caplog: pytest.LogCaptu
     node.answer((held(MIG),))
     attributor = node.attributor()
     attributor.look()
-    assert reasons(attributor.attribution()) == ["unknown_device_id"]
     node.clock.advance(STRANGE_AFTER_S - 0.1)
     node.entities = (GPU, MIG)
     attributor.look()
@@ -376,6 +375,20 @@ def test_hostile_id_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
         node.clock.advance(STRANGE_AFTER_S)
     [line] = warnings(caplog)
     assert "\n" not in line
+
+
+def test_a_resource_that_lists_gpus_and_does_not_count_is_named_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    attributor = node.attributor()
+    for pod in ("web-0", "web-1"):
+        node.answer((held(GPU, f"team-a/{pod}/main", "nvidia.com/a100"), held(OTHER, "b/b/b", "nvidia.com/a100")))
+        attributor.look()
+        assert pods_of(attributor.attribution(), GPU) == []
+    assert set(reasons(attributor.attribution())) == {"other_resource"}
+    [line] = warnings(caplog)
+    assert "the resource 'nvidia.com/a100'" in line
+    assert "--nvidia-resource-names" in line
+    assert attributor.unmatched_total() == 0
 
 
 def test_no_id_is_strange_while_no_gpu_is_known() -> None:

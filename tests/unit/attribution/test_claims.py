@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.claims import Claim, DraDevice, OwnerSource, Resources, find_claims
+from exporter.attribution.claims import Claim, Claims, DraDevice, OwnerSource, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.model import Holder
 from podresources.allocations import ClaimAllocation
@@ -40,7 +40,24 @@ SLICES = {
 def test_nvidias_resources_count_by_name_and_prefix(resource: str, counts: bool) -> None:
     claims = claims_of((held(GPU, resource=resource),), GPU)
     assert bool(claims.claims) == counts
+    assert claims.uncounted == (set() if counts else {(GPU, resource)})
     assert not claims.unmatched
+
+
+@pytest.mark.parametrize("device_id", ["GPU-of-elsewhere", "0000:3b:02.1", "mlx5_0", "42", "nvidia7", ""])
+def test_a_resource_that_lists_no_gpu_of_this_node_is_not_worth_a_word(device_id: str) -> None:
+    assert claims_of((held(device_id, resource="example.com/nic"),), GPU) == Claims(())
+
+
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "aliyun.com/gpu-mem", "volcano.sh/vgpu-number"])
+@pytest.mark.parametrize("form", ["{}-3", "{}-_-3"])
+def test_an_id_that_is_not_understood_is_no_claim_and_concerns_the_gpu_that_it_names(resource: str, form: str) -> None:
+    device_id = form.format(GPU.gpu.uuid)
+    claims = claims_of((held(device_id, resource=resource), held(OTHER, "b/b/b")), GPU, OTHER)
+    assert [claim.entity for claim in claims.claims] == [OTHER]
+    assert claims.unmatched == {device_id}
+    assert claims.misnamed == {GPU}
+    assert not claims.uncounted
 
 
 def test_more_resources_count_by_name() -> None:

@@ -66,6 +66,35 @@ def test_any_other_form_is_no_id_of_a_gpu(text: str) -> None:
 @pytest.mark.parametrize(
     ("device_id", "entity"),
     [
+        (f"{WHOLE.gpu.uuid}-3", WHOLE),  # HAMi, Volcano
+        (f"{CROSSED.gpu.uuid}-_-17", CROSSED),  # Aliyun
+        (f"{uuid_of(ONE, 1)}-0", ONE),
+        (f"{DIVIDED.gpu.uuid}-0", DIVIDED),
+        ("nvidia5", DIVIDED),
+        (f"MIG-{WHOLE.gpu.uuid}/9/0", WHOLE),
+        (f"node-1/{WHOLE.gpu.uuid}", WHOLE),
+        ("nvidia1/share2", WHOLE),
+        ("nvidia0/gi9", CROSSED),
+        (f"{UUID}-3", None),
+        ("nvidia7-1", None),
+        ("nvidia17", None),
+        ("GPU-1", None),
+        ("0-5", None),
+        ("", None),
+    ],
+)
+def test_an_id_of_another_form_may_name_an_entity_all_the_same(device_id: str, entity: Entity | None) -> None:
+    assert INDEX.find_within(device_id) == entity
+
+
+@given(st.text() | st.from_regex(r"(GPU|MIG|nvidia)[-0-9a-f/:_]{0,60}", fullmatch=True))
+def test_any_text_names_an_entity_or_none(text: str) -> None:
+    assert INDEX.find_within(text) in {WHOLE, CROSSED, DIVIDED, ONE, TWO, None}
+
+
+@pytest.mark.parametrize(
+    ("device_id", "entity"),
+    [
         (WHOLE.gpu.uuid, WHOLE),
         (f"{CROSSED.gpu.uuid}::1", CROSSED),
         (f"{WHOLE.gpu.uuid}::", WHOLE),

@@ -1,8 +1,9 @@
 """Who owns what, and what of it stands on a page."""
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.golden.soundness import assert_linted, assert_sound
 from tests.unit.entities import NOW, counter, sample, snapshot
 from tests.unit.holding import claimed, claims_of, gpu, held, instance, uuid_of
 
+CASES = Path(__file__).parents[2] / "cases"
 UTIL = counter("DCGM_FI_DEV_GPU_UTIL")
 GPU, OTHER, IDLE, DIVIDED = gpu(0), gpu(1), gpu(2), gpu(3)
 MIG, MIG_OF_TWO = instance(DIVIDED, 1), instance(DIVIDED, 2, compute=2)
@@ -266,10 +268,40 @@ def test_silent_kubelet_leaves_all_owners_unknown() -> None:
         assert node.reasons(entity) == [("", "none", "kubelet_silent")]
 
 
-def test_gpu_without_a_pod_may_be_the_one_that_an_unknown_id_means() -> None:
-    node = Node((held(GPU, WEB), held("GPU-deadbeef", JOB)))
+def test_an_id_that_is_not_understood_makes_the_owner_unknown_of_the_gpu_that_it_names_alone() -> None:
+    node = Node((held(GPU, WEB), held(f"{OTHER.gpu.uuid}-3", JOB), held("odd", JOB), held("MIG-deadbeef", JOB)))
     assert node.reasons(GPU) == [("web-0", "device_plugin", "")]
-    assert node.reasons(IDLE) == [("", "none", "unknown_device_id")]
+    assert node.reasons(OTHER) == [("", "none", "unknown_device_id")]
+    assert node.reasons(IDLE) == node.reasons(MIG) == [("", "none", "no_pod")]
+
+
+def test_an_id_that_names_a_divided_gpu_concerns_its_instances() -> None:
+    node = Node((held(f"MIG-{DIVIDED.gpu.uuid}/9/0", JOB), held(MIG_OF_TWO, WEB)))
+    assert node.reasons(MIG) == [("", "none", "unknown_device_id")]
+    assert node.reasons(MIG_OF_TWO) == [("web-0", "device_plugin", "")]
+    assert node.reasons(IDLE) == [("", "none", "no_pod")]
+
+
+def test_a_gpu_that_stands_under_a_resource_that_does_not_count_has_that_reason() -> None:
+    node = Node((held(GPU, WEB, resource="nvidia.com/a100"), held(OTHER, JOB)))
+    assert (node.series(GPU), node.reasons(GPU)) == ([NOBODYS], [("", "none", "other_resource")])
+    assert node.reasons(OTHER) == [("web-0", "device_plugin", "")]
+    assert node.reasons(IDLE) == [("", "none", "no_pod")]
+
+
+def test_ids_of_hami_leave_the_other_gpus_their_owners_and_reasons() -> None:
+    case = json.loads((CASES / "hami112.json").read_text(encoding="utf-8"))
+    listed = tuple(
+        Allocation(pod["namespace"], pod["name"], container["name"], resource, device)
+        for pod in case
+        for container in pod["containers"]
+        for resource, devices in container["devices"].items()
+        for device in devices
+    )
+    gpus = [Entity(replace(gpu(n).gpu, uuid=f"GPU-00000074-0000-0000-0000-00000000000{n}")) for n in range(4)]
+    found = attribute(Evidence(tuple(gpus), allocations=listed), claims_of(listed, *gpus))
+    assert [dict(info.labels)["reason"] for info in found.info] == ["unknown_device_id", "", "no_pod", "no_pod"]
+    assert [owner.holder.pod for owner in found.owners[gpus[1]]] == ["plain"]
 
 
 def test_gpu_without_a_pod_may_be_the_one_of_a_claim_that_can_not_be_resolved() -> None:
