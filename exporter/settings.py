@@ -49,13 +49,6 @@ class LabelStyle(StrEnum):
     V4_9 = "4.9"
 
 
-class GpuIdType(StrEnum):
-    """What the device plugin calls a GPU: by its UUID, or nvidiaN."""
-
-    UID = "uid"
-    DEVICE_NAME = "device-name"
-
-
 class LogFormat(StrEnum):
     """How log lines are written."""
 
@@ -107,7 +100,6 @@ class Settings:
     enable_pod_labels: bool
     enable_pod_uid: bool
     pod_label_allowlist: tuple[str, ...]
-    gpu_id_type: GpuIdType
     nvidia_resource_names: tuple[str, ...]
     virtual_gpus: bool
     enable_dra: bool

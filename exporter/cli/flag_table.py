@@ -185,15 +185,6 @@ FLAGS = (
         setting="pod_label_allowlist",
     ),
     Flag(
-        "kubernetes-gpu-id-type",
-        types.GPU_ID_TYPE,
-        "uid",
-        Group.KUBERNETES,
-        "What the device plugin calls a GPU: uid (GPU-...) or device-name (nvidia0); both are recognised anyway.",
-        variable="DCGM_EXPORTER_KUBERNETES_GPU_ID_TYPE",
-        setting="gpu_id_type",
-    ),
-    Flag(
         "kubernetes-virtual-gpus",
         types.BOOL,
         "false",
@@ -430,6 +421,16 @@ FLAGS = (
         variable="DCGM_EXPORTER_ENABLE_EXPORTER_METRICS",
         status=Status.NO_EFFECT,
         note="the exporter's own metrics are always exported",
+    ),
+    Flag(
+        "kubernetes-gpu-id-type",
+        types.GPU_ID_TYPE,
+        "uid",
+        Group.COMPATIBILITY,
+        "What the device plugin calls a GPU: uid (GPU-...) or device-name (nvidia0).",
+        variable="DCGM_EXPORTER_KUBERNETES_GPU_ID_TYPE",
+        status=Status.NO_EFFECT,
+        note="ids of both forms are always understood",
     ),
     Flag(
         "remote-hostengine-info",

@@ -8,7 +8,6 @@ from exporter.attribution.label_patterns import compile_pattern
 from exporter.cli.go_flags import Arity
 from exporter.cli.go_values import MAX_INT64, parse_bool, parse_duration, parse_int
 from exporter.settings import (
-    GpuIdType,
     LabelStyle,
     LogFormat,
     parse_configmap,
@@ -90,6 +89,12 @@ def _mock(text: str) -> str | None:
         return _path(text)
 
 
+def _gpu_id_type(text: str) -> str:
+    if text not in ("uid", "device-name"):
+        raise ValueError
+    return text
+
+
 def _dcgm_log_level(text: str) -> str:
     if text not in ("NONE", "FATAL", "ERROR", "WARN", "INFO", "DEBUG", "VERB"):
         raise ValueError
@@ -116,7 +121,7 @@ ADDRESS = ValueType("HOST:PORT", "an address such as :9400, 127.0.0.1:9400 or [:
 DEVICES = ValueType("DEVICES", "f, g, i, or g or i with indices as in g:0,2-4", parse_devices)
 DCGM_DEVICES = ValueType("DEVICES", DEVICES.accepts, _dcgm_devices)
 CONFIGMAP = ValueType("NAMESPACE:NAME", "NAMESPACE:NAME or none", parse_configmap)
-GPU_ID_TYPE = ValueType("TYPE", "uid or device-name", _choice(GpuIdType))
+GPU_ID_TYPE = ValueType("TYPE", "uid or device-name", _gpu_id_type)
 LABEL_STYLE = ValueType("STYLE", "classic, 4.8.3 or 4.9", _choice(LabelStyle))
 LOG_FORMAT = ValueType("FORMAT", "text or json", _choice(LogFormat))
 DCGM_LOG_LEVEL = ValueType("LEVEL", "NONE, FATAL, ERROR, WARN, INFO, DEBUG or VERB", _dcgm_log_level)
