@@ -72,6 +72,10 @@ class ListenAddress(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def url(self) -> str:
+        """Return the URL that reaches it; the zone of fe80::1%eth0 is escaped there (RFC 6874)."""
+        return f"http://{self}".replace("%", "%25")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -161,6 +165,9 @@ def parse_listen_address(text: str) -> ListenAddress:
     Raises:
         ValueError: with the reason.
     """
+    scheme, slashes, rest = text.partition("://")
+    if slashes:
+        raise ValueError(f"{scheme}:// does not belong here; write {rest.partition('/')[0]}")
     host, colon, port = text.rpartition(":")
     if not colon:
         raise ValueError("the port is missing")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,20 @@ _HEADINGS = ("NAMESPACE", "POD", "CONTAINER", "RESOURCE", "DEVICE", "CLAIM")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print who holds what; returns the exit code: 0, 1 (kubelet did not say), or 2 (a wrong argument)."""
-    options = _parser().parse_args(arguments)
+    try:
+        try:
+            return _print_allocations(_parser().parse_args(arguments))
+        finally:
+            print(end="", flush=True)  # noqa: T201
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if isinstance(error, BrokenPipeError):  # a reader has seen enough, as head has
+            return 0
+        print(f"podresources: standard output can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _print_allocations(options: argparse.Namespace) -> int:
     client = PodResourcesClient(options.socket)
     try:
         allocations = client.list()

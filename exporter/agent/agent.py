@@ -29,7 +29,7 @@ from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers
 from exporter.server.listening import systemd_sockets
-from exporter.settings import Settings
+from exporter.settings import ListenAddress, Settings
 from exporter.telemetry import Telemetry, TelemetrySources
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         signal.signal(signal.SIGHUP, lambda *_: self._counters.ask())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came during the start comes now
         self._supervisor.start()
         try:
             if self._mock:
@@ -114,6 +115,8 @@ class Agent:
             self._server.run()
             log.info("asked to end")
         finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would give them back
             self._counters.stop()
             self._ownership.stop()
             self._supervisor.stop()
@@ -146,8 +149,8 @@ class Agent:
             log.info("serving on systemd's socket")
             return
         host, port = self._settings.address
-        bound = self._server.listen(host or None, port)
-        log.info("serving http://%s:%d/metrics", host or "localhost", bound)
+        bound = ListenAddress(host or "localhost", self._server.listen(host or None, port))
+        log.info("serving %s/metrics", bound.url())
 
 
 def _mock_machine(settings: Settings) -> "MockMachine | None":

@@ -1,6 +1,8 @@
 """The mock as a machine: its NVML, and a fake kubelet that lists its pods on a real Unix socket."""
 
 import logging
+import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -42,8 +44,8 @@ class MockMachine:
         self.has_pods = bool(pods) or port > 0
         if "pod-resources-kubelet-socket" not in settings.given:
             with _explained():
-                folder = self._resources.enter_context(tempfile.TemporaryDirectory(prefix="gpu-exporter-mock-"))
-            self.socket = Path(folder) / "kubelet.sock"
+                temporary = tempfile.gettempdir()
+            self.socket = Path(temporary, f"gpu-exporter-mock-{secrets.token_hex(4)}", "kubelet.sock")
             self._kubelet = FakeKubelet(self.socket, _pods(pods))
         self._steering = Steering(self.nvml, port, self._set_pods) if port else None
 
@@ -54,8 +56,11 @@ class MockMachine:
             ConfigError: The fake kubelet's socket can't be had.
         """
         self.nvml.follow(holders)
-        if self._kubelet is not None:
+        if self._kubelet is not None and self.socket is not None:
             with _explained():
+                folder = self.socket.parent
+                folder.mkdir(mode=0o700)
+                self._resources.callback(shutil.rmtree, folder, ignore_errors=True)
                 self._resources.enter_context(self._kubelet)
             log.info("the mock's kubelet serves %s", self.socket)
         if self._steering is not None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 
+from exporter.cli.commands import COMMANDS, print_text
 from exporter.cli.config_file import KEYS
 from exporter.cli.flag_table import FLAGS, Flag, Group
 from exporter.cli.help import placeholder
@@ -18,7 +19,7 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
 - **Order.** A flag counts before its variable, that before the configuration file, that before the default.
 - **Syntax** is Go's: one dash or two, `--name=value` or `--name value`. A switch is `--name` or `--name=false`,
   never `--name false`; its values are 1, t, T, true, True, TRUE, 0, f, F, false, False and FALSE. `--mock` may
-  stand alone. A plain argument, at which dcgm-exporter silently stops reading flags, is an error.
+  stand alone. A plain argument behind a flag, at which dcgm-exporter silently stops reading flags, is an error.
 - **Lists** are separated by commas; a flag may be repeated, and the lists are joined. Of other flags the last
   counts.
 - **Durations** are Go's: `500ms`, `10s`, `1m30s`.
@@ -29,6 +30,14 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
   the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`).
 - **What is not built yet** is read and checked, and one line in the log says that it has no effect.
   `--web-config-file` is refused: what needs TLS or authentication is not served in the clear.
+"""
+
+_COMMANDS = """\
+## Commands
+
+`gpu-metrics-exporter [command] [flags]`: the command comes first. Flags, variables and the configuration file are the
+same for all. A command prints its answer on standard output. It ends with exit code 0, or with 2 where a setting or a
+file is wrong.
 """
 
 _CONFIG_FILE = """\
@@ -47,7 +56,8 @@ others, and `collection.watchGroups` (1), are checked, and a line in the log say
 
 def flags_doc() -> str:
     """Write the page."""
-    parts = [_INTRODUCTION]
+    parts = [_INTRODUCTION, _COMMANDS]
+    parts.append(_table(("Command", ""), ((f"`{command.name}`", command.help) for command in COMMANDS)))
     for group in Group:
         parts.append(f"## {group}\n")
         parts.append(_table(("Flag", "Default", "Variable", "", "State"), map(_row, _flags(group))))
@@ -80,4 +90,4 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(flags_doc())
+    sys.exit(print_text(flags_doc().removesuffix("\n")))

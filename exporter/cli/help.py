@@ -1,14 +1,14 @@
 """The help page, written from the table of flags."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from exporter.cli.flag_table import FLAGS, Flag, Group, Status
 
 WIDTH = 100
 _INDENT = " " * 6
 _INTRODUCTION = """\
-usage: gpu-metrics-exporter [flags]
+usage: gpu-metrics-exporter [command] [flags]
 
 Serves GPU metrics for Prometheus under DCGM's names, read through NVML alone.
 
@@ -17,9 +17,10 @@ A flag counts before its variable, that before the configuration file, that befo
 """
 
 
-def help_text() -> str:
-    """Write what --help prints, grouped, at most WIDTH characters wide."""
-    return "\n".join((_INTRODUCTION, *map(_group_text, Group)))
+def help_text(commands: Mapping[str, str]) -> str:
+    """Write what --help prints, grouped, at most WIDTH characters wide; `commands` has their help by name."""
+    lines = (f"  {name:8}{text}\n" for name, text in commands.items())
+    return "\n".join((_INTRODUCTION, f"Commands:\n{''.join(lines)}", *map(_group_text, Group)))
 
 
 def _group_text(group: Group) -> str:

@@ -1,39 +1,40 @@
-"""The command: `gpu-metrics-exporter`, `dcgm-exporter` and `python -m exporter`."""
+"""The command: `gpu-metrics-exporter`, `dcgm-exporter` and `python -m exporter`.
 
-import logging
+It loads little before it has taken the signals and knows how to log; everything else comes with `commands`.
+"""
+
 import os
 import signal
-import socket
 import sys
 
-from exporter import __version__
-from exporter.agent.agent import Agent
-from exporter.cli.flags import Serve, Show, parse
-from exporter.cli.help import help_text
-from exporter.cli.logs import configure_logging
-from exporter.errors import ConfigError, ExporterError
-
-log = logging.getLogger(__name__)
-
-CONFIG_ERROR = 2
+SUCCESS = 0
 OTHER_ERROR = 1
+CONFIG_ERROR = 2
 
 
 def main() -> int:
-    """Run the exporter; returns the process's exit code: 0, 1 (no working NVML), or 2 (a wrong setting)."""
-    # Until the agent runs there is nothing to put away; an exception raised wherever the start happens to be gets lost.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    """Run a command; returns the process's exit code: 0, 1 (no working NVML, for one), or 2 (a wrong setting)."""
+    _take_signals()
+    from exporter.cli import logs  # noqa: PLC0415
+
+    form = logs.wanted_format(sys.argv[1:], os.environ)
+    logs.configure_logging(form, debug=False)
+    from exporter.cli.commands import run  # noqa: PLC0415  (what goes wrong while it is loaded is logged, too)
+    from exporter.errors import ConfigError, ExporterError  # noqa: PLC0415
+
     try:
-        command = parse(sys.argv[1:], os.environ, socket.gethostname())
-        if not isinstance(command, Serve):
-            print(help_text() if command is Show.HELP else f"gpu-metrics-exporter {__version__}")  # noqa: T201
-            return 0
-        configure_logging(command.settings.log_format, debug=command.settings.debug)
-        agent = Agent(command.settings, os.environ)  # its first log line says whether the GPUs are real
-        for notice in command.notices:
-            log.warning("%s", notice)
-        return 0 if agent.run() else OTHER_ERROR
+        return run(sys.argv[1:], os.environ)
     except ExporterError as error:
-        print(f"gpu-metrics-exporter: {error}", file=sys.stderr)  # noqa: T201
+        logs.report(error, form)
         return CONFIG_ERROR if isinstance(error, ConfigError) else OTHER_ERROR
+
+
+def _take_signals() -> None:
+    """Take the signals that an agent takes later, from the first moment on.
+
+    Until an agent runs there is nothing to put away, and an exception raised wherever the start happens to be would get
+    lost. SIGHUP waits until an agent lets it through.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(SUCCESS))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})

@@ -30,6 +30,13 @@ class Program:
                 (*COMMAND, *arguments), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log
             )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def log(self) -> str:
         return self._log.read_text()
 

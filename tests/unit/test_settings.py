@@ -89,10 +89,24 @@ def test_every_ip_address_comes_back_as_it_was_written(ip: object, port: int) ->
 
 
 @pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        (ListenAddress("::1", 9400), "http://[::1]:9400"),
+        (ListenAddress("fe80::1%eth0", 9400), "http://[fe80::1%25eth0]:9400"),
+        (ListenAddress("localhost", 80), "http://localhost:80"),
+    ],
+)
+def test_the_url_of_an_address_has_brackets_where_it_needs_them(address: ListenAddress, url: str) -> None:
+    assert address.url() == url
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("", "port is missing"),
         ("9400", "port is missing"),
+        ("http://localhost:9477", "http:// does not belong here; write localhost:9477"),
+        ("https://[::1]:9400/metrics", "https:// does not belong here; write [::1]:9400"),
         (":", "port ''"),
         (":http", "port 'http'"),
         (":65536", "port '65536'"),

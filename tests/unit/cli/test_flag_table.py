@@ -229,7 +229,7 @@ def test_flags_that_do_not_work_say_why() -> None:
 
 
 def test_help_names_every_flag_variable_and_default_within_the_width() -> None:
-    text = help_text()
+    text = help_text({"serve": "Serve."})
     for flag in FLAGS:
         assert f"--{flag.name}" in text
         assert not flag.shorthand or f"  -{flag.shorthand}, --{flag.name}" in text

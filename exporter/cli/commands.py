@@ -1,0 +1,96 @@
+"""What the program can be asked to do, as one table, and doing it.
+
+The name of a command comes first; without one the program serves. Flags, variables and the configuration file are
+the same for all.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter import __version__
+from exporter.cli.flags import Serve, Show, parse
+from exporter.cli.go_flags import suggestion
+from exporter.cli.help import help_text
+from exporter.cli.logs import configure_logging
+from exporter.errors import ConfigError, ExporterError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subcommand:
+    """One command; `run` returns the exit code."""
+
+    name: str
+    help: str
+    run: Callable[[Serve, Mapping[str, str]], int]
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Do what a command line asks for; returns the exit code.
+
+    Raises:
+        ExporterError: A setting, a file or the address can't be used.
+    """
+    command, flags = _command(arguments)
+    if command is not SERVE:
+        _give_signals_back()
+    asked = parse(flags, environ, socket.gethostname())
+    if isinstance(asked, Serve):
+        configure_logging(asked.settings.log_format, debug=asked.settings.debug)
+        return command.run(asked, environ)
+    commands = {command.name: command.help for command in COMMANDS}
+    return print_text(help_text(commands) if asked is Show.HELP else f"gpu-metrics-exporter {__version__}")
+
+
+def print_text(text: str) -> int:
+    """Print what was asked for to standard output; returns the exit code.
+
+    Raises:
+        ExporterError: It can't be written. That a reader has seen enough, as head has, is no error.
+    """
+    try:
+        print(text, flush=True)  # noqa: T201
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        if not isinstance(error, BrokenPipeError):
+            raise ExporterError(f"standard output can't be written: {error.strerror}") from None
+    return 0
+
+
+def _command(arguments: Sequence[str]) -> tuple[Subcommand, Sequence[str]]:
+    """Return the command and its flags; serving is what is done without a name."""
+    if not arguments or arguments[0].startswith("-"):
+        return SERVE, arguments
+    name, *flags = arguments
+    by_name = {command.name: command for command in COMMANDS}
+    if name not in by_name:
+        raise ConfigError(
+            f"there is no command {name!r}{suggestion(name, by_name)}; the commands are {', '.join(by_name)}"
+        )
+    return by_name[name], flags
+
+
+def _give_signals_back() -> None:
+    """Let signals end the process, as they end other programs that answer and are done."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def _serve(asked: Serve, environ: Mapping[str, str]) -> int:
+    from exporter.agent.agent import Agent  # noqa: PLC0415  (--help need not load it)
+
+    agent = Agent(asked.settings, environ)  # its first log line says whether the GPUs are real
+    for notice in asked.notices:
+        log.warning("%s", notice)
+    return 0 if agent.run() else 1
+
+
+SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
+COMMANDS = (SERVE,)
