@@ -71,7 +71,8 @@ def try_connecting(path: Path) -> None:
 
 def explain_code(path: Path, code: str, details: str, deadline_s: float) -> PodResourcesError:
     """Return the error that a gRPC status stands for, given the status code's name and the details beside it."""
-    said = f"{code}: {' '.join(details.split())[:_LONGEST_DETAILS]}"
+    detail = " ".join(details.split())[:_LONGEST_DETAILS]
+    said = f"{code}: {detail}"
     match code:
         case "DEADLINE_EXCEEDED":
             return TimedOut(
@@ -80,26 +81,31 @@ def explain_code(path: Path, code: str, details: str, deadline_s: float) -> PodR
         case "UNAVAILABLE" | "CANCELLED":
             return Unreachable(
                 f"the connection to {path} was closed without an answer ({said}): kubelet is restarting, or what"
-                " listens there is not kubelet"
+                " listens there is not kubelet",
+                detail,
             )
         case "RESOURCE_EXHAUSTED" if "larger than max" in details:  # gRPC itself says so, on this side
             return UnexpectedAnswer(
-                f"the answer on {path} is too large to be kubelet's ({said}): see what listens there"
+                f"the answer on {path} is too large to be kubelet's ({said}): see what listens there", detail
             )
         case "RESOURCE_EXHAUSTED":
-            return Unreachable(f"kubelet's rate limit on {path} refused the call ({said}): other clients ask too often")
+            return Unreachable(
+                f"kubelet's rate limit on {path} refused the call ({said}): other clients ask too often", detail
+            )
         case "UNIMPLEMENTED":
             return UnexpectedAnswer(
                 f"what listens on {path} has no PodResources v1 API ({said}): name kubelet's pod-resources socket, of"
-                " Kubernetes 1.20 or newer"
+                " Kubernetes 1.20 or newer",
+                detail,
             )
-    return UnexpectedAnswer(f"the call on {path} failed ({said}): see kubelet's log")
+    return UnexpectedAnswer(f"the call on {path} failed ({said}): see kubelet's log", detail)
 
 
 def unreadable_answer(path: Path, size: int) -> PodResourcesError:
     """Return the error for an answer whose bytes are no List answer."""
+    length = f"of {size} bytes"
     return UnexpectedAnswer(
-        f"the answer of {size} bytes on {path} is cut off or not of the PodResources v1 API: see what listens there"
+        f"the answer {length} on {path} is cut off or not of the PodResources v1 API: see what listens there", length
     )
 
 

@@ -13,9 +13,19 @@ from typing import ClassVar
 
 
 class PodResourcesError(Exception):
-    """kubelet did not say who holds what; `reason` is the kind of error as a word that a metric's label can take."""
+    """kubelet did not say who holds what.
+
+    Attributes:
+        reason: The kind of error, as a word that a metric's label can take.
+        trouble: The sentence without what may differ from call to call: two errors of one trouble tell nothing new.
+    """
 
     reason: ClassVar[str]
+
+    def __init__(self, sentence: str, detail: str = "") -> None:
+        """Take the sentence, and the piece of it that may differ from call to call."""
+        super().__init__(sentence)
+        self.trouble = sentence.replace(detail, "")
 
 
 class SocketMissing(PodResourcesError):

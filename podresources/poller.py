@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 1.0
 """The pause between two calls."""
 
+REPEAT_S = 60.0
+"""How long a trouble that comes and goes, while another one lasts, is not named again."""
+
 
 class Lister(Protocol):
     """What is polled: a PodResourcesClient."""
@@ -53,12 +56,17 @@ class Polled:
 
 
 class Poller:
-    """Polls from `start` to `stop`, in a daemon thread. It logs when it begins to fail and when it works again."""
+    """Polls from `start` to `stop`, in a daemon thread.
+
+    It logs when it begins to fail, when it fails in another way, and when it works again.
+    """
 
     def __init__(self, lister: Lister, clock: TimeSource = time, interval_s: float = INTERVAL_S) -> None:
         self._lister = lister
         self._clock = clock
         self._latest = Polled()
+        self._trouble = ""  # the one that was logged last
+        self._logged: dict[str, float] = {}  # when each was, since kubelet answered last
         self._periodic = Periodic(
             "pod-resources", self.poll, interval_s, "pod resources: a poll failed; the last answer stays"
         )
@@ -89,11 +97,20 @@ class Poller:
             self._log_change(before, self._latest)
 
     def _log_change(self, before: Polled, after: Polled) -> None:
-        if after.error is not None and before.error is None:
-            log.warning("pod resources: %s", after.error)
-        elif after.error is None and before.failing_since is not None:
-            failed_s = self._clock.monotonic() - before.failing_since
-            log.info("pod resources: kubelet answers again after %.0f s", failed_s)
+        now = self._clock.monotonic()
+        if after.error is not None:
+            self._log_trouble(after.error, now)
+        elif before.failing_since is not None:
+            log.info("pod resources: kubelet answers again after %.0f s", now - before.failing_since)
+            self._trouble = ""
+            self._logged.clear()
+
+    def _log_trouble(self, error: PodResourcesError, now: float) -> None:
+        logged = self._logged.get(error.trouble, float("-inf"))
+        if error.trouble != self._trouble and now - logged >= REPEAT_S:
+            log.warning("pod resources: %s", error)
+            self._trouble = error.trouble
+            self._logged[error.trouble] = now
 
 
 def _after_failure(before: Polled, error: PodResourcesError, at: float) -> Polled:

@@ -49,7 +49,7 @@ def test_bad_file_changes_nothing(followed: Followed, caplog: pytest.LogCaptureF
     followed.file.write_text("NO_SUCH_FIELD, gauge, Nothing.")
     until(lambda: not followed.counters.reloaded()[0])
     assert (followed.names, followed.changes) == (["DCGM_FI_DEV_GPU_UTIL"], 0)
-    assert [record.levelname for record in caplog.records if record.levelno >= logging.ERROR] == ["ERROR"]
+    until(lambda: [record.levelname for record in caplog.records if record.levelno >= logging.ERROR] == ["ERROR"])
 
 
 def test_who_asks_for_it_has_the_same_file_read_again(followed: Followed) -> None:

@@ -9,10 +9,11 @@ import pytest
 
 from podresources.allocations import Allocation, Allocations
 from podresources.client import PodResourcesClient
+from podresources.diagnosis import explain_code, unreadable_answer
 from podresources.errors import PodResourcesError, SocketMissing, TimedOut
 from podresources.fake_kubelet import FakeKubelet, Hang, RateLimit
 from podresources.fake_pods import Container, Pod
-from podresources.poller import Polled, Poller
+from podresources.poller import REPEAT_S, Polled, Poller
 
 SOON_S = 3.0
 """Within this time new owners must be there."""
@@ -114,16 +115,46 @@ def test_what_a_reader_holds_does_not_change(poller: Poller, script: Script) -> 
         before.failures["timed_out"] = 5  # type: ignore[index]
 
 
-def test_the_log_says_once_that_it_fails_and_once_that_it_works_again(
+def test_the_log_says_that_it_fails_in_which_ways_and_that_it_works_again(
     poller: Poller, script: Script, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    for script.answer in ((), TimedOut("late"), SocketMissing("gone"), TimedOut("late"), (), ()):
+    late, gone, busy = TimedOut("late"), SocketMissing("gone"), TimedOut("busy")
+    for script.answer in ((), late, late, gone, gone, busy, (), (), late):
         poller.poll()
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "pod resources: late"),
-        ("INFO", "pod resources: kubelet answers again after 2 s"),
+        ("WARNING", "pod resources: gone"),
+        ("WARNING", "pod resources: busy"),
+        ("INFO", "pod resources: kubelet answers again after 3 s"),
+        ("WARNING", "pod resources: late"),
     ]
+
+
+def test_troubles_that_take_turns_are_named_once_a_minute(
+    poller: Poller, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(int(REPEAT_S) - 1):  # of half a second each
+        for script.answer in (TimedOut("late"), SocketMissing("gone")):
+            poller.poll()
+    assert len(caplog.records) == 2
+    for script.answer in (TimedOut("late"), SocketMissing("gone")) * 3:
+        poller.poll()
+    assert [record.getMessage() for record in caplog.records[2:]] == ["pod resources: late", "pod resources: gone"]
+
+
+def test_what_differs_from_call_to_call_is_no_new_trouble(
+    poller: Poller, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    for size in range(3):
+        script.answer = unreadable_answer(Path("kubelet.sock"), size)
+        poller.poll()
+    for details in ("a thing", "another thing", ""):
+        script.answer = explain_code(Path("kubelet.sock"), "INTERNAL", details, 2.0)
+        poller.poll()
+    script.answer = explain_code(Path("kubelet.sock"), "UNKNOWN", "a thing", 2.0)
+    poller.poll()
+    assert len(caplog.records) == 3
 
 
 @contextmanager
