@@ -22,6 +22,28 @@ of dcgm-exporter that choose the names count as labels.style and labels.oldNames
 {{- toYaml $names -}}
 {{- end -}}
 
+{{/*
+The labels that make one series of a GPU or MIG instance, in every spelling: while a cluster changes from one label style to
+another, GPUs of both stand side by side, and none may swallow the others.
+*/}}
+{{- define "dcgm-exporter.everyHostname" -}}Hostname, hostname{{- end -}}
+{{- define "dcgm-exporter.everyUuid" -}}UUID, uuid, gpu_uuid{{- end -}}
+
+{{/*
+How the pod of a series can be spelled, as a JSON list of {pod, namespace, matchers}: the exporter's own labels, and those that a
+Prometheus without honorLabels has renamed. The chart's own monitor writes the renamed ones, too, for people's dashboards; while it
+honours labels its series count under their own names alone. Labels of dcgm-exporter 1.x's names are no target's, so nothing renames them.
+*/}}
+{{- define "dcgm-exporter.spellings" -}}
+{{- $own := include "dcgm-exporter.labelNames" . | fromYaml -}}
+{{- $spellings := list (dict "pod" $own.pod "namespace" $own.namespace "matchers" list) -}}
+{{- if not (include "dcgm-exporter.hasOldNames" .) -}}
+{{- $matchers := .Values.serviceMonitor.honorLabels | ternary (list "exporter_pod=\"\"") list -}}
+{{- $spellings = append $spellings (dict "pod" "exported_pod" "namespace" "exported_namespace" "matchers" $matchers) -}}
+{{- end -}}
+{{- toJson $spellings -}}
+{{- end -}}
+
 {{- define "dcgm-exporter.labelStyle" -}}
 {{- $style := toString .Values.labels.style -}}
 {{- $where := "labels.style" -}}

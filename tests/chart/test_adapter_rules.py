@@ -12,7 +12,7 @@ from tests.chart.adapter_rules import Rule, read_rules
 from tests.chart.alert_cases import STYLES
 from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
 from tests.chart.helm import CHART, Helm, Refused
-from tests.chart.promql import Question, contradictions
+from tests.chart.promql import Question, Series, contradictions
 
 GENERATIONS = (0, 1)
 COUNTER_FILES = Path(__file__).parents[2] / "exporter" / "counter_files"
@@ -90,12 +90,51 @@ def test_the_rule_for_renamed_labels_is_for_our_own_exporter_by_service_or_by_po
     assert contradictions(series, questions, tmp_path) == ""
 
 
-def test_renamed_labels_of_another_exporter_take_no_metric_from_pods_of_ours(helm: Helm, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("job", "namespace"), [("nvidia-dcgm-exporter", "gpu-operator"), (JOB, "gpu-operator")])
+def test_renamed_labels_of_another_exporter_take_no_metric_from_pods_of_ours(
+    job: str, namespace: str, helm: Helm, tmp_path: Path
+) -> None:
     """One that a rule finds makes that rule the one for the whole cluster."""
-    series = scraped(STYLES["classic"].names, 0, is_renamed=True, job="nvidia-dcgm-exporter")
+    ours = scraped(STYLES["classic"].names, 0, is_renamed=True, job=job)
+    theirs = {name.replace('"monitoring"', f'"{namespace}"'): values for name, values in ours.items()}
+    assert finds_nothing_renamed(theirs, helm, tmp_path)
+
+
+def test_the_second_spelling_of_our_own_monitor_takes_no_metric_from_pods_of_others(helm: Helm, tmp_path: Path) -> None:
+    both = with_exported_labels(scraped(STYLES["classic"].names, 0, is_renamed=False, job=JOB))
+    assert finds_nothing_renamed(both, helm, tmp_path)
+    plain = winners(gpu_rules(helm), is_renamed=False)
+    questions = [Question(rule.fill("inference", *PODS), answers(rule)) for rule in plain]
+    assert contradictions(both, questions, tmp_path) == ""
+
+
+def finds_nothing_renamed(series: Series, helm: Helm, folder: Path) -> bool:
+    """Tell whether the rules for renamed labels find none of these series, and have no value of them."""
     renamed = [rule for rule in gpu_rules(helm) if rule.pod == "exported_pod"]
     questions = [Question(rule.series, {}) for rule in renamed]
     questions += [Question(rule.fill("inference", *PODS), {}) for rule in renamed]
+    return contradictions(series, questions, folder) == ""
+
+
+def with_exported_labels(series: Series) -> Series:
+    """Return series of the chart's own monitor: the workload's labels in both spellings, and exporter_pod."""
+    return {
+        re.sub(r'\b(pod|namespace|container)="([^"]+)"', r'\1="\2",exported_\1="\2"', name).replace(
+            "{", '{exporter_pod="dcgm-exporter-x7k2p",', 1
+        ): values
+        for name, values in series.items()
+    }
+
+
+@pytest.mark.parametrize("scraped_style", [style for style in STYLES if style != "old"])
+@pytest.mark.parametrize("style", [style for style in STYLES if style != "old"])
+def test_rules_of_any_label_style_count_the_gpus_of_any_other(
+    style: str, scraped_style: str, helm: Helm, tmp_path: Path
+) -> None:
+    """While a cluster changes its label style both are there. Without this a pod's GPUs would be one, the busiest."""
+    series = scraped(STYLES[scraped_style].names, 0, is_renamed=False)
+    rules = winners(gpu_rules(helm, style), is_renamed=False)
+    questions = [Question(rule.fill("inference", *PODS), answers(rule)) for rule in rules]
     assert contradictions(series, questions, tmp_path) == ""
 
 
@@ -182,18 +221,16 @@ def test_label_names_that_nobody_can_know_are_refused(values: Mapping[str, objec
 
 
 @pytest.mark.parametrize(
-    ("values", "hostname"),
+    "values",
     [
-        ({"arguments": ["-label-style", "4.8.3"]}, "hostname"),
-        ({"extraEnv": [{"name": "DCGM_EXPORTER_LABEL_STYLE", "value": "4.8.3"}]}, "hostname"),
-        ({"extraEnv": [{"name": "DCGM_EXPORTER_LABEL_STYLE", "value": ""}]}, "Hostname"),
+        {"arguments": ["-o"]},
+        {"arguments": ["--use-old-namespace=true"]},
+        {"extraEnv": [{"name": "DCGM_EXPORTER_USE_OLD_NAMESPACE", "value": "1"}]},
     ],
 )
-def test_rules_follow_the_exporter_s_arguments_and_variables(
-    values: Mapping[str, object], hostname: str, helm: Helm
-) -> None:
+def test_rules_follow_the_exporter_s_arguments_and_variables(values: Mapping[str, object], helm: Helm) -> None:
     [first, *_] = read_rules(helm.template(values))
-    assert f"pod, {hostname}, UUID" in first.query.replace("<<.GroupBy>>", "pod")
+    assert (first.pod, first.namespace) == ("pod_name", "pod_namespace")
 
 
 def test_guide_s_rule_finds_its_series(helm: Helm) -> None:

@@ -18,10 +18,20 @@ IDLE = "0x40"
 
 
 def server(pod: str, samples: Mapping[str, str], job: str = "a") -> Iterator[tuple[str, str]]:
-    """Yield a server's series as Prometheus has them, of `name` or `name{own labels}`."""
+    """Yield a server's series as a ServiceMonitor brings them, of `name` or `name{own labels}`."""
+    target = f'namespace="inference",pod="{pod}",job="{job}",service="{job}",endpoint="http",container="llm",'
+    return of_target(f'{target}instance="{pod}:8000"', samples)
+
+
+def by_annotations(pod: str, samples: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the same as the usual job for annotated pods brings them, with the pod's labels."""
+    target = f'namespace="inference",pod="{pod}",job="kubernetes-pods",app="llm",pod_template_hash="7d9f",node="n1",'
+    return of_target(f'{target}instance="{pod}:8000"', samples)
+
+
+def of_target(target: str, samples: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for name, values in samples.items():
         bare, _, own = name.removesuffix("}").partition("{")
-        target = f'namespace="inference",pod="{pod}",job="{job}",service="{job}",endpoint="http",instance="{pod}:8000"'
         yield f"{bare}{{{','.join(filter(None, (target, own)))}}}", values
 
 
@@ -35,7 +45,8 @@ def histogram(name: str, labels: str = "") -> dict[str, str]:
     return {**buckets, f"{name}_count{{{labels}}}": observed}
 
 
-def idle_histogram(name: str) -> dict[str, str]:
+def quiet_histogram(name: str) -> dict[str, str]:
+    """Return a histogram that has some observations and gets no new ones."""
     return {**{f'{name}_bucket{{le="{le}"}}': "5x40" for le in ("1", "2", "+Inf")}, f"{name}_count": "5x40"}
 
 
@@ -77,8 +88,39 @@ CASES: Mapping[str, tuple[str, Mapping[str, str], Expected]] = {
     ),
     "vllm that nobody asks: a percentile of nothing is no number, and load is 0": (
         "vllm",
-        {"vllm:num_requests_waiting": IDLE, **idle_histogram("vllm:time_to_first_token_seconds")},
-        {"inference_queue_depth": 0, "inference_time_to_first_token_p95_seconds": 0},
+        {
+            "vllm:num_requests_waiting": IDLE,
+            "vllm:num_requests_running": IDLE,
+            **quiet_histogram("vllm:time_to_first_token_seconds"),
+            **quiet_histogram("vllm:e2e_request_latency_seconds"),
+        },
+        {
+            "inference_queue_depth": 0,
+            "inference_concurrency": 0,
+            "inference_time_to_first_token_p95_seconds": 0,
+            "inference_request_latency_p95_seconds": 0,
+        },
+    ),
+    "vllm that is full and completes nothing: its latency is not known": (
+        "vllm",
+        {
+            "vllm:num_requests_waiting": "50x40",
+            "vllm:num_requests_running": "100x40",
+            **quiet_histogram("vllm:time_to_first_token_seconds"),
+            **quiet_histogram("vllm:e2e_request_latency_seconds"),
+        },
+        {"inference_queue_depth": 50, "inference_concurrency": 150},
+    ),
+    "vllm of which one engine works on what never ends, and another rests": (
+        "vllm",
+        {
+            'vllm:num_requests_waiting{engine="0"}': IDLE,
+            'vllm:num_requests_running{engine="0"}': "1x40",
+            'vllm:num_requests_waiting{engine="1"}': IDLE,
+            'vllm:num_requests_running{engine="1"}': IDLE,
+            **quiet_histogram("vllm:time_to_first_token_seconds"),
+        },
+        {"inference_queue_depth": 0, "inference_concurrency": 1},
     ),
     "sglang: ranks of tensor parallelism repeat, those of data parallelism do not": (
         "sglang",
@@ -138,6 +180,44 @@ CASES: Mapping[str, tuple[str, Mapping[str, str], Expected]] = {
         },
         {"inference_queue_depth": 5, "inference_concurrency": 4, "inference_cache_usage_ratio": 0.75},
     ),
+    "triton with TensorRT-LLM: the queue is inside": (
+        "triton",
+        {
+            'nv_inference_pending_request_count{model="ensemble",version="1"}': IDLE,
+            'nv_inference_request_duration_us{model="tensorrt_llm",version="1"}': "5000000x40",
+            'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="waiting",version="1"}': "37x40",
+            'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="scheduled",version="1"}': "16x40",
+            'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="active",version="1"}': "53x40",
+            'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="max",version="1"}': "512x40",
+        },
+        {"inference_queue_depth": 37, "inference_concurrency": 53},
+    ),
+    "triton with an older TensorRT-LLM, which tells nothing of its queue": (
+        "triton",
+        {
+            'nv_inference_pending_request_count{model="ensemble",version="1"}': IDLE,
+            'nv_inference_request_duration_us{model="tensorrt_llm",version="1"}': "0+60000000x40",
+            'nv_trt_llm_request_metrics{model="tensorrt_llm",request_type="scheduled",version="1"}': "16x40",
+        },
+        {"inference_concurrency": 4},
+    ),
+    "triton with the vLLM backend that tells some of the engine's series, and not its queue": (
+        "triton",
+        {
+            'nv_inference_pending_request_count{model="llm",version="1"}': IDLE,
+            'nv_inference_request_duration_us{model="llm",version="1"}': "5000000x40",
+            'vllm:prompt_tokens_total{model="llm",version="1"}': "0+150x40",
+        },
+        {},
+    ),
+    "triton whose requests all take longer than the window": (
+        "triton",
+        {
+            'nv_inference_pending_request_count{model="llm",version="1"}': "4x40",
+            'nv_inference_request_duration_us{model="llm",version="1"}': "5000000x40",
+        },
+        {"inference_queue_depth": 4},
+    ),
     "triton with the vLLM backend: Triton's own queue is always empty, so the engine's counts": (
         "triton",
         {
@@ -194,6 +274,14 @@ CASES: Mapping[str, tuple[str, Mapping[str, str], Expected]] = {
             "inference_time_to_first_token_p95_seconds": 1.95,
         },
     ),
+    "ray serve that is full and completes nothing": (
+        "ray-serve",
+        {
+            'ray_serve_replica_processing_queries{replica="a"}': "8x40",
+            **quiet_histogram("ray_serve_deployment_processing_latency_ms"),
+        },
+        {"inference_concurrency": 8},
+    ),
     "ray serve's own latency is in milliseconds": (
         "ray-serve",
         histogram("ray_serve_deployment_processing_latency_ms"),
@@ -231,15 +319,25 @@ def test_one_rule_of_a_metric_serves_all_runtimes_of_a_cluster_at_once(helm: Hel
     assert contradictions(everything(), questions, tmp_path) == ""
 
 
-def test_a_server_that_two_services_select_counts_once(helm: Helm, tmp_path: Path) -> None:
-    case = next(iter(CASES))
+@pytest.mark.parametrize("case", CASES)
+def test_a_server_that_two_services_and_the_job_for_annotations_scrape_counts_once(
+    case: str, helm: Helm, tmp_path: Path
+) -> None:
     _, samples, expected = CASES[case]
-    series = dict(server("pod", samples)) | dict(server("pod", samples, job="headless"))
+    twice = dict(server("pod", samples)) | dict(server("pod", samples, job="headless"))
     rules = serving_rules(helm)
     questions = [
-        Question(rules[metric].fill("inference", "pod"), {'{pod="pod"}': value}) for metric, value in expected.items()
+        Question(rule.fill("inference", "pod"), {'{pod="pod"}': expected[metric]} if metric in expected else {})
+        for metric, rule in rules.items()
     ]
-    assert contradictions(series, questions, tmp_path) == ""
+    assert contradictions(twice | dict(by_annotations("pod", samples)), questions, tmp_path) == ""
+
+
+def test_two_servers_in_one_pod_both_count(helm: Helm, tmp_path: Path) -> None:
+    series = dict(server("pod", {"vllm:num_requests_waiting": "3x40"}))
+    series |= {name.replace(":8000", ":8001"): values for name, values in series.items()}
+    question = Question(serving_rules(helm)["inference_queue_depth"].fill("inference", "pod"), {'{pod="pod"}': 6})
+    assert contradictions(series, [question], tmp_path) == ""
 
 
 def test_each_series_that_answers_is_one_that_makes_the_metric_known(helm: Helm) -> None:
@@ -248,7 +346,7 @@ def test_each_series_that_answers_is_one_that_makes_the_metric_known(helm: Helm)
     for preset in PRESETS.values():
         for metric, signal in preset["signals"].items():
             for way in signal["series"]:
-                for name in way["of"]:
+                for name in (one.partition("{")[0] for one in way["of"]):
                     assert name in rules[metric].query
                     assert any(known in rules[metric].series for known in (f'"{name}', f"|{name}"))
 

@@ -10,13 +10,13 @@ NaN would count as 0 in the adapter, so each alternative keeps only what is 0 or
 {{- end -}}
 
 {{/*
-A pod's GPUs as one number: (list . METRIC MATCHERS), METRIC being an entry of files/metrics/gpu.yaml. The inner maximum makes one
-series of a GPU that several containers of the pod share, and of one that is scraped twice.
+A pod's GPUs as one number: (list METRIC MATCHERS), METRIC being an entry of files/metrics/gpu.yaml and MATCHERS a list. The inner
+maximum makes one series of a GPU that several containers of the pod share, and of one that is scraped twice.
 */}}
 {{- define "dcgm-exporter.gpuQuery" -}}
-{{- $names := include "dcgm-exporter.labelNames" (index . 0) | fromYaml -}}
-{{- $metric := index . 1 -}}
-{{- $form := printf "%s by (<<.GroupBy>>)(max by (<<.GroupBy>>, %s, %s, GPU_I_ID)(%%s{%s}))" $metric.over $names.hostname $names.uuid (index . 2) -}}
+{{- $metric := index . 0 -}}
+{{- $one := printf "<<.GroupBy>>, %s, %s, GPU_I_ID" (include "dcgm-exporter.everyHostname" .) (include "dcgm-exporter.everyUuid" .) -}}
+{{- $form := printf "%s by (<<.GroupBy>>)(max by (%s)(%%s{%s}))" $metric.over $one (index . 1 | join ",") -}}
 {{- $alternatives := list -}}
 {{- range $metric.series -}}
 {{- $one := printf $form .name -}}
@@ -64,38 +64,52 @@ files/metrics/serving.yaml. The first runtime that knows a pod answers for it.
 {{- $series := list -}}
 {{- $queries := list -}}
 {{- range $preset := index . 2 -}}
-{{- range $way := (get $preset.signals $metric.metric | default dict).series -}}
+{{- $ways := (get $preset.signals $metric.metric | default dict).series -}}
+{{- range $way := $ways -}}
 {{- $kind := default $metric.kind $way.kind -}}
-{{- range $way.of -}}{{- $series = append $series (eq $kind "p95" | ternary (printf "%s_count" .) .) -}}{{- end -}}
-{{- $queries = append $queries (include "dcgm-exporter.servingQuery" (dict "way" $way "kind" $kind "ranks" $preset.ranks "window" $window)) -}}
+{{- range $way.of -}}
+{{- $name := regexFind "^[^{]+" . -}}
+{{- $series = append $series (eq $kind "p95" | ternary (printf "%s_count" $name) $name) -}}
+{{- end -}}
+{{- $queries = append $queries (include "dcgm-exporter.servingQuery" (dict "way" $way "kind" $kind "labels" $preset.labels "window" $window)) -}}
+{{- end -}}
+{{- if and $ways (eq $metric.kind "p95") -}}
+{{- range $preset.signals.inference_concurrency.series -}}
+{{- $queries = append $queries (include "dcgm-exporter.servingQuery" (dict "way" (set . "is" "== 0") "kind" "sum" "labels" $preset.labels)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- dict "series" (uniq $series) "query" (join " or " $queries) | toJson -}}
 {{- end -}}
 
 {{/*
-One way in which a runtime answers: (dict "way" ENTRY-OF-SERIES "kind" KIND "ranks" LABELS "window" WINDOW). A server that two
-Services or jobs scrape counts once. A percentile of no requests is NaN; it is left out, and a server that had none is at 0.
+One way in which a runtime answers, as a sum over names that may choose series in {}: (dict "way" ENTRY-OF-SERIES "kind" KIND "labels" LABELS "window" WINDOW). A server that two
+monitors or Services scrape, or a monitor and annotations, has every label twice but its own and `instance`, so these make a series
+one. A percentile of no requests is NaN and is left out: servingAnswers says 0 where the server's gauges say that it is idle.
 */}}
 {{- define "dcgm-exporter.servingQuery" -}}
 {{- $kind := .kind -}}
-{{- $once := printf "max without (%s)" (concat (list "job" "service" "endpoint") (default list .ranks) | join ", ") -}}
-{{- $braces := printf "{%s}" (list .way.match "<<.LabelMatchers>>" | compact | join ",") -}}
+{{- $labels := concat (list "<<.GroupBy>>" "instance") (default list .labels) -}}
+{{- $once := printf "max by (%s)" (join ", " $labels) -}}
 {{- $window := .window -}}
 {{- $terms := list -}}
 {{- range .way.of -}}
+{{- $name := regexFind "^[^{]+" . -}}
+{{- $braces := printf "{%s}" (list (trimPrefix $name . | trimAll "{}") "<<.LabelMatchers>>" | compact | join ",") -}}
 {{- $term := "" -}}
 {{- if eq $kind "sum" -}}
-{{- $term = printf "sum by (<<.GroupBy>>)(%s(%s%s))" $once . $braces -}}
+{{- $term = printf "sum by (<<.GroupBy>>)(%s(%s%s))" $once $name $braces -}}
 {{- else if eq $kind "max" -}}
-{{- $term = printf "max by (<<.GroupBy>>)(%s%s)" . $braces -}}
+{{- $term = printf "max by (<<.GroupBy>>)(%s%s)" $name $braces -}}
 {{- else if eq $kind "rate" -}}
-{{- $term = printf "sum by (<<.GroupBy>>)(%s(rate(%s%s[%s])))" $once . $braces $window -}}
+{{- $term = printf "sum by (<<.GroupBy>>)(%s(rate(%s%s[%s])))" $once $name $braces $window -}}
 {{- else if eq $kind "p95" -}}
-{{- $term = printf "histogram_quantile(0.95, sum by (<<.GroupBy>>, le)(%s(rate(%s_bucket%s[%s]))))" $once . $braces $window -}}
+{{- $once := printf "max by (%s, le)" (join ", " $labels) -}}
+{{- $term = printf "histogram_quantile(0.95, sum by (<<.GroupBy>>, le)(%s(rate(%s_bucket%s[%s]))))" $once $name $braces $window -}}
 {{- end -}}
 {{- $terms = append $terms $term -}}
 {{- end -}}
-{{- list (join " + " $terms) .way.scale | compact | join " " }} >= 0
-{{- if eq $kind "p95" }} or sum by (<<.GroupBy>>)(rate({{ first .way.of }}_count{{ $braces }}[{{ $window }}])) == 0{{ end -}}
+{{- $value := list (join " + " $terms) .way.scale | compact | join " " -}}
+{{- with .way.unless -}}{{- $value = printf "(%s unless on (<<.GroupBy>>) {%s,<<.LabelMatchers>>})" $value . -}}{{- end -}}
+{{- printf "%s %s" $value (default ">= 0" .way.is) -}}
 {{- end -}}

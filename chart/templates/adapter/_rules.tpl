@@ -3,9 +3,9 @@
 {{- default (include "dcgm-exporter.named" (list . "adapter-rules")) .Values.adapter.rules.name -}}
 {{- end -}}
 
-{{/* One rule: (dict "series" NAMES "pod" LABEL "namespace" LABEL "metric" NAME "query" QUERY), and "job", a matcher, where it is for some jobs. */}}
+{{/* One rule: (dict "series" NAMES "pod" LABEL "namespace" LABEL "metric" NAME "query" QUERY), and "matchers", a list, where it is for some series alone. */}}
 {{- define "dcgm-exporter.adapterRule" }}
-{{- $chosen := list (printf "__name__=~%q" (join "|" .series)) (printf "%s!=\"\"" .namespace) (printf "%s!=\"\"" .pod) .job | compact }}
+{{- $chosen := concat (list (printf "__name__=~%q" (join "|" .series)) (printf "%s!=\"\"" .namespace) (printf "%s!=\"\"" .pod)) (default list .matchers) }}
 - seriesQuery: {{ printf "{%s}" (join "," $chosen) | squote }}
   resources:
     overrides:
@@ -17,23 +17,20 @@
 
 {{/*
 All rules. A GPU metric has a second one for labels that a Prometheus without honorLabels has renamed: the last rule that finds
-series is the one that the adapter uses, for the whole cluster. So that one is for our own targets alone: the Service's, whoever
-made a ServiceMonitor for it, and the chart's PodMonitor's. Labels of dcgm-exporter 1.x's names are no target's, so nothing renames them.
+series is the one that the adapter uses, for the whole cluster. So that one is for our own targets alone, in our own namespace: the
+Service's, whoever made a ServiceMonitor for it, and the chart's PodMonitor's.
 */}}
 {{- define "dcgm-exporter.adapterRules" -}}
 {{- $root := . -}}
-{{- $spellings := list (include "dcgm-exporter.labelNames" . | fromYaml) -}}
-{{- if not (include "dcgm-exporter.hasOldNames" .) -}}
 {{- $jobs := list (include "dcgm-exporter.fullname" .) (include "dcgm-exporter.job" .) | uniq | join "|" -}}
-{{- $spellings = append $spellings (dict "pod" "exported_pod" "namespace" "exported_namespace" "job" (printf "job=~%q" $jobs)) -}}
-{{- end -}}
+{{- $ours := list (printf "job=~%q" $jobs) (printf "namespace=%q" (include "dcgm-exporter.namespace" .)) -}}
 {{- range $metric := include "dcgm-exporter.gpuMetrics" . | fromJsonArray -}}
 {{- $series := list -}}
 {{- range $metric.series -}}{{- $series = append $series .name -}}{{- end -}}
-{{- range $spellings -}}
-{{- $matchers := list "<<.LabelMatchers>>" .job | compact | join "," -}}
-{{- $query := include "dcgm-exporter.gpuQuery" (list $root $metric $matchers) -}}
-{{- include "dcgm-exporter.adapterRule" (merge (dict "series" $series "metric" $metric.metric "query" $query) .) -}}
+{{- range include "dcgm-exporter.spellings" $root | fromJsonArray -}}
+{{- $matchers := eq .pod "exported_pod" | ternary (concat $ours .matchers) list -}}
+{{- $query := include "dcgm-exporter.gpuQuery" (list $metric (prepend $matchers "<<.LabelMatchers>>")) -}}
+{{- include "dcgm-exporter.adapterRule" (dict "series" $series "metric" $metric.metric "query" $query "pod" .pod "namespace" .namespace "matchers" $matchers) -}}
 {{- end -}}
 {{- end -}}
 {{- if .Values.adapter.rules.serving -}}

@@ -12,7 +12,7 @@ The query is in the adapter's grammar and gives one number a pod.
 {{- $names = append $names $metric.metric -}}
 {{- if eq $metric.metric $item.preset -}}
 {{- if $item.signal -}}{{- fail (printf "%s: preset %s is one metric; signal goes with a model server's preset" $where $item.preset) -}}{{- end -}}
-{{- $found = dict "metric" $metric.metric "threshold" $metric.threshold "query" (include "dcgm-exporter.gpuQuery" (list $root $metric "<<.LabelMatchers>>")) "isGpu" true -}}
+{{- $found = dict "metric" $metric.metric "threshold" $metric.threshold "query" (include "dcgm-exporter.gpuQuery" (list $metric (list "<<.LabelMatchers>>"))) "isGpu" true -}}
 {{- end -}}
 {{- end -}}
 {{- $presets := include "dcgm-exporter.servingPresets" $root | fromJson -}}
@@ -58,23 +58,27 @@ long that Kubernetes cuts it, nothing more can be said than how they begin.
 
 {{/*
 A query of the adapter's grammar as KEDA asks it: (list . ENTRY METRIC). The answer is the sum over the pods, which KEDA divides
-by their number. The sums of plain and renamed labels are alternatives, so that a GPU that is scraped in both ways counts once.
+by their number. A pod that is found under its own label is not looked for under a renamed one, so a GPU that is scraped in both
+ways counts once, and a workload of which each half is found in another way counts as a whole.
 */}}
 {{- define "dcgm-exporter.kedaQuery" -}}
 {{- $root := index . 0 -}}
 {{- $entry := index . 1 -}}
 {{- $metric := index . 2 -}}
-{{- $spellings := list (dict "pod" "pod" "namespace" "namespace") -}}
-{{- if $metric.isGpu -}}
-{{- $spellings = list (include "dcgm-exporter.labelNames" $root | fromYaml) -}}
-{{- if not (include "dcgm-exporter.hasOldNames" $root) -}}
-{{- $spellings = append $spellings (dict "pod" "exported_pod" "namespace" "exported_namespace") -}}
-{{- end -}}
-{{- end -}}
-{{- $sums := list -}}
+{{- $spellings := list (dict "pod" "pod" "namespace" "namespace" "matchers" list) -}}
+{{- if $metric.isGpu -}}{{- $spellings = include "dcgm-exporter.spellings" $root | fromJsonArray -}}{{- end -}}
+{{- $query := "" -}}
+{{- $label := (first $spellings).pod -}}
 {{- range $spellings -}}
-{{- $pods := printf "%s=%q,%s=~%q" .namespace $entry.namespace .pod $entry.pods -}}
-{{- $sums = append $sums (printf "sum(%s)" ($metric.query | replace "<<.LabelMatchers>>" $pods | replace "<<.GroupBy>>" .pod)) -}}
+{{- $pods := concat (list (printf "%s=%q" .namespace $entry.namespace) (printf "%s=~%q" .pod $entry.pods)) .matchers | join "," -}}
+{{- $one := $metric.query | replace "<<.LabelMatchers>>" $pods | replace "<<.GroupBy>>" .pod -}}
+{{- $query = not $query | ternary $one (include "dcgm-exporter.eitherSpelling" (list $query $label $one .pod)) -}}
 {{- end -}}
-{{- join " or " $sums -}}
+{{- printf "sum(%s)" $query -}}
+{{- end -}}
+
+{{/* Values of pods by one label, and of further pods by another: (list QUERY LABEL OTHER-QUERY OTHER-LABEL). */}}
+{{- define "dcgm-exporter.eitherSpelling" -}}
+{{- $label := index . 1 -}}
+{{- printf "(%s) or on (%s) max by (%s) (label_join(%s, %q, \"\", %q))" (index . 0) $label $label (index . 2) $label (index . 3) -}}
 {{- end -}}
