@@ -24,6 +24,7 @@ ARGUMENTS = {
 NOBODY = "127.0.0.1:1"
 """Where no exporter answers."""
 POD = "llama-70b-6d8f9c7b5-kq2xw"
+IDLE = "llama-70b-6d8f9c7b5-zt7mn"
 
 
 def scenario(style: str) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def scenario(style: str) -> dict[str, Any]:
         ],
         "pods": [
             pod(POD, 0),
-            pod("llama-70b-6d8f9c7b5-zt7mn", 1),
+            pod(IDLE, 1),
             pod("notebook-0", 2),
             pod("reranker-0", {"gpu": 3, "replica": 0}),
             pod("embedder-0", {"gpu": 3, "replica": 1}),
@@ -74,14 +75,28 @@ vllm:time_to_first_token_seconds_count{%s} 9
 vllm:e2e_request_latency_seconds_bucket{%s,le="+Inf"} 9
 vllm:e2e_request_latency_seconds_count{%s} 9
 """
+IDLE_SERVER = """
+vllm:num_requests_waiting{%s} 0
+vllm:num_requests_running{%s} 0
+"""
+OTHER_RUNTIMES = """
+sglang:num_queue_reqs{model_name="m",engine_type="unified",dp_rank="0",tp_rank="0"} 1
+sglang:generation_tokens_total{model_name="m",is_streaming="True"} 9
+nv_inference_pending_request_count{model="m",version="1"} 1
+ray_serve_replica_processing_queries{application="a",deployment="d",replica="r",WorkerId="w"} 1
+ray_serve_deployment_processing_latency_ms_count{application="a",deployment="d",replica="r",WorkerId="w",route="/"} 1
+ray_vllm_num_requests_waiting{model_name="m",engine="0",ReplicaId="r",WorkerId="w"} 1
+"""
+"""One of each runtime's shapes, for the labels that queries name."""
 
 
 def other_series() -> str:
     """Return what kube-state-metrics and a model server tell, in the namespace of each style."""
-    text = ""
+    text = OTHER_RUNTIMES
     for style in SCRAPED_STYLES:
         text += HPA.replace("%s", f'namespace="chat-{style}",horizontalpodautoscaler="llama"')
         text += SERVER.replace("%s", f'namespace="chat-{style}",pod="{POD}",model_name="llama",engine="0"')
+        text += IDLE_SERVER.replace("%s", f'namespace="chat-{style}",pod="{IDLE}",model_name="llama",engine="0"')
     return text
 
 

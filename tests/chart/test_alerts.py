@@ -2,20 +2,26 @@
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from exporter.fields import ALIASES, FIELDS
 from tests.chart.alert_cases import SCRAPED_STYLES, STYLES, Style, promtool_test, read_cases
 from tests.chart.helm import Helm, Refused, Values
 from tests.chart.promql import Question, contradictions
 from tests.tools.build import build
 
 DOCS = Path(__file__).parents[2] / "docs" / "alerts.md"
-TEXTS = ("summary", "description", "runbook")
+TEXTS = ("summary", "description", "runbook", "runbook_url")
+COUNTER_FILES = (Path(__file__).parents[2] / "exporter" / "counter_files").glob("*.csv")
+PRINTED = {
+    row.partition(",")[0].strip() for file in COUNTER_FILES for row in file.read_text(encoding="utf-8").splitlines()
+}
+"""The fields that packaged counters files name; a row that is commented out names none."""
 
 Rules = Mapping[str, Mapping[str, Any]]
 """Rules by the name of their alert."""
@@ -77,6 +83,28 @@ def test_each_alert_says_how_bad_it_is_what_it_is_and_what_to_do(style: Style, h
         assert not re.search(r"<[\w ]+>", str(rule)), f"{name} has something that was not filled in"
 
 
+def fields_of(expr: str) -> Iterator[str]:
+    """Yield the fields that an expression names, by themselves or by a regular expression."""
+    for word in re.findall(r"DCGM_[A-Z0-9_]+(?:\([A-Z_|]+\)\??|\?)?[A-Z_]*", expr):
+        matched = [name for name in (*FIELDS, *ALIASES) if re.fullmatch(word, name)]
+        assert matched, word
+        yield from matched
+
+
+def test_no_alert_names_a_field_that_no_packaged_counters_file_prints(helm: Helm) -> None:
+    """One that waits for a series that nobody has only seems to watch."""
+    named = {(name, field) for name, rule in render(helm).items() for field in fields_of(rule["expr"])}
+    assert {alert for alert, _ in named} >= {"GpuXid", "GpuRowRemapFailure", "GpuHot", "GpuAllocatedButIdle"}
+    assert {one for one in named if one[1] not in PRINTED} == set()
+
+
+def test_each_alert_links_to_its_part_of_the_documentation(helm: Helm) -> None:
+    served = render(helm, {"alerts": {"runbookUrl": "https://wiki.example.com/gpu-alerts#"}})
+    for name in render(helm):
+        assert served[name]["annotations"]["runbook_url"] == f"https://wiki.example.com/gpu-alerts#{name.lower()}"
+        assert render(helm)[name]["annotations"]["runbook_url"] == f"docs/alerts.md#{name.lower()}"
+
+
 def test_the_documentation_lists_each_alert_with_its_runbook(helm: Helm) -> None:
     sections = {part.split("\n", 1)[0]: part for part in DOCS.read_text().split("\n## ")[1:]}
     rules = render(helm)
@@ -89,7 +117,9 @@ def test_the_documentation_lists_each_alert_with_its_runbook(helm: Helm) -> None
 def test_numbers_of_the_values_are_the_rules_numbers(helm: Helm) -> None:
     rules = render(helm, {"alerts": {"idleMinutes": 15, "temperatureCelsius": 80}})
     assert rules["GpuHot"]["expr"].endswith(">= 80")
-    assert rules["GpuAllocatedButIdle"]["expr"].count("15m") == 5
+    assert rules["GpuAllocatedButIdle"]["expr"].count("[15m]") == 4
+    assert "[15m:1m]) > 0.9 * 15" in rules["GpuAllocatedButIdle"]["expr"]
+    assert "offset 15m" in rules["GpuAllocatedButIdle"]["expr"]
     assert "idle for 15 minutes" in rules["GpuAllocatedButIdle"]["annotations"]["summary"]
 
 
@@ -125,7 +155,7 @@ def test_where_the_chart_scrapes_nothing_the_owners_of_another_scrape_count(helm
     idle = render(helm, {"serviceMonitor": {"enabled": False}})["GpuAllocatedButIdle"]["expr"]
     assert 'exporter_pod!=""' in render(helm)["GpuAllocatedButIdle"]["expr"]
     assert 'exporter_pod!=""' not in idle
-    assert idle.count('pod!=""') == 4
+    assert idle.count('pod!=""') == 6
 
 
 def test_no_snapshot_is_stale_between_two_scrapes_that_are_far_apart(helm: Helm, tmp_path: Path) -> None:

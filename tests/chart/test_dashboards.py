@@ -58,7 +58,7 @@ def test_queries_and_legends_name_only_labels_that_series_have(name: str, style:
     dashboard = render(helm, SCRAPED_STYLES[style].values)[name]
     named = {label for query in queries(dashboard, variables(style)) for label in grouped_by(query.expr)}
     named |= legends(dashboard)
-    sources = (f'{{exporter_pod="exporter-{style}"}}', '{exported_pod!=""}', '{job="others"}', "ALERTS")
+    sources = ('{job="dcgm-exporter"}', '{job="others"}', "ALERTS")
 
     def all_are_known() -> bool:
         return named <= {label for source in sources for label in lab.prometheus.labels(source)}
@@ -144,6 +144,7 @@ def test_the_autoscaling_dashboard_shows_pods_whose_labels_a_monitor_has_renamed
     query = of_panel(render(helm)["autoscaling"], "gpu_utilization")
     prefix = "exported_" if renamed else ""
     labels = f'{prefix}pod="{POD}", {prefix}namespace="chat-classic", Hostname="n", UUID="a", job="dcgm-exporter"'
+    labels += ', namespace="monitoring"' if renamed else ""
     series = {f"DCGM_FI_DEV_GPU_UTIL{{{labels}}}": "70x20"}
     assert contradictions(series, [Question(query, {f'{{pod="{POD}"}}': 70})], tmp_path) == ""
 

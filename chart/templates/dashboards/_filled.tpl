@@ -1,8 +1,8 @@
 {{/*
 A text of files/alerts or files/dashboards with what stands in <> filled in, as (list . text). The files are no templates,
 so that {{ }} in them are Prometheus's and Grafana's. <hostname>, <uuid>, <model>, <pod>, <namespace>, <container> are label
-names; <entity> are the labels of a GPU or MIG instance, <board> those of a GPU, whatever parts it has; <chartScrape> and
-<held>, in a selector, are series that the chart's own monitor brings, and those of them that a pod holds: a second monitor
+names, <hostnames> and <uuids> all spellings of two of them; <entity> are the labels of a GPU or MIG instance, <board> those of a
+GPU, whatever parts it has, in every spelling; <chartScrape> and <held>, in a selector, are series that the chart's own monitor brings, and those of them that a pod holds: a second monitor
 without honorLabels puts the exporter's pod on what nobody holds. The words of files/dashboards/parts/fields.yaml with a
 selector are a field under either of its names.
 */}}
@@ -10,20 +10,27 @@ selector are a field under either of its names.
 {{- $root := index . 0 -}}
 {{- $text := index . 1 -}}
 {{- $words := dict
-  "entity" "<hostname>, gpu, <uuid>, GPU_I_PROFILE, GPU_I_ID"
-  "board" "<hostname>, gpu, <uuid>"
+  "entity" "<board>, GPU_I_PROFILE, GPU_I_ID"
   "held" "<pod>!=\"\", <chartScrape>"
 -}}
 {{- range $word, $meaning := $words -}}{{- $text = replace (printf "<%s>" $word) $meaning $text -}}{{- end -}}
+{{- $text = $text | replace "$labels.<hostname>" "(or $labels.Hostname $labels.hostname)" | replace "$labels.<uuid>" "(or $labels.UUID $labels.uuid $labels.gpu_uuid)" -}}
 {{- $words = include "dcgm-exporter.labelNames" $root | fromYaml -}}
 {{- if not (or $root.Values.serviceMonitor.honorLabels (include "dcgm-exporter.hasOldNames" $root)) -}}
 {{- range list "pod" "namespace" "container" -}}{{- $_ := set $words . (printf "exported_%s" .) -}}{{- end -}}
 {{- end -}}
+{{- $_ := set $words "hostnames" (include "dcgm-exporter.everyHostname" $root) -}}
+{{- $_ := set $words "uuids" (include "dcgm-exporter.everyUuid" $root) -}}
+{{- $_ := set $words "board" (printf "%s, gpu, %s" $words.hostnames $words.uuids) -}}
+{{- $_ := set $words "gpuResources" "nvidia_com_(gpu|gpu_shared|mig_.+)" -}}{{/* and not what NVIDIA's network operator offers */}}
+{{- $_ := set $words "onCordonedNode" (include "dcgm-exporter.onCordonedNode" $root) -}}
+{{- $_ := set $words "scaledOn" (include "dcgm-exporter.scaledOn" $root) -}}
 {{- $_ := set $words "chartScrape" (include "dcgm-exporter.monitorKind" $root | empty | ternary "exporter_pod=~\".*\"" "exporter_pod!=\"\"") -}}
 {{- $_ := set $words "unlessWithoutGpus" (include "dcgm-exporter.unlessWithoutGpus" $root) -}}
 {{- $_ := set $words "window" (include "dcgm-exporter.rateWindow" $root) -}}
 {{- $_ := set $words "exporter" (include "dcgm-exporter.fullname" $root) -}}
 {{- $_ := set $words "exporterNamespace" (include "dcgm-exporter.namespace" $root) -}}
+{{- $_ := set $words "exporterPods" (include "dcgm-exporter.podNames" $root) -}}
 {{- $_ := set $words "release" $root.Release.Name -}}
 {{- $_ := set $words "pods" (include "dcgm-exporter.podsOfWorkload" $root) -}}
 {{- $_ := set $words "job" (include "dcgm-exporter.job" $root) -}}
@@ -48,11 +55,29 @@ A node whose driver is gone still lists its GPUs, as none.
 unless on (exporter_pod)
           label_join(
             kube_pod_info{namespace={{ include "dcgm-exporter.namespace" . | quote }}} and on (node) (
-              kube_node_status_capacity{resource="cpu"} unless on (node) kube_node_status_capacity{resource=~"nvidia_com_.+"}
+              kube_node_status_capacity{resource="cpu"} unless on (node) kube_node_status_capacity{resource=~"nvidia_com_(gpu|gpu_shared|mig_.+)"}
             ),
             "exporter_pod", "", "pod"
           )
 {{- end -}}
+{{- end -}}
+
+{{/* The release's exporters on cordoned nodes, as far as kube-state-metrics tells, by exporter_pod: somebody works on these nodes. */}}
+{{- define "dcgm-exporter.onCordonedNode" -}}
+{{- $pods := printf "kube_pod_info{namespace=%q, pod=~%q}" (include "dcgm-exporter.namespace" .) (include "dcgm-exporter.podNames" .) -}}
+{{- printf "label_join(%s and on (node) kube_node_spec_unschedulable == 1, \"exporter_pod\", \"\", \"pod\")" $pods -}}
+{{- end -}}
+
+{{/* A regular expression for the names of the exporter's pods. */}}
+{{- define "dcgm-exporter.podNames" -}}{{ include "dcgm-exporter.fullname" . }}-[a-z0-9]{5}{{- end -}}
+
+{{/* A regular expression for the metrics of autoscalers that are this chart's business: its own, and GPUs' by whoever's rule. */}}
+{{- define "dcgm-exporter.scaledOn" -}}
+{{- $names := list "DCGM_.+" -}}
+{{- range concat (include "dcgm-exporter.gpuMetrics" . | fromJsonArray) (include "dcgm-exporter.servingMetrics" . | fromJsonArray) -}}{{- $names = append $names .metric -}}{{- end -}}
+{{- range .Values.adapter.rules.extra -}}{{- with dig "name" "as" "" . -}}{{- $names = append $names . -}}{{- end -}}{{- end -}}
+{{- range include "dcgm-exporter.targets" . | fromJsonArray -}}{{- range .metrics -}}{{- $names = append $names .metric -}}{{- end -}}{{- end -}}
+{{- uniq $names | join "|" -}}
 {{- end -}}
 
 {{/* The label `job` of the exporter's targets: a Service's name, or what the operator makes of a PodMonitor's. */}}
