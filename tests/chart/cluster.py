@@ -13,7 +13,7 @@ import yaml
 
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, Refused, Values, read_objects
 from tests.cluster.control_plane import ControlPlane, Manifest
-from tests.cluster.waiting import NotYet, wait_for
+from tests.waiting import NotYet, wait_for
 
 _TIMEOUT_S = 60.0
 _DISCOVERY_S = 30.0

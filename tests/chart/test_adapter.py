@@ -11,7 +11,7 @@ from tests.chart.fake_cluster import Access
 from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
 from tests.chart.helm import Helm, Refused, Rendered
 from tests.chart.running_adapter import Adapter, running_adapter
-from tests.cluster.waiting import NotYet, wait_for
+from tests.waiting import NotYet, wait_for
 
 Object = dict[str, Any]
 

@@ -13,7 +13,8 @@ from tests.chart.dashboards import NAMES, Dashboard, choices, grouped_by, legend
 from tests.chart.helm import Helm
 from tests.chart.promql import Question, contradictions
 from tests.golden.series import read_series
-from tests.integration.prometheus_run import answer_of, wait_for
+from tests.integration.prometheus_run import answer_of
+from tests.waiting import until
 
 FRAMEBUFFER = '{__name__=~"DCGM_FI_DEV_FB_USED(_BYTES)?"}'
 OR_NONE = " or vector(0)"
@@ -40,7 +41,7 @@ def test_each_query_parses_and_finds_data(name: str, style: str, lab: Lab, helm:
         left[:] = [query for query in left if not lab.prometheus.series(query.expr.replace(OR_NONE, ""))]
         return not left
 
-    wait_for("each query finds data", all_have_data, lambda: "\n".join(map(str, left)))
+    until(all_have_data, lambda: "\n".join(map(str, left)), what="each query finds data")
 
 
 @every_style
@@ -49,7 +50,7 @@ def test_each_variable_offers_what_there_is_to_choose(name: str, style: str, lab
     chosen = variables(style) | {"gpu": "0", "pod": POD, "model": "NVIDIA H100 80GB HBM3"}
     for choice in choices(render(helm, SCRAPED_STYLES[style].values)[name], variables(style)):
         wanted = chosen[choice.name]
-        wait_for(f"{choice} offers {wanted}", partial(lab.prometheus.has_value, choice.label, wanted, choice.series))
+        until(partial(lab.prometheus.has_value, choice.label, wanted, choice.series), what=f"{choice} offers {wanted}")
 
 
 @every_style
@@ -63,7 +64,7 @@ def test_queries_and_legends_name_only_labels_that_series_have(name: str, style:
     def all_are_known() -> bool:
         return named <= {label for source in sources for label in lab.prometheus.labels(source)}
 
-    wait_for(f"all of {named} are labels", all_are_known)
+    until(all_are_known, what=f"all of {named} are labels")
 
 
 def of_panel(dashboard: Dashboard, title: str, style: str = "classic", **chosen: str) -> str:
@@ -81,7 +82,7 @@ def has_number(lab: Lab, query: str, number: float) -> bool:
 def test_the_fleet_counts_shared_and_divided_gpus_once(style: str, lab: Lab, helm: Helm) -> None:
     of_fleet = partial(of_panel, render(helm, SCRAPED_STYLES[style].values)["fleet"], style=style)
     gpus = partial(lab.prometheus.number, of_fleet("GPUs"))
-    wait_for("the lost GPU's series have ended", lambda: gpus() == 6)
+    until(lambda: gpus() == 6, what="the lost GPU's series have ended")
     page = read_series(answer_of(f"http://{lab.exporters[style]}/metrics"))
     held = [one for one in page if one.name == "DCGM_FI_DEV_FB_USED" and one.labels["pod"]]
     assert len(held) == 6  # of 7 GPUs and MIG instances 5, one of them by two pods
@@ -93,7 +94,7 @@ def test_the_fleet_counts_shared_and_divided_gpus_once(style: str, lab: Lab, hel
 def test_the_fleet_counts_an_exporter_that_two_monitors_scrape_once(lab: Lab, helm: Helm) -> None:
     fleet = render(helm)["fleet"]
     for title, count in (("Versions", len(SCRAPED_STYLES)), ("Lost GPUs", len(SCRAPED_STYLES)), ("In trouble", 1)):
-        wait_for(f"{title} is {count}", partial(has_number, lab, of_panel(fleet, title), count))
+        until(partial(has_number, lab, of_panel(fleet, title), count), what=f"{title} is {count}")
 
 
 @pytest.mark.parametrize("style", ["classic", "renamed"])
@@ -101,19 +102,19 @@ def test_what_a_second_monitor_gives_to_the_exporter_s_pod_is_not_held_by_it(sty
     label = SCRAPED_STYLES[style].names["namespace"]
     pods = render(helm, SCRAPED_STYLES[style].values)["pods"]
     query = of_panel(pods, "Framebuffer in use", style, namespace=".+", pod=f"exporter-{style}|{POD}")
-    wait_for("both monitors' series are there", lambda: lab.prometheus.has_value("exported_pod", POD, FRAMEBUFFER))
+    until(lambda: lab.prometheus.has_value("exported_pod", POD, FRAMEBUFFER), what="both monitors' series are there")
 
     def holders() -> set[str]:
         return {one["metric"][label] for one in lab.prometheus.series(query)}
 
-    wait_for("GPUs are held", lambda: f"chat-{style}" in holders())
+    until(lambda: f"chat-{style}" in holders(), what="GPUs are held")
     assert "monitoring" not in holders()
 
 
 def test_lists_of_a_node_have_a_line_for_each_gpu_and_exporter(lab: Lab, helm: Helm) -> None:
     node = render(helm)["node"]
     for title, lines in (("Lost GPUs", 1), ("CPU", 1), ("Memory", 1), ("Age of the snapshots", 7)):
-        wait_for(f"{title} has {lines} lines", partial(has_number, lab, f"count({of_panel(node, title)})", lines))
+        until(partial(has_number, lab, f"count({of_panel(node, title)})", lines), what=f"{title} has {lines} lines")
 
 
 GPU_LABELS = 'Hostname="n", gpu="0", UUID="a", modelName="m", exporter_pod="x"'
@@ -151,7 +152,7 @@ def test_the_autoscaling_dashboard_shows_pods_whose_labels_a_monitor_has_renamed
 
 def test_the_autoscaling_dashboard_shows_what_the_hpa_sees(lab: Lab, helm: Helm) -> None:
     query = of_panel(render(helm)["autoscaling"], "gpu_utilization")
-    wait_for("both pods are there", lambda: len(lab.prometheus.series(query)) == 2)
+    until(lambda: len(lab.prometheus.series(query)) == 2, what="both pods are there")
     seen = {one["metric"]["pod"]: float(one["value"][1]) for one in lab.prometheus.series(query)}
     assert seen == {POD: pytest.approx(50, abs=2), "llama-70b-6d8f9c7b5-zt7mn": pytest.approx(50, abs=2)}
 
@@ -160,7 +161,7 @@ def test_the_alerts_rules_are_evaluated_without_an_error(lab: Lab) -> None:
     def health() -> set[str]:
         return {rule["health"] for group in lab.prometheus.ask("rules")["groups"] for rule in group["rules"]}
 
-    wait_for("each rule was evaluated", lambda: health() == {"ok"})
+    until(lambda: health() == {"ok"}, what="each rule was evaluated")
 
 
 # What dashboard 12239 of grafana.com asks, in its widespread forms: a line for each series, and means or sums.
@@ -186,8 +187,8 @@ def test_dashboard_12239_finds_data_for_the_instances_and_gpus_that_it_offers(qu
     address = lab.exporters["classic"]
     for label, wanted in (("instance", address), ("gpu", "0")):
         offers = partial(lab.prometheus.has_value, label, wanted, "DCGM_FI_DEV_GPU_TEMP")
-        wait_for(f"{label} {wanted} is offered", offers)
+        until(offers, what=f"{label} {wanted} is offered")
     instance = re.escape(address).replace("\\", "\\\\")
     expr = query % f'instance=~"{instance}", gpu=~"(0|1)"'
     gpus = {None} if "(DCGM" in query else {"0", "1"}
-    wait_for(f"{expr} finds data", lambda: {one["metric"].get("gpu") for one in lab.prometheus.series(expr)} == gpus)
+    until(lambda: {one["metric"].get("gpu") for one in lab.prometheus.series(expr)} == gpus, what=f"{expr} finds data")

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tests.cluster.certificates import API_SERVER, API_SERVICE, FRONT_PROXY, make_certificates
 from tests.cluster.programs import Program
-from tests.cluster.waiting import NotYet, wait_for
+from tests.waiting import NotYet, wait_for
 
 Manifest = Mapping[str, Any]
 

@@ -9,10 +9,11 @@ Only cgroups and two empty folders are outside of that; they are removed after i
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from tests.waiting import until
 
 INSIDE = "GPU_METRICS_EXPORTER_ENCLOSED"
 FOLDER = Path("/run/cluster")
@@ -48,7 +49,6 @@ _ENCLOSE = (
 )
 _CGROUPS = Path("/sys/fs/cgroup")
 _CGROUP_NAMES = ("kubepods", "k8s.io")
-_PATIENCE_S = 10.0
 
 
 class Occupied(Exception):
@@ -124,11 +124,10 @@ def _only_node() -> Iterator[None]:
 
 
 def _wait_until_cgroups_are_gone() -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while left := _remove_cgroups():
-        if time.monotonic() >= deadline:
-            raise LeftBehind(f"{left} is still in use {_PATIENCE_S:g} s after the end of all containers")
-        time.sleep(0.1)
+    try:
+        until(lambda: _remove_cgroups() is None, _remove_cgroups, "the end of the cgroups of containers")
+    except TimeoutError as error:
+        raise LeftBehind(str(error)) from None
 
 
 def _remove_cgroups() -> Path | None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from tests.cluster.waiting import wait_for
 from tests.e2e.api import Object
 from tests.e2e.cluster import Cluster
 from tests.e2e.configuration import CHARTS, GUIDES, HONOURED, load_when, start_anew_when
@@ -12,6 +11,7 @@ from tests.e2e.guide_files import RULES, service_monitor
 from tests.e2e.prometheus import NAME, NAMESPACE, must_follow
 from tests.e2e.real_pod import RealPod
 from tests.e2e.release import EXPORTER
+from tests.waiting import wait_for
 
 OTHER_RULES: Mapping[str, Any] = {"adapter": {"deploy": True, "rules": {"create": False, "name": RULES}}}
 """Values with which the adapter has the rules of the guide's ConfigMap and none of the chart's."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.cluster.waiting import NotYet, wait_for
+from tests.waiting import NotYet, wait_for
 
 Expected = str | re.Pattern[str]
 Look = Callable[[], str]

@@ -14,7 +14,6 @@ from tests.chart.helm import CHART, Helm
 from tests.cluster.control_plane import ControlPlane, Extras
 from tests.cluster.programs import Program
 from tests.cluster.rounds import Rounds
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.api import Api
 from tests.e2e.gpu_allocation import DeviceIds, offer_of
 from tests.e2e.images import make_images
@@ -27,6 +26,7 @@ from tests.e2e.node_agent import NodeAgent
 from tests.e2e.prometheus import NAMESPACE, must_follow, operator_program, prometheus_objects
 from tests.e2e.release import EXPORTER, RELEASE, REPLICAS, WHOLE, scenario, values
 from tests.e2e.requests_load import RequestsLoad
+from tests.waiting import NotYet, wait_for
 
 TOOLS = ("etcd", "kubernetes", "helm", "prometheus", "adapter", "operator", "kwok", "keda")
 _START_S = 60.0

@@ -8,9 +8,9 @@ import base64
 import gzip
 import re
 
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.cluster import Cluster
 from tests.e2e.prometheus import NAME, NAMESPACE, ask, must_follow
+from tests.waiting import NotYet, wait_for
 
 HONOURED = ":honorLabels"
 """What stands behind the name of a ServiceMonitor whose series keep their labels."""

@@ -19,7 +19,6 @@ import yaml
 
 from tests.cluster import enclosure
 from tests.cluster.enclosed import INTERRUPTED, run_module
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.cluster import FAST, TOOLS, Cluster, Plan
 from tests.e2e.demo_load import MOST_GPUS, Dial, served
 from tests.e2e.demo_watch import AutoscalerLines
@@ -29,6 +28,7 @@ from tests.e2e.prometheus import NAMESPACE
 from tests.e2e.release import RELEASE, values
 from tests.e2e.workloads import Workload, deployment
 from tests.tools.build import build
+from tests.waiting import NotYet, wait_for
 
 _NAME, _WHERE = "gpu-workload", "default"  # as in the guide
 _PLAN = Plan(["gpu0"], [_WHERE], FAST)

@@ -2,11 +2,11 @@
 
 import json
 
-from tests.cluster.waiting import NotYet
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
 from tests.e2e.guide_files import FOLDER
 from tests.e2e.port_forward import fetch
+from tests.waiting import NotYet
 
 
 def kubectl(cluster: Cluster, *arguments: str) -> str:

@@ -6,8 +6,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.cluster import Cluster
+from tests.waiting import NotYet, wait_for
 
 _WITHIN_S = 20.0
 

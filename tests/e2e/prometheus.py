@@ -12,8 +12,8 @@ from typing import Any
 from tests.cluster.certificates import API_SERVER
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.programs import Program
-from tests.cluster.waiting import NotYet
 from tests.e2e.api import Object
+from tests.waiting import NotYet
 
 NAMESPACE = "monitoring"
 NAME = "kube-prometheus-kube-prome-prometheus"

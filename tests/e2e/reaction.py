@@ -17,7 +17,6 @@ from typing import Any
 
 from tests.cluster import enclosure
 from tests.cluster.enclosed import run_module
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.cluster import GUIDE, TOOLS, Cluster, Plan
 from tests.e2e.manifests import fetch_manifests
 from tests.e2e.needs import NEEDS
@@ -26,6 +25,7 @@ from tests.e2e.reaction_page import PAGE, Measured, Setting, written_into
 from tests.e2e.release import RELEASE, values
 from tests.e2e.rises import Lane, Rise
 from tests.tools.build import build
+from tests.waiting import NotYet, wait_for
 
 LANES = 6
 """Rises at a time, each on a node of its own with an exporter of its own."""

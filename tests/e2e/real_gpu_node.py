@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Self
 
 from tests.cluster.certificates import NODE_NAME
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.cluster import Cluster
 from tests.e2e.gpu_allocation import offer_of
 from tests.e2e.kwok_node import GPU_LABEL, GPU_TAINT
@@ -18,6 +17,7 @@ from tests.kubelet.device_plugin import GPU, DevicePlugin
 from tests.kubelet.exporter_image import archive, import_image, name_image
 from tests.kubelet.exporter_pods import wait_until_ready
 from tests.kubelet.real_node import RealNode
+from tests.waiting import NotYet, wait_for
 
 _WITHIN_S = 60.0
 _PUT = """

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.cluster import Cluster
 from tests.e2e.load import STEERING_PORT
 from tests.e2e.port_forward import fetch
@@ -15,6 +14,7 @@ from tests.e2e.prometheus import NAMESPACE, ask
 from tests.e2e.real_pod import RealPod
 from tests.e2e.release import EXPORTER
 from tests.e2e.workloads import Workload, autoscaler, deployment
+from tests.waiting import NotYet, wait_for
 
 LOAD_GPUS = 1.8
 TARGET_PERCENT = 50.0

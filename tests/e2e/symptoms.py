@@ -5,11 +5,11 @@ docs/troubleshooting.md quotes those words and explains them. Where it matters w
 
 import re
 
-from tests.cluster.waiting import NotYet
 from tests.e2e.api import ApiError, Object, Unreachable
 from tests.e2e.cluster import Cluster
 from tests.e2e.prometheus import query
 from tests.e2e.workloads import Workload
+from tests.waiting import NotYet
 
 FOUND = "True ValidMetricFound"
 

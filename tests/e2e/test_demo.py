@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import enclosure
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.images import TREE
+from tests.waiting import NotYet, wait_for
 
 WITHIN_S = 180.0
 STARTS = "The cluster starts"

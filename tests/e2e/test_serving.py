@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.cluster.waiting import NotYet, wait_for
 from tests.e2e.breakages import OTHER_RULES, applied
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
@@ -18,6 +17,7 @@ from tests.e2e.port_forward import fetch, port_forward
 from tests.e2e.prometheus import NAME
 from tests.e2e.release import serverless
 from tests.e2e.workloads import GATEWAY, MODEL_SERVER, Workload, deployment, service
+from tests.waiting import NotYet, wait_for
 
 WITHIN_S = 120.0
 SERVER = "vllm-inference"

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tests.cluster.waiting import NotYet
 from tests.e2e.api import ApiError, Object, Unreachable
 from tests.e2e.cluster import Cluster
 from tests.e2e.model_server import PORT
+from tests.waiting import NotYet
 
 GPU = "nvidia.com/gpu"
 SHARED_GPU = "nvidia.com/gpu.shared"

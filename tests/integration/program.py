@@ -5,16 +5,15 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S, until
+
 ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "exporter")
-PATIENCE_S = 30.0
-"""How long a test waits for what must happen; it fails after that. A busy machine takes its time."""
 END_S = 2.0
 """How long the program may take to end."""
 
@@ -51,11 +50,13 @@ class Program:
         self._process.wait()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
+        """Wait until something is so, as long as the program runs."""
+
+        def is_so() -> bool:
             assert self._process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
+            return condition()
+
+        until(is_so, self.log)
 
     def get(self, path: str) -> tuple[int, str]:
         self.until(lambda: "serving http" in self.log())

@@ -7,11 +7,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,9 @@ from typing import Any
 
 import yaml
 
+from tests.waiting import PATIENCE_S, until
+
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 40.0
-"""How long a test waits for what must happen; it fails after that."""
-
-
-def wait_for(what: str, happens: Callable[[], bool], lacks: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not happens():
-        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE_S} s\n{lacks()}"
-        time.sleep(0.1)
 
 
 def answer_of(url: str) -> str:
@@ -63,8 +55,8 @@ def mock_exporter(folder: Path, scenario: Mapping[str, Any], *arguments: str) ->
             found = re.search(r"serving http://(\S+)/metrics", log.read_text())
             return found[1] if found else ""
 
-        wait_for("the exporter serves", lambda: address() != "")
-        wait_for("the exporter is ready", lambda: answer_of(f"http://{address()}/ready") != "")
+        until(lambda: address() != "", what="the exporter serves")
+        until(lambda: answer_of(f"http://{address()}/ready") != "", what="the exporter is ready")
         yield address()
 
 
@@ -156,5 +148,5 @@ def prometheus(
             assert process.poll() is None, log.read_text()
             return answer_of(f"http://{address}/-/ready") != ""
 
-        wait_for("Prometheus is ready", is_ready)
+        until(is_ready, what="Prometheus is ready")
         yield Prometheus(address)

@@ -13,9 +13,9 @@ from podresources.fake_kubelet import FakeKubelet, Hang
 from podresources.fake_pods import Container, Pod
 from tests.golden.series import read_series
 from tests.golden.soundness import assert_sound
-from tests.integration.program import PATIENCE_S, Program, Start
+from tests.integration.program import Program, Start
 from tests.unit.fake_api_server import FakeApiServer
-from tests.unit.faulty_nvml import until
+from tests.waiting import PATIENCE_S, until
 
 RESTARTS = 100
 LEFT_ALONE_EACH = 25

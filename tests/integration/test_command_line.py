@@ -13,7 +13,8 @@ import pytest
 
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
-from tests.integration.program import END_S, PATIENCE_S, ROOT, Program, Start
+from tests.integration.program import END_S, ROOT, Program, Start
+from tests.waiting import PATIENCE_S
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.program import PATIENCE_S, Program, Start
+from tests.integration.program import Program, Start
+from tests.waiting import PATIENCE_S
 
 ONE_COUNTER = "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature.\n"
 TWO_COUNTERS = ONE_COUNTER + "DCGM_FI_DEV_SM_CLOCK, gauge, Clock.\n"

@@ -8,7 +8,8 @@ import pytest
 from exporter.exposition import Format
 from tests.golden.series import read_series
 from tests.golden.soundness import assert_linted, assert_sound, tool
-from tests.integration.prometheus_run import Prometheus, mock_exporter, prometheus, wait_for
+from tests.integration.prometheus_run import Prometheus, mock_exporter, prometheus
+from tests.waiting import until
 
 SCENARIO = {"gpus": [{"profile": "h100-sxm", "count": 8, "load": 50}]}
 ALL = '{job="gpus"}'
@@ -27,7 +28,7 @@ def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of an exporter that has sampled each of its eight mock GPUs, which no pod holds."""
     with mock_exporter(tmp_path_factory.mktemp("exporter"), SCENARIO) as address:
         page = f"http://{address}/metrics"
-        wait_for("rates are there", lambda: "\nDCGM_FI_PROF_DRAM_ACTIVE{" in get(page))
+        until(lambda: "\nDCGM_FI_PROF_DRAM_ACTIVE{" in get(page), what="rates are there")
         yield address
 
 
@@ -49,7 +50,7 @@ def scraping(exporter: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     target = {"targets": [exporter], "labels": {"namespace": "monitoring", "pod": "exporter-x7k2p"}}
     gpus = {"job_name": "gpus", "honor_labels": True, "static_configs": [target]}
     with prometheus(tool("prometheus"), tmp_path_factory.mktemp("prometheus"), [gpus]) as found:
-        wait_for("Prometheus has scraped", lambda: bool(names_in(found)))
+        until(lambda: bool(names_in(found)), what="Prometheus has scraped")
         yield found
 
 
@@ -65,7 +66,7 @@ def values_of(prometheus: Prometheus, query: str) -> list[float]:
 
 def test_prometheus_finds_the_same_names(exporter: str, scraping: Prometheus) -> None:
     names = {series.name for series in read_series(get(f"http://{exporter}/metrics"))}
-    wait_for("Prometheus has all names", lambda: names_in(scraping) == names)
+    until(lambda: names_in(scraping) == names, what="Prometheus has all names")
     assert values_of(scraping, "up") == [1]
 
 
@@ -81,5 +82,5 @@ def test_series_of_idle_gpus_do_not_get_the_exporter_s_own_pod(exporter: str, sc
 
 def test_prometheus_computes_a_rate_of_what_openmetrics_calls_unknown(scraping: Prometheus) -> None:
     watts = "rate(DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION[5s]) / 1000"
-    wait_for("there is a rate", lambda: len(values_of(scraping, watts)) == 8)
+    until(lambda: len(values_of(scraping, watts)) == 8, what="there is a rate")
     assert all(0 < value < 1000 for value in values_of(scraping, watts))

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.cluster.control_plane import Manifest
-from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.real_node import RealNode
+from tests.waiting import NotYet, wait_for
 
 PORT = 9400
-PATIENCE_S = 60.0
 
 
 def exporter_pod(name: str, image: str, *arguments: str, namespace: str = "default") -> dict[str, Any]:
@@ -80,7 +79,7 @@ def wait_until_ready(node: RealNode, namespace: str, name: str) -> str:
         raise NotYet(f"{status.get('containerStatuses')}")
 
     try:
-        return wait_for(f"readiness of {name}", look, PATIENCE_S)
+        return wait_for(f"readiness of {name}", look)
     except TimeoutError as error:
         said = node.kubectl("logs", name, "-n", namespace, "--tail=10")
         raise TimeoutError(f"{error}; it said:\n{said}") from None

@@ -14,7 +14,7 @@ from typing import Self
 
 from podresources.allocations import Allocation, Allocations
 from tests.cluster.rounds import Rounds
-from tests.cluster.waiting import NotYet
+from tests.waiting import NotYet, until
 
 LABELLED = re.compile(
     r'^DCGM_FI_DEV_GPU_UTIL\{.*UUID="([^"]+)".*container="([^"]*)",namespace="([^"]*)",pod="([^"]*)"', re.MULTILINE
@@ -72,10 +72,7 @@ class ExporterRun:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while self._fetch("/ready") is None:
-            assert time.monotonic() < deadline, "the exporter is not ready within 20 s"
-            time.sleep(0.05)
+        until(lambda: self._fetch("/ready") is not None, what="the exporter's readiness")
         self._rounds.__enter__()
         return self
 

@@ -2,9 +2,7 @@
 
 from podresources.allocations import Allocation, Allocations
 from podresources.client import PodResourcesClient
-from tests.cluster.waiting import NotYet, wait_for
-
-PATIENCE_S = 30.0
+from tests.waiting import NotYet, wait_for
 
 Held = dict[str, set[str]]
 """Device ids by holder, written namespace/pod/container."""
@@ -28,4 +26,4 @@ def wait_for_holders(client: PodResourcesClient, *holders: str) -> Held:
             raise NotYet(f"kubelet lists {held}")
         return held
 
-    return wait_for(f"the listing of {', '.join(holders) or 'nobody'}", look, PATIENCE_S)
+    return wait_for(f"the listing of {', '.join(holders) or 'nobody'}", look)

@@ -13,10 +13,10 @@ from podresources.client import KUBELET_SOCKET
 from tests.cluster.certificates import API_SERVER, NODE_NAME
 from tests.cluster.control_plane import ControlPlane, Manifest
 from tests.cluster.programs import Program
-from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.configuration import CONTAINERD_SOCKET, write_configuration
 from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.images import make_busybox_image
+from tests.waiting import NotYet, wait_for
 
 _START_S = 60.0
 _POD_S = 60.0

@@ -10,7 +10,7 @@ from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError
 from tests.cluster.rounds import Rounds
-from tests.cluster.waiting import NotYet
+from tests.waiting import NotYet
 
 
 @dataclass(frozen=True, slots=True)

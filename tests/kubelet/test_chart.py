@@ -10,15 +10,14 @@ import yaml
 
 from podresources.client import PodResourcesClient
 from tests.chart.helm import CHART, Helm
-from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.exporter_image import archive, import_image
 from tests.kubelet.exporter_pods import page_of, wait_until_ready
 from tests.kubelet.exporter_run import owners_by, owners_on
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
 from tests.tools.build import build
+from tests.waiting import NotYet, wait_for
 
-PATIENCE_S = 60.0
 RELEASE = "dcgm-exporter"
 EXPORTERS = f"app.kubernetes.io/name={RELEASE}"
 
@@ -41,7 +40,7 @@ def installed(node: RealNode, namespace: str, values: dict[str, Any], folder: Pa
     where = ("--namespace", namespace, "--kubeconfig", str(node.cluster.certificates / "admin.kubeconfig"))
     helm.run("install", RELEASE, str(CHART), *where, "--values", str(file))
     try:
-        yield wait_for("the DaemonSet's pod", lambda: pod_of(node, namespace), PATIENCE_S)
+        yield wait_for("the DaemonSet's pod", lambda: pod_of(node, namespace))
     finally:
         helm.run("uninstall", RELEASE, *where, "--wait")
 
@@ -74,7 +73,7 @@ def test_as_installed_the_exporter_shows_who_holds_a_gpu(
             if (shown := owners_on(page_of(address))) != truth:
                 raise NotYet(f"shown {shown}, not {truth}")
 
-        wait_for("the owner", look, PATIENCE_S)
+        wait_for("the owner", look)
         status = node.kubectl("exec", exporter, "-n", namespace, "--", "cat", "/proc/1/status")
         assert "CapEff:\t0000000000000000" in status
 
@@ -108,7 +107,7 @@ def test_a_changed_counters_list_reaches_the_running_pod(
             if "DCGM_FI_DEV_GPU_UTIL{" in page or "DCGM_FI_DEV_SM_CLOCK{" not in page:
                 raise NotYet("the old counters")
 
-        wait_for("the new counters", look, PATIENCE_S)
+        wait_for("the new counters", look)
         assert pod_of(node, namespace) == exporter
 
 
@@ -130,5 +129,5 @@ def test_helm_test_s_pod_finds_the_series(node: RealNode, values: dict[str, Any]
                 raise NotYet(phase)
             return str(phase)
 
-        assert wait_for("the test", look, PATIENCE_S) == "Succeeded"
+        assert wait_for("the test", look) == "Succeeded"
         assert "series of GPUs" in node.kubectl("logs", name, "-n", namespace)

@@ -8,14 +8,13 @@ import pytest
 from podresources.client import PodResourcesClient
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
-from tests.cluster.waiting import wait_for
 from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.exporter_run import ExporterRun, owners_by
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
 from tests.kubelet.recorder import Recorder
+from tests.waiting import PATIENCE_S, wait_for
 
-PATIENCE_S = 30.0
 SCRAPES = 10
 """So many are held against what kubelet said, even where a test is over sooner."""
 FRESH_S = 3.0
@@ -26,10 +25,10 @@ FRESH_S = 3.0
 def watched(node: RealNode) -> Iterator[tuple[ExporterRun, Recorder]]:
     """Run the exporter and kubelet's recorder; afterwards hold all scrapes against what kubelet said."""
     with Recorder(node.pod_resources_socket) as recorder:
-        wait_for("kubelet's answer", recorder.must_hear, PATIENCE_S)
+        wait_for("kubelet's answer", recorder.must_hear)
         with ExporterRun(node.pod_resources_socket) as exporter:
             yield exporter, recorder
-            wait_for("enough scrapes", lambda: exporter.must_have_scraped(SCRAPES), PATIENCE_S)
+            wait_for("enough scrapes", lambda: exporter.must_have_scraped(SCRAPES))
         assert_all_true(exporter, recorder)
 
 
@@ -47,7 +46,7 @@ def wait_until_shown(exporter: ExporterRun, client: PodResourcesClient, count: i
     """Wait until the exporter shows what kubelet lists, which has to be so many GPUs."""
     truth = owners_by(client.list())
     assert len(truth) == count
-    wait_for("the owners", lambda: exporter.must_show(truth), PATIENCE_S)
+    wait_for("the owners", lambda: exporter.must_show(truth))
 
 
 def test_labels_follow_pods_that_begin_and_end(

@@ -8,7 +8,6 @@ import pytest
 
 from podresources.client import PodResourcesClient
 from tests.cluster.control_plane import Manifest
-from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.exporter_image import archive, import_image
 from tests.kubelet.exporter_pods import (
     exporter_pod,
@@ -21,8 +20,8 @@ from tests.kubelet.exporter_pods import (
 from tests.kubelet.exporter_run import owners_by, owners_on
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
+from tests.waiting import NotYet, wait_for
 
-PATIENCE_S = 30.0
 RESTRICTED = "restricted"
 COMPILERS_AND_INSTALLERS = ("cc", "gcc", "as", "ld", "make", "pip", "pip3")
 COUNTERS = Path("exporter/counter_files")
@@ -135,7 +134,7 @@ def must_show_holders(client: PodResourcesClient, address: str) -> None:
         if shown != truth:
             raise NotYet(f"shown {shown}, not {truth}")
 
-    wait_for("the owners", look, PATIENCE_S)
+    wait_for("the owners", look)
 
 
 def test_a_user_without_a_name_gets_the_counters_that_are_mounted_over_the_default_ones(

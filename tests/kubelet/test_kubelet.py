@@ -9,12 +9,12 @@ from podresources.client import PodResourcesClient
 from podresources.errors import PodResourcesError
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
-from tests.cluster.waiting import NotYet, wait_for
 from tests.kubelet.device_plugin import VISIBLE_DEVICES, DevicePlugin
-from tests.kubelet.holders import PATIENCE_S, held_in, wait_for_holders
+from tests.kubelet.holders import held_in, wait_for_holders
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode
 from tests.kubelet.recorder import Recorder
+from tests.waiting import PATIENCE_S, NotYet, wait_for
 
 
 def gpu_of(device_id: str) -> str:
@@ -125,9 +125,9 @@ def test_a_restart_of_kubelet_replaces_its_socket_and_keeps_every_owner(
     node.run(pod("one", container(gpus=1)), pod("two", container(gpus=2)))
     before, socket_before = client.list(), node.pod_resources_socket.stat().st_ino
     with Recorder(node.pod_resources_socket) as recorder:
-        wait_for("kubelet's answer", recorder.must_hear, PATIENCE_S)
+        wait_for("kubelet's answer", recorder.must_hear)
         node.stop_kubelet()
-        wait_for("kubelet's silence", recorder.must_hear_nothing, PATIENCE_S)
+        wait_for("kubelet's silence", recorder.must_hear_nothing)
         assert node.pod_resources_socket.exists(), "the socket stays behind"
         assert set(recorder.true_between(time.monotonic(), time.monotonic())) == {before}
         node.start_kubelet()
@@ -150,10 +150,10 @@ def test_a_kubelet_that_starts_without_the_api_server_lists_nobody_until_it_is_b
     before = client.list()
     with Recorder(node.pod_resources_socket) as recorder, node.cluster.without_api_server():
         node.stop_kubelet()
-        wait_for("kubelet's silence", recorder.must_hear_nothing, PATIENCE_S)
+        wait_for("kubelet's silence", recorder.must_hear_nothing)
         silent = len(recorder.answers)
         node.start_kubelet()
-        wait_for("kubelet's answer", recorder.must_hear, PATIENCE_S)
+        wait_for("kubelet's answer", recorder.must_hear)
         assert {answer.allocations for answer in recorder.answers[silent:]} <= {None, ()}
     node.wait_until_ready()
     assert wait_for_holders(client, "default/one/main") == held_in(before)
@@ -179,4 +179,4 @@ def test_kubelet_refuses_most_of_300_lists_at_once_and_answers_the_next(
         except PodResourcesError as error:
             raise NotYet(str(error)) from None
 
-    assert wait_for("kubelet's answer", look, PATIENCE_S) == before
+    assert wait_for("kubelet's answer", look) == before

@@ -1,7 +1,5 @@
 """A mock NVML of which a test replaces single functions, and that knows how often each was called."""
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +7,6 @@ from typing import Any
 import pynvml
 
 from exporter.mock import MockNvml
-
-PATIENCE_S = 10.0
-"""How long a test waits for what must happen; it fails after that."""
 
 
 class FaultyNvml:
@@ -39,11 +34,3 @@ def failing(code: int) -> Callable[..., Any]:
         raise pynvml.NVMLError(code)
 
     return fail
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that other threads bring about."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        threading.Event().wait(0.005)

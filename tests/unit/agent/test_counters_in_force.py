@@ -8,7 +8,7 @@ import pytest
 from exporter.agent.counters_in_force import CountersInForce
 from exporter.counters_source import CountersFile
 from tests.unit.fake_clock import FakeClock
-from tests.unit.faulty_nvml import until
+from tests.waiting import until
 
 UTIL, TEMP = "DCGM_FI_DEV_GPU_UTIL, gauge, Utilization.", "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature."
 

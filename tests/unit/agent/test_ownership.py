@@ -15,8 +15,8 @@ from exporter.model import Attribution, Condition, Entity, GpuState, Owner
 from podresources.fake_kubelet import FakeKubelet, Hang
 from podresources.fake_pods import ClaimedDevice, Container, Pod, ResourceClaim
 from tests.unit.fake_api_server import FakeApiServer
-from tests.unit.faulty_nvml import until
 from tests.unit.holding import GPU_RESOURCE, gpu, instance, uuid_of
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
 GPU, DIVIDED = gpu(0), gpu(1)

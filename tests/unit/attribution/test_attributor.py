@@ -14,8 +14,8 @@ from exporter.model import Attribution, Entity, Labels
 from podresources.allocations import Allocations
 from podresources.poller import Polled
 from tests.unit.fake_clock import FakeClock
-from tests.unit.faulty_nvml import until
 from tests.unit.holding import claimed, gpu, held, instance, uuid_of
+from tests.waiting import until
 
 GPU, OTHER = gpu(0), gpu(1)
 MIG, SECOND_MIG = instance(OTHER, 1), instance(OTHER, 2)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exporter.attribution.jobs import MOST_BYTES, MOST_JOBS, STALE_AFTER_S, Jobs, jobs_of, parse_jobs
 from exporter.model import Entity, Gpu, Instance
 from tests.unit.fake_clock import FakeClock
-from tests.unit.faulty_nvml import until
+from tests.waiting import until
 
 CASES = Path(__file__).parents[2] / "cases"
 UUID_CASE = [

@@ -10,7 +10,7 @@ from exporter.attribution.resource_slices import DeviceSlice, devices_of, slices
 from exporter.kube import Pace, Watch
 from tests.unit.fake_api_server import End, FakeApiServer
 from tests.unit.fake_clock import FakeClock
-from tests.unit.faulty_nvml import until
+from tests.waiting import until
 
 GROUP = "resource.k8s.io"
 FAST = Pace(first_s=0.01, longest_s=0.05, longest_without_right_s=0.1)
@@ -71,7 +71,7 @@ def test_the_newest_version_that_is_served_is_asked_for(api: FakeApiServer, serv
     publish(api, "s", device("gpu-0", GPU))
     with watching(api) as slices:
         until(lambda: devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
-        until(lambda: len(api.requests) == 3)
+        until(lambda: len(api.requests) >= 3)
     assert [request.kind for request in api.requests] == ["discovery", "list", "watch"]
     for request in api.requests[1:]:
         assert request.path == f"/apis/{GROUP}/{asked}/resourceslices"
@@ -149,7 +149,7 @@ def test_without_the_right_there_is_one_warning_and_no_device(
     api.refusals["list"] = 403
     publish(api, "a", device("gpu-0", GPU))
     with watching(api) as slices:
-        until(lambda: len(api.asked("list")) == 3)
+        until(lambda: len(api.asked("list")) >= 3)
         assert devices(slices) == {}
         assert slices.failing_since == 1_800_000_000.0
         api.refusals.clear()
@@ -165,7 +165,7 @@ def test_an_api_server_without_the_api_is_asked_again(
 ) -> None:
     api.groups[GROUP] = served
     with watching(api) as slices:
-        until(lambda: len(api.asked("discovery")) == 3)
+        until(lambda: len(api.asked("discovery")) >= 3)
         assert devices(slices) == {}
         api.groups[GROUP] = ["v1"]
         publish(api, "a", device("gpu-0", GPU))

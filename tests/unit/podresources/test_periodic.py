@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from podresources.periodic import Periodic
-from tests.unit.faulty_nvml import until
+from tests.waiting import until
 
 FAILED = "a look failed; all stays as it was"
 

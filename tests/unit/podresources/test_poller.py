@@ -1,7 +1,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from podresources.errors import PodResourcesError, SocketMissing, TimedOut
 from podresources.fake_kubelet import FakeKubelet, Hang, RateLimit
 from podresources.fake_pods import Container, Pod
 from podresources.poller import REPEAT_S, Polled, Poller
+from tests.waiting import until
 
 SOON_S = 3.0
 """Within this time new owners must be there."""
@@ -165,32 +166,25 @@ def polling(path: Path) -> Iterator[Poller]:
     poller.stop()
 
 
-def wait_until(is_so: Callable[[], object]) -> None:
-    end = time.monotonic() + SOON_S
-    while not is_so():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
 def test_the_thread_follows_pods_and_restarts_within_three_seconds(tmp_path: Path) -> None:
     path = tmp_path / "kubelet.sock"
     with FakeKubelet(path, pods("one")) as kubelet, polling(path) as poller:
-        wait_until(lambda: poller.latest().allocations == held("one"))
+        until(lambda: poller.latest().allocations == held("one"))
         kubelet.set_pods(pods("two"))
-        wait_until(lambda: poller.latest().allocations == held("two"))
+        until(lambda: poller.latest().allocations == held("two"))
         kubelet.stop()
-        wait_until(lambda: poller.latest().error)
+        until(lambda: poller.latest().error)
         assert poller.latest().allocations == held("two")
         kubelet.set_pods(pods("three"))
         kubelet.start()
-        wait_until(lambda: poller.latest().allocations == held("three"))
+        until(lambda: poller.latest().allocations == held("three"))
         assert poller.latest().error is None
 
 
 def test_owners_are_never_others_than_kubelet_said_through_fifty_restarts(tmp_path: Path) -> None:
     path = tmp_path / "kubelet.sock"
     with FakeKubelet(path, pods("pod-0")) as kubelet, polling(path) as poller:
-        wait_until(lambda: poller.latest().allocations)
+        until(lambda: poller.latest().allocations)
         for number in range(1, 51):
             kubelet.set_pods(pods(f"pod-{number}"))
             kubelet.restart()
@@ -201,25 +195,25 @@ def test_owners_are_never_others_than_kubelet_said_through_fifty_restarts(tmp_pa
                 seen.add(poller.latest().allocations)  # noqa: B023 - called in this turn alone
                 return after in seen  # noqa: B023
 
-            wait_until(is_new)
+            until(is_new)
             assert seen <= {before, after}
 
 
 def test_a_rate_limited_poller_keeps_its_owners_and_recovers(tmp_path: Path) -> None:
     path = tmp_path / "kubelet.sock"
     with FakeKubelet(path, pods("one")) as kubelet, polling(path) as poller:
-        wait_until(lambda: poller.latest().allocations == held("one"))
+        until(lambda: poller.latest().allocations == held("one"))
         kubelet.set_fault(RateLimit(per_second=0, burst=0))
-        wait_until(lambda: poller.latest().failures.get("unreachable", 0) >= 2)
+        until(lambda: poller.latest().failures.get("unreachable", 0) >= 2)
         assert poller.latest().allocations == held("one")
         kubelet.set_fault(None)
-        wait_until(lambda: poller.latest().error is None)
+        until(lambda: poller.latest().error is None)
 
 
 def test_a_kubelet_that_hangs_never_keeps_a_reader_waiting(tmp_path: Path) -> None:
     path = tmp_path / "kubelet.sock"
     with FakeKubelet(path, pods("one")) as kubelet, polling(path) as poller:
-        wait_until(lambda: poller.latest().allocations == held("one"))
+        until(lambda: poller.latest().allocations == held("one"))
         kubelet.set_fault(Hang())
         for _ in range(10_000):
             assert poller.latest().allocations == held("one")

@@ -17,8 +17,9 @@ from exporter.sampling.sampler import Sampler
 from exporter.sampling.worker import Rhythm, Worker
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
-from tests.unit.faulty_nvml import PATIENCE_S, FaultyNvml, failing, until
+from tests.unit.faulty_nvml import FaultyNvml, failing
 from tests.unit.mock_machines import scenario, started
+from tests.waiting import PATIENCE_S, until
 
 TEMPERATURE = Call("nvmlDeviceGetTemperature", (Field("TEMPERATURE", same),), (pynvml.NVML_TEMPERATURE_GPU,))
 POWER = Call("nvmlDeviceGetPowerUsage", (Field("POWER", same),))

@@ -17,9 +17,7 @@ from exporter.model import Page
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers, Health
-
-PATIENCE_S = 10.0
-"""How long a test waits for what must happen; it fails after that."""
+from tests.waiting import PATIENCE_S
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n"
 LAST_SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"

@@ -12,7 +12,6 @@ from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from tests.unit.server.serving import (
     CHILD,
-    PATIENCE_S,
     SCRAPE,
     Exporter,
     Served,
@@ -21,6 +20,7 @@ from tests.unit.server.serving import (
     serving,
     started_by_systemd,
 )
+from tests.waiting import PATIENCE_S
 
 
 def test_server_stopped_before_it_runs_does_not_run() -> None:

@@ -12,7 +12,6 @@ from exporter.model import Page
 from exporter.server.connections import Limits
 from tests.unit.server.serving import (
     LARGE_PAGE,
-    PATIENCE_S,
     SCRAPE,
     SOON,
     Exporter,
@@ -22,6 +21,7 @@ from tests.unit.server.serving import (
     non_reader,
     serving,
 )
+from tests.waiting import until
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -102,9 +102,7 @@ def test_scrapes_beyond_those_allowed_at_once_are_rejected() -> None:
         assert rejected.status == 503
         assert rejected.body == b"Too many scrapes at once (--max-concurrent-scrapes); try again.\n"
         assert served.server.counts.rejected == 1
-        end = time.monotonic() + PATIENCE_S
-        while not honest_scrape_works(served):
-            assert time.monotonic() < end, "the place of those that hung up was not given back"
+        until(lambda: honest_scrape_works(served), what="a place for those that hung up")
 
 
 class EverNew(Exporter):
@@ -161,7 +159,5 @@ def test_clients_that_hang_up_leave_nothing_behind(
                     sock.recv(read_bytes)
                 if is_reset:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-        end = time.monotonic() + PATIENCE_S
-        while not honest_scrape_works(served):
-            assert time.monotonic() < end, "an answer for a client that hung up is still under way"
+        until(lambda: honest_scrape_works(served), what="the end of answers for clients that hung up")
     assert not caplog.records

@@ -8,13 +8,13 @@ from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.listening import systemd_sockets
 from tests.unit.server.serving import (
-    PATIENCE_S,
     SCRAPE,
     Exporter,
     running,
     serving,
     started_by_systemd,
 )
+from tests.waiting import PATIENCE_S
 
 
 def test_taken_port_is_one_sentence_that_names_it() -> None:

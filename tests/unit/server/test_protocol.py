@@ -1,7 +1,6 @@
 import contextlib
 import logging
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from exporter.exposition import Format
 from exporter.server.connections import Limits
 from tests.unit.server.serving import (
     LAST_SCRAPE,
-    PATIENCE_S,
     SCRAPE,
     SOON,
     Exporter,
@@ -23,26 +21,29 @@ from tests.unit.server.serving import (
     read_to_end,
     serving,
 )
+from tests.waiting import until
 
 TCP_LISTEN = "0A"  # as /proc/net/tcp has it
 
 
-def drip_until_ended(sock: socket.socket, data: bytes) -> bool:
+def drip_until_ended(sock: socket.socket, data: bytes) -> None:
     """Send some bytes again and again until the server ends the connection."""
-    end = time.monotonic() + PATIENCE_S
+
+    def has_ended() -> bool:
+        if is_ended(sock, within_s=SOON / 20):
+            return True
+        sock.sendall(data)
+        return False
+
     with contextlib.suppress(ConnectionError):
-        while not is_ended(sock, within_s=SOON / 20):
-            if time.monotonic() > end:
-                return False
-            sock.sendall(data)
-    return True
+        until(has_ended, what="the end of the connection")
 
 
 def test_client_that_drips_headers_is_ended_however_often_it_sends() -> None:
     with serving(Limits(read_timeout_s=SOON)) as served, served.connect() as sock:
         sock.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
         assert honest_scrape_works(served)
-        assert drip_until_ended(sock, b"x")
+        drip_until_ended(sock, b"x")
         assert honest_scrape_works(served)
 
 
@@ -75,10 +76,7 @@ def test_kernel_lets_go_of_an_answer_that_a_client_left_unread() -> None:
     limits = Limits(read_timeout_s=SOON, write_timeout_s=SOON)
     exporter = Exporter(pages={Format.TEXT: bytes(60_000)})  # the kernel takes it at once
     with serving(limits, exporter) as served, non_reader(served) as sock:
-        end = time.monotonic() + PATIENCE_S
-        while kernel_has_connections(served.port):
-            assert time.monotonic() < end, "the kernel still holds the answer"
-            time.sleep(SOON / 10)
+        until(lambda: not kernel_has_connections(served.port), what="the kernel's letting go of the answer")
         assert len(read_to_end(sock)) < 60_000
 
 
@@ -92,7 +90,7 @@ def kernel_has_connections(port: int) -> bool:
 def test_headers_without_end_are_cut_off() -> None:
     with serving() as served, served.connect() as sock:
         sock.sendall(b"GET /metrics HTTP/1.1\r\n")
-        assert drip_until_ended(sock, b"X-More: " + b"x" * 4000 + b"\r\n")
+        drip_until_ended(sock, b"X-More: " + b"x" * 4000 + b"\r\n")
         assert honest_scrape_works(served)
 
 
