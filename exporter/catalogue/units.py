@@ -69,6 +69,14 @@ def number_of(answer: object) -> int | float | Reason:
     return Reason.OUT_OF_RANGE if answer in NOT_AVAILABLE else answer
 
 
+def count_of(answer: object, most: int) -> int | Reason:
+    """Return what NVML answered if it is a number from 0 to `most`."""
+    number = number_of(answer)
+    if isinstance(number, Reason):
+        return number
+    return int(number) if 0 <= number <= most else Reason.OUT_OF_RANGE
+
+
 def unit_of(field: str) -> str:
     """Return a field's unit, of our own series the one that the name ends in; empty for text and where it is open."""
     info = FIELDS.get(field)

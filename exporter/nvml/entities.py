@@ -9,12 +9,18 @@ from typing import Any
 from pynvml import NVML_DEVICE_MIG_ENABLE
 
 from exporter.catalogue.convert import member
+from exporter.catalogue.units import count_of
 from exporter.model import Entity, Gpu, Instance, Reason
 from exporter.nvml.calls import DEVICE_GONE, Calls
 from exporter.settings import DeviceKind, DeviceSelection
 
 UNKNOWN_MINOR = -1
 """The minor number of a GPU without /dev/nvidiaN, as in WSL."""
+
+MOST_GPUS = 1 << 10
+MOST_MIG_DEVICES = 1 << 6
+MOST_MINORS = 1 << 20
+"""What can be: a machine has 16 GPUs, a GPU 7 MIG devices, and Linux has 20 bits for a minor number."""
 
 _ABSENT = frozenset({Reason.NOT_SUPPORTED, Reason.NO_SAMPLE_YET, Reason.NOT_PERMITTED})
 """Answers that mean that there is no MIG device, or none for this process; any other leaves it open."""
@@ -61,6 +67,14 @@ class Device:
     def handle(self) -> Any:
         """The GPU's handle."""
         return self.whole.handle
+
+
+def count_gpus(calls: Calls) -> int | Reason:
+    """Return how many GPUs there are, or why that can't be told.
+
+    Source: nvmlDeviceGetCount.
+    """
+    return _count(calls("nvmlDeviceGetCount"), MOST_GPUS)
 
 
 def find_layout(calls: Calls, index: int) -> Layout | Reason:
@@ -169,12 +183,23 @@ def _identify(calls: Calls, index: int, handle: Any) -> Gpu | Reason:
     for answer in answers:
         if isinstance(answer, Reason) and answer in DEVICE_GONE:
             return answer
-    pci, minor, model = (None if isinstance(answer, Reason) else answer for answer in answers)
-    return Gpu(index, uuid, _pci_bus_id(pci), UNKNOWN_MINOR if minor is None else minor, model or "")
+    pci, minor, model = answers
+    number = _count(minor, MOST_MINORS - 1)
+    return Gpu(
+        index,
+        uuid,
+        pci_bus_id="" if isinstance(pci, Reason) else _pci_bus_id(pci),
+        minor=UNKNOWN_MINOR if isinstance(number, Reason) else number,
+        model="" if isinstance(model, Reason) else model,
+    )
+
+
+def _count(answer: Any | Reason, most: int) -> int | Reason:
+    return answer if isinstance(answer, Reason) else count_of(answer, most)
 
 
 def _pci_bus_id(info: Any) -> str:
-    answer = member(info, "busId") if info else ""
+    answer = member(info, "busId")
     text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
     return text.upper()
 
@@ -197,7 +222,7 @@ def _ask_mig_mode(calls: Calls, handle: Any) -> bool | Reason:
 
 
 def _find_mig_devices(calls: Calls, handle: Any) -> list[_MigDevice] | Reason:
-    highest = calls("nvmlDeviceGetMaxMigDeviceCount", handle)
+    highest = _count(calls("nvmlDeviceGetMaxMigDeviceCount", handle), MOST_MIG_DEVICES)
     if isinstance(highest, Reason):
         return highest
     found: list[_MigDevice] = []
@@ -214,12 +239,14 @@ def _find_mig_device(calls: Calls, handle: Any, index: int) -> _MigDevice | Reas
     mig = calls("nvmlDeviceGetMigDeviceHandleByIndex", handle, index)
     if isinstance(mig, Reason):
         return mig
-    getters = ("nvmlDeviceGetGpuInstanceId", "nvmlDeviceGetUUID", "nvmlDeviceGetName")
-    answers: list[Any] = [calls(getter, mig) for getter in getters]
-    for answer in answers:
-        if isinstance(answer, Reason):
-            return answer
-    instance_id, uuid, name = answers
+    instance_id = _count(calls("nvmlDeviceGetGpuInstanceId", mig), MOST_MIG_DEVICES)
+    uuid, name = calls("nvmlDeviceGetUUID", mig), calls("nvmlDeviceGetName", mig)
+    if isinstance(instance_id, Reason):
+        return instance_id
+    if isinstance(uuid, Reason):
+        return uuid
+    if isinstance(name, Reason):
+        return name if name in DEVICE_GONE else _MigDevice(mig, uuid, instance_id, profile="")
     return _MigDevice(mig, uuid, instance_id, _profile(name))
 
 

@@ -14,7 +14,7 @@ from exporter.errors import NvmlError
 from exporter.model import Clock, Entity, GpuState, Reason
 from exporter.nvml import session
 from exporter.nvml.calls import Calls
-from exporter.nvml.entities import Device, Layout, select, unmatched_ids
+from exporter.nvml.entities import Device, Layout, count_gpus, select, unmatched_ids
 from exporter.sampling.failures import Failures
 from exporter.sampling.looks import Looks
 from exporter.sampling.plan import Plan
@@ -134,7 +134,7 @@ class Supervisor:
 
     def _scan(self) -> str:
         """Look at all GPUs and give each a worker; return what is wrong, empty if nothing is."""
-        count = self._calls("nvmlDeviceGetCount")
+        count = count_gpus(self._calls)
         if isinstance(count, Reason):
             return f"NVML can't count the GPUs: {count}"
         if count == 0:

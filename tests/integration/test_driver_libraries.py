@@ -53,7 +53,7 @@ def test_a_library_that_tells_the_truth_is_believed(start: Start, library: Libra
         assert {one.value for one in series(program, f"DCGM_FI_DEV_{name}").values()} == {value}
     assert 'source="nvml"' in program.get("/metrics")[1]
     assert errors(program, "out_of_range") == set()
-    assert not re.search("WARNING|ERROR", program.log())
+    assert not re.search(" (WARNING|ERROR) ", program.log())
     ends_without_a_claim(program)
 
 
@@ -73,7 +73,7 @@ def test_text_that_is_no_utf_8_costs_its_bad_bytes_alone(
     program.until(lambda: len(series(program, "DCGM_FI_DEV_GPU_UTIL")) == 3)
     assert [one.labels[label] for _, one in sorted(series(program, "DCGM_FI_DEV_GPU_UTIL").items())] == texts
     assert {one.value for one in series(program, "DCGM_FI_DEV_FB_USED").values()} == {"300"}
-    assert not re.search("WARNING|ERROR", program.log())
+    assert not re.search(" (WARNING|ERROR) ", program.log())
     ends_without_a_claim(program)
 
 
@@ -122,4 +122,20 @@ def test_a_library_as_old_as_r470_gives_every_default_counter_but_those_of_newer
     newer = {name for name in errors(program, "not_supported") if not name.startswith("DCGM_FI_PROF_")}
     assert newer == {"DCGM_FI_DEV_FB_RESERVED", "DCGM_FI_DEV_VGPU_LICENSE_STATUS"}
     assert len(program.names()) >= 18
+    ends_without_a_claim(program)
+
+
+def test_a_library_that_has_next_to_nothing_gives_what_it_has(start: Start, library: Library) -> None:
+    program = start(LD_LIBRARY_PATH=library("BARE"))
+    program.until(lambda: len(series(program, "DCGM_FI_DEV_GPU_UTIL")) == 3)
+    assert {one.labels["pci_bus_id"] for one in series(program, "DCGM_FI_DEV_GPU_UTIL").values()} == {""}
+    assert {"DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_XID_ERRORS"} <= errors(program, "not_supported")
+    assert not re.search(" (WARNING|ERROR) ", program.log())
+    ends_without_a_claim(program)
+
+
+def test_a_count_that_can_not_be_is_said_in_one_sentence(start: Start, library: Library) -> None:
+    program = start("-k", LD_LIBRARY_PATH=library(in_front="count.c"))
+    program.until(lambda: "NVML can't count the GPUs: out_of_range" in program.get("/health")[1])
+    assert program.log().count("NVML can't count the GPUs: out_of_range") == 1
     ends_without_a_claim(program)

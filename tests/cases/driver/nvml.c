@@ -3,6 +3,7 @@
  * What is absent is not supported, as in an old driver. Layouts of structures are those of NVML's documentation.
  *
  * -DR470     without what came with R510
+ * -DBARE     without what tells where a GPU is, its memory, its field values and its events
  * -DALL_ONES every number is all ones, by which a driver that fails says that it has none
  */
 #include <stdio.h>
@@ -52,7 +53,6 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, gpu **device) {
 }
 
 int nvmlDeviceGetIndex(gpu *device, unsigned *index) { *index = device->index; return SUCCESS; }
-int nvmlDeviceGetMinorNumber(gpu *device, unsigned *minor) { *minor = device->index; return SUCCESS; }
 int nvmlDeviceGetName(gpu *device, char *text, unsigned length) {
     (void)device;
     snprintf(text, length, "NVIDIA A100-SXM4-80GB");
@@ -62,11 +62,14 @@ int nvmlDeviceGetUUID(gpu *device, char *text, unsigned length) {
     snprintf(text, length, "GPU-0000000%u-0000-0000-0000-000000000000", device->index);
     return SUCCESS;
 }
+#ifndef BARE
+int nvmlDeviceGetMinorNumber(gpu *device, unsigned *minor) { *minor = device->index; return SUCCESS; }
 int nvmlDeviceGetPciInfo_v3(gpu *device, pci_info *info) {
     memset(info, 0, sizeof *info);
     snprintf(info->bus_id, sizeof info->bus_id, "00000000:%02x:00.0", 0x1a + device->index);
     return SUCCESS;
 }
+#endif
 
 int nvmlDeviceGetClockInfo(gpu *d, int kind, unsigned *mhz) {
     (void)d;
@@ -90,6 +93,7 @@ int nvmlDeviceGetDecoderUtilization(gpu *d, unsigned *percent, unsigned *period_
     return nvmlDeviceGetEncoderUtilization(d, percent, period_us);
 }
 
+#ifndef BARE
 int nvmlDeviceGetMemoryInfo(gpu *d, memory_v1 *memory) {
     (void)d;
     memory->total = NUMBER(81920 * MIB), memory->free = NUMBER(81000 * MIB), memory->used = NUMBER(920 * MIB);
@@ -136,3 +140,4 @@ int nvmlEventSetCreate(void **set) { *set = gpus; return SUCCESS; }
 int nvmlDeviceRegisterEvents(gpu *d, ull types, void *set) { (void)d, (void)types, (void)set; return SUCCESS; }
 int nvmlEventSetWait_v2(void *set, void *data, unsigned ms) { (void)set, (void)data, (void)ms; return TIMEOUT; }
 int nvmlEventSetFree(void *set) { (void)set; return SUCCESS; }
+#endif

@@ -7,7 +7,7 @@ import pytest
 from exporter.mock import MockNvml
 from exporter.model import Reason
 from exporter.nvml.calls import Calls
-from exporter.nvml.entities import UNKNOWN_MINOR, Layout, Target, find_layout, select, unmatched_ids
+from exporter.nvml.entities import UNKNOWN_MINOR, Layout, Target, count_gpus, find_layout, select, unmatched_ids
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -85,6 +85,34 @@ def test_a_gpu_that_does_not_tell_its_name_or_place_is_there_without_them(failur
     nvml.replaced |= {"nvmlDeviceGetPciInfo": failure, "nvmlDeviceGetMinorNumber": failure}
     gpu = layout_of(nvml, 0).whole.entity.gpu
     assert gpu == replace(known, model="", pci_bus_id="", minor=UNKNOWN_MINOR)
+
+
+@pytest.mark.parametrize("garbage", [0xFFFFFFFF, 0x7FFFFFFF, 808_334_905])
+def test_numbers_that_can_not_be_are_no_numbers_of_gpus_or_instances(garbage: int) -> None:
+    """Nobody looks at four billion GPUs, and no device file has such a number."""
+    nvml = machine()
+    nvml.replaced["nvmlDeviceGetMinorNumber"] = lambda _: garbage
+    assert layout_of(nvml, 0).whole.entity.gpu.minor == UNKNOWN_MINOR
+    nvml.replaced = {"nvmlDeviceGetCount": lambda: garbage}
+    assert count_gpus(Calls(nvml)) is Reason.OUT_OF_RANGE
+    nvml.replaced = {"nvmlDeviceGetMaxMigDeviceCount": lambda _: garbage}
+    assert find_layout(Calls(nvml), 1) is Reason.OUT_OF_RANGE
+    nvml.replaced = {"nvmlDeviceGetGpuInstanceId": lambda _: garbage}
+    assert find_layout(Calls(nvml), 1) is Reason.OUT_OF_RANGE
+
+
+def test_gpus_are_counted() -> None:
+    assert count_gpus(Calls(machine())) == 3
+
+
+def test_an_instance_that_does_not_tell_its_name_is_there_without_its_profile() -> None:
+    nvml = machine()
+    known = [target.entity.instance for target in layout_of(nvml, 2).instances]
+    whole = nvml.nvmlDeviceGetHandleByIndex(2)
+    real = nvml.nvmlDeviceGetName
+    nvml.replaced["nvmlDeviceGetName"] = lambda h: real(h) if h == whole else failing(pynvml.NVML_ERROR_UNKNOWN)()
+    found = [target.entity.instance for target in layout_of(nvml, 2).instances]
+    assert found == [replace(instance, profile="") for instance in known if instance]
 
 
 @pytest.mark.parametrize("getter", ["nvmlDeviceGetName", "nvmlDeviceGetPciInfo", "nvmlDeviceGetMinorNumber"])

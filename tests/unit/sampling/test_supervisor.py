@@ -267,6 +267,16 @@ def test_texts_that_are_no_utf_8_cost_no_gpu(make: Make, caplog: pytest.LogCaptu
     assert [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING] == []
 
 
+def test_a_count_that_can_not_be_is_told_and_costs_no_gpu_that_answers(make: Make) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.nvml.replaced["nvmlDeviceGetCount"] = lambda: 0xFFFFFFFF
+    bench.pass_until(lambda: bench.supervisor.trouble() == "NVML can't count the GPUs: out_of_range")
+    assert bench.conditions() == [SAMPLED, SAMPLED]
+    del bench.nvml.replaced["nvmlDeviceGetCount"]
+    bench.pass_until(lambda: bench.supervisor.trouble() == "")
+
+
 @pytest.mark.parametrize("getter", ["nvmlDeviceGetUUID", "nvmlDeviceGetMigMode"])
 def test_a_gpu_whose_identity_can_not_be_read_is_lost_alone_and_does_not_hang(
     make: Make, caplog: pytest.LogCaptureFixture, getter: str
