@@ -25,7 +25,8 @@ class Rhythm:
 
     def wait_s(self, now: float) -> float:
         """Return the seconds from `now` to the next collection, more than 0."""
-        return self.interval_s - (now - self.phase_s) % self.interval_s
+        left = self.interval_s - (now - self.phase_s) % self.interval_s
+        return left or self.interval_s  # a remainder just below 0 is rounded to the whole interval
 
 
 class Worker:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pynvml
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.catalogue.convert import same
@@ -112,6 +112,7 @@ def test_a_worker_that_stops_gives_back_what_it_holds_and_reads_no_more(bench: B
     gpus=st.integers(1, 16),
     late=st.floats(0, 1, exclude_max=True),
 )
+@example(now=0.05, interval_s=0.1, gpus=6, late=0.0)
 def test_the_workers_of_a_machine_are_spread_evenly_over_the_interval(
     now: float, interval_s: float, gpus: int, late: float
 ) -> None:
