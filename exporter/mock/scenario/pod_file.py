@@ -1,13 +1,38 @@
 """The pods of a scenario's file, and of a request while the mock runs."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from exporter.errors import describe
 from exporter.mock.document import Section
 from exporter.mock.machine.scenario import IdForm, ScenarioContainer, ScenarioDevice, ScenarioGpu, ScenarioPod
 
 MOST_REPLICAS = 1000
+
+_WORD = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+
+
+class _NameRule(NamedTuple):
+    """What Kubernetes takes as a name; it would never list another one."""
+
+    pattern: re.Pattern[str]
+    longest: int
+    accepts: str
+
+    def takes(self, name: str) -> bool:
+        return len(name) <= self.longest and self.pattern.fullmatch(name) is not None
+
+
+_LABEL = _NameRule(re.compile(_WORD), 63, "at most 63 lower-case letters, digits and -, as in web-0")
+_SUBDOMAIN = _NameRule(
+    re.compile(rf"{_WORD}(\.{_WORD})*"), 253, "at most 253 lower-case letters, digits, - and ., as in web-0"
+)
+_RESOURCE = _NameRule(
+    re.compile(rf"{_WORD}(\.{_WORD})*/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"),
+    253 + 1 + 63,
+    "a domain and a name, as in nvidia.com/gpu",
+)
 
 
 def parse_pods(section: Section, gpus: Sequence[ScenarioGpu]) -> tuple[ScenarioPod, ...]:
@@ -39,7 +64,8 @@ def parse_pod(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioPod:
         if container.name in containers:
             raise entry.error("name", f"is {container.name!r}, a container of this name stands before it")
         containers[container.name] = container
-    pod = ScenarioPod(_name(section, "namespace"), _name(section, "name"), tuple(containers.values()))
+    namespace, name = _name(section, "namespace", _LABEL), _name(section, "name", _SUBDOMAIN)
+    pod = ScenarioPod(namespace, name, tuple(containers.values()))
     section.finish()
     return pod
 
@@ -50,19 +76,19 @@ def _container(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioContain
         if device in devices[:i]:
             raise section.error(f"gpus[{i}]", "is there twice, a container holds a device once")
     container = ScenarioContainer(
-        name=_name(section, "name", "main"),
+        name=_name(section, "name", _LABEL, "main"),
         devices=tuple(devices),
-        resource=_name(section, "resource") if section.has("resource") else None,
+        resource=_name(section, "resource", _RESOURCE) if section.has("resource") else None,
         ids=IdForm(section.choice("ids", tuple(IdForm), IdForm.UUID)),
     )
     section.finish()
     return container
 
 
-def _name(section: Section, key: str, default: str | None = None) -> str:
+def _name(section: Section, key: str, rule: _NameRule, default: str | None = None) -> str:
     name = section.text(key, default)
-    if not name:
-        raise section.error(key, "is empty, a name is needed")
+    if not rule.takes(name):
+        raise section.error(key, f"is {describe(name)}, a name that Kubernetes takes is needed: {rule.accepts}")
     return name
 
 

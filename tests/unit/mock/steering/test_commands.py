@@ -158,8 +158,14 @@ def test_what_is_no_command_is_not_found_and_the_answer_lists_the_commands(
 
 
 def test_names_in_the_path_may_be_percent_encoded_and_a_query_means_nothing(steered: Steered) -> None:
-    steered.do("POST", "/pods", pod("a b/c", 1))
-    assert len(steered.do("DELETE", "/pods/prod/a%20b%2Fc?now=1")["pods"]) == 1
+    steered.do("POST", "/pods", pod("web-7", 1))
+    assert len(steered.do("DELETE", "/pods/prod/web%2D7?now=1")["pods"]) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "Web-0", "x\ny", "../etc", "a" * 254])
+def test_a_pod_that_kubernetes_would_refuse_is_refused(unmoved: Steered, name: str) -> None:
+    for method, content in (("POST", pod(name, 1)), ("PUT", {"pods": [pod(name, 1)]})):
+        assert "a name that Kubernetes takes is needed" in unmoved.refusal(method, "/pods", content)
 
 
 def test_the_documentation_lists_every_command() -> None:
