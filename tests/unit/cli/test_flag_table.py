@@ -10,8 +10,6 @@ import pytest
 
 from exporter.cli.flag_table import FLAGS, Flag, Status
 from exporter.cli.flags import Serve, parse
-from exporter.cli.flags_doc import flags_doc
-from exporter.cli.help import WIDTH, help_text
 from exporter.errors import ConfigError
 from exporter.settings import (
     ConfigMapName,
@@ -22,7 +20,6 @@ from exporter.settings import (
     Settings,
 )
 
-ROOT = Path(__file__).parents[3]
 HOST = "host-1"
 
 
@@ -226,18 +223,3 @@ def test_no_two_flags_share_a_name_a_variable_or_a_setting() -> None:
 
 def test_flags_that_do_not_work_say_why() -> None:
     assert all((flag.status is Status.WORKS) != bool(flag.note) for flag in FLAGS)
-
-
-def test_help_names_every_flag_variable_and_default_within_the_width() -> None:
-    text = help_text({"serve": "Serve."})
-    for flag in FLAGS:
-        assert f"--{flag.name}" in text
-        assert not flag.shorthand or f"  -{flag.shorthand}, --{flag.name}" in text
-        assert flag.variable in text
-        assert flag.default == "false" or flag.default in text
-    assert max(map(len, text.splitlines())) <= WIDTH
-    assert text.index("Collection:") < text.index("Kubernetes:") < text.index("Compatibility")
-
-
-def test_docs_are_what_the_code_says() -> None:
-    assert (ROOT / "docs/flags.md").read_text() == flags_doc(), "python -m exporter.cli.flags_doc > docs/flags.md"

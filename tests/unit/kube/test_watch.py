@@ -11,7 +11,6 @@ import pytest
 
 from exporter.kube import ApiServer, Key, Pace, Resource, Watch
 from exporter.kube.connection import LONGEST_LINE, MOST_BYTES
-from exporter.kube.pace import Backoff
 from exporter.model import Clock
 from tests.unit.fake_api_server import TOO_OLD, End, FakeApiServer
 from tests.unit.fake_clock import FakeClock
@@ -263,9 +262,6 @@ def test_when_the_api_server_said_something_last_is_known(api: FakeApiServer) ->
         assert followed.watch.heard_at == 130.0
 
 
-# A connection that is dead, and does not say so.
-
-
 def test_a_watch_that_brings_no_more_bookmarks_is_stale_and_begins_anew(
     api: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -443,7 +439,6 @@ def test_without_any_configuration_the_watch_waits_for_one(
 
 
 GARBAGE = [b"<html>\n", b"{}\n", b"[]\n", b"null\n", b'{"type":"ADDED","object":{"metadata":{}}}\n', b'"\xff"\n', b"\n"]
-GARBAGE += [b'{"type":"ERROR","object":"x"}\n', b'{"type":"ADDED","object":{"metadata":[]}}\n']
 
 
 @pytest.mark.parametrize("line", GARBAGE)
@@ -543,32 +538,3 @@ def test_a_watch_that_is_stopped_while_it_is_opened_ends_with_the_answer(
 def test_a_watch_that_was_never_started_can_be_stopped(api: FakeApiServer) -> None:
     Followed(api, time).watch.stop()
     assert api.requests == []
-
-
-def pauses(backoff: Backoff, longest_s: float, number: int) -> Iterator[float]:
-    return (backoff.next_s(longest_s) for _ in range(number))
-
-
-def test_pauses_grow_to_their_longest_and_no_further() -> None:
-    backoff = Backoff(1.0)
-    full = [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 200]
-    for pause_s, most_s in zip(pauses(backoff, 30.0, len(full)), full, strict=True):
-        assert most_s / 2 <= pause_s <= most_s
-
-
-def test_a_longer_limit_is_approached_step_by_step() -> None:
-    backoff = Backoff(1.0)
-    list(pauses(backoff, 30.0, 100))
-    for pause_s, most_s in zip(pauses(backoff, 300.0, 5), (60.0, 120.0, 240.0, 300.0, 300.0), strict=True):
-        assert most_s / 2 <= pause_s <= most_s
-
-
-def test_success_makes_pauses_short_again() -> None:
-    backoff = Backoff(1.0)
-    list(pauses(backoff, 30.0, 100))
-    backoff.reset()
-    assert backoff.next_s(30.0) <= 1.0
-
-
-def test_nodes_do_not_ask_in_step() -> None:
-    assert len({Backoff(1.0).next_s(30.0) for _ in range(20)}) > 10

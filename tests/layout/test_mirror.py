@@ -1,0 +1,101 @@
+"""Where the tests of a module are: `exporter/kube/watch.py` has `tests/unit/kube/test_watch.py`."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.layout.layout_rules import sources
+
+ROOT = Path(__file__).parents[2]
+
+DATA = (
+    "exporter.errors",
+    "exporter.mock.machine.demands",
+    "exporter.mock.machine.profile",
+    "exporter.mock.machine.scenario",
+    "exporter.model",
+    "podresources.errors",
+    "podresources.time_source",
+)
+"""Modules of data alone, beside the tables of the catalogue: those are tested as a whole, in test_catalogue.py."""
+
+ELSEWHERE = {
+    "exporter.__main__": "integration/test_command_line.py",
+    "exporter.agent.agent": "integration/test_process.py",
+    "exporter.agent.conditions": "integration/test_process.py",
+    "exporter.agent.mock_machine": "integration/test_process.py",
+    "exporter.attribution.pod_memory": "unit/attribution/test_attributor.py",
+    "exporter.attribution.strange_ids": "unit/attribution/test_attributor.py",
+    "exporter.catalogue.convert": "unit/catalogue/test_catalogue.py",
+    "exporter.catalogue.reading": "unit/catalogue/test_catalogue.py",
+    "exporter.catalogue.xids": "unit/catalogue/test_catalogue.py",
+    "exporter.cli.commands": "integration/test_command_line.py",
+    "exporter.cli.go_flags": "unit/cli/test_flags.py",
+    "exporter.cli.main": "integration/test_command_line.py",
+    "exporter.cli.value_types": "unit/cli/test_flag_table.py",
+    "exporter.kube.connection": "unit/kube/test_config_maps.py",
+    "exporter.kube.resources": "unit/attribution/test_resource_slices.py",
+    "exporter.mock.document": "unit/mock/scenario/test_scenario_file.py",
+    "exporter.mock.machine.gauges": "unit/mock/calls/test_gauges.py",
+    "exporter.mock.machine.machine": "unit/mock/machine/test_closed_loop.py",
+    "exporter.mock.scenario.load_file": "unit/mock/scenario/test_scenario_file.py",
+    "exporter.nvml.events": "unit/sampling/trackers/test_xids.py",
+    "exporter.nvml.gpm": "unit/sampling/trackers/test_gpm.py",
+    "exporter.sampling.failures": "unit/sampling/test_supervisor.py",
+    "exporter.sampling.looks": "unit/sampling/test_supervisor.py",
+    "exporter.sampling.pace": "unit/sampling/test_worker.py",
+    "exporter.sampling.sources": "unit/sampling/test_sampler.py",
+    "exporter.sampling.trackers.tracker": "unit/sampling/trackers/test_rates.py",
+    "exporter.sampling.workers": "unit/sampling/test_supervisor.py",
+    "exporter.strict_json": "unit/test_hostile_files.py",
+    "podresources.diagnosis": "unit/podresources/test_client.py",
+    "podresources.fake_pods": "unit/podresources/test_fake_kubelet.py",
+}
+"""Modules that have no promise of their own to test, and where what they do is tested through those that have it."""
+
+
+def mirror_of(module: str) -> str:
+    """Return the path below tests/ at which a module's tests belong."""
+    *packages, name = module.removeprefix("exporter.").split(".")
+    return "/".join(("unit", *packages, f"test_{name.strip('_')}.py"))
+
+
+def modules() -> dict[str, str]:
+    """Return the text of all modules but packages and what protoc has written."""
+    found = sources(ROOT)
+    packages = {name for name in found if (ROOT / Path(*name.split("."))).is_dir()}
+    return {name: text for name, text in found.items() if name not in packages and "_pb2" not in name}
+
+
+def is_table(module: str, text: str) -> bool:
+    """Tell whether a module is one of the catalogue's tables of readings."""
+    return module.startswith("exporter.catalogue.") and re.search(r"^READINGS\b", text, re.MULTILINE) is not None
+
+
+def untested(modules: Mapping[str, str], tests: Path) -> list[str]:
+    """Return the modules that have no file of tests, and are not said to need none."""
+    return [
+        name
+        for name, text in modules.items()
+        if name not in DATA
+        and not is_table(name, text)
+        and not any((tests / path).is_file() for path in (mirror_of(name), ELSEWHERE.get(name, ".")))
+    ]
+
+
+def test_every_module_has_its_tests_at_the_same_place() -> None:
+    assert untested(modules(), ROOT / "tests") == []
+
+
+@pytest.mark.parametrize("module", [*DATA, *ELSEWHERE])
+def test_a_module_without_tests_of_its_own_is_there_and_has_none(module: str) -> None:
+    assert module in modules()
+    assert not (ROOT / "tests" / mirror_of(module)).exists(), "it has tests of its own now: take it off the list"
+
+
+def test_a_module_without_tests_is_caught() -> None:
+    table = "READINGS = ()"
+    known = {"exporter.kube.watch": "", "exporter.model": "", "exporter.catalogue.wind": table}
+    assert untested({**known, "exporter.kube.gaze": table}, ROOT / "tests") == ["exporter.kube.gaze"]
