@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from podresources.allocations import Allocations, parse_allocations
 from podresources.diagnosis import SocketId, explain_code, find_socket, try_connecting, unreadable_answer
-from podresources.errors import PodResourcesError, Unreachable
+from podresources.errors import IncompleteList, PodResourcesError, Unreachable
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
 
@@ -29,8 +29,8 @@ MAX_ANSWER_BYTES = 16 << 20
 """The largest answer that is read: 16 KiB for each of 1000 pods."""
 
 STARTING_S = 3.0
-"""For how long a restarted kubelet's empty list is not believed: it lists nobody until it has the node's pods from the
-API server, about a second as a rule, while their containers run all the time."""
+"""For how long a restarted kubelet's empty list is not believed where the own pod is not known: it lists nobody until
+it has the node's pods from the API server, about a second as a rule, while their containers run all the time."""
 
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
@@ -46,10 +46,24 @@ class PodResourcesClient:
     """
 
     def __init__(
-        self, path: Path = KUBELET_SOCKET, deadline_s: float = DEADLINE_S, now: Callable[[], float] = time.monotonic
+        self,
+        path: Path = KUBELET_SOCKET,
+        deadline_s: float = DEADLINE_S,
+        now: Callable[[], float] = time.monotonic,
+        own_pod: tuple[str, str] | None = None,
     ) -> None:
+        """Prepare to ask.
+
+        Args:
+            path: kubelet's socket.
+            deadline_s: How long one answer may take.
+            now: Returns monotonic seconds.
+            own_pod: Namespace and name of the pod that this process runs in, where they are known: a list without it
+                is one of a kubelet that does not know the node's pods yet.
+        """
         self._path = path.absolute()
         self._deadline_s = deadline_s
+        self._own_pod = own_pod
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._connected_to: SocketId | None = None
@@ -65,16 +79,26 @@ class PodResourcesClient:
             PodResourcesError: kubelet did not answer, or not with a list. The next call connects anew.
         """
         try:
-            allocations = parse_allocations(self._ask(self._current_channel()))
+            answer = self._ask(self._current_channel())
         except PodResourcesError:
             self._disconnect()
             raise
-        if not allocations and self._held_any and self._now() - self._restarted_at < STARTING_S:
-            raise Unreachable(
+        allocations = parse_allocations(answer)
+        if self._own_pod is not None:
+            self._find_own_pod(answer, self._own_pod)
+        elif not allocations and self._held_any and self._now() - self._restarted_at < STARTING_S:
+            raise IncompleteList(
                 f"kubelet behind {self._path} has just started and lists nobody yet: ask again in a moment"
             )
         self._held_any = bool(allocations)
         return allocations
+
+    def _find_own_pod(self, answer: ListPodResourcesResponse, own_pod: tuple[str, str]) -> None:
+        if not any((pod.namespace, pod.name) == own_pod for pod in answer.pod_resources):
+            raise IncompleteList(
+                f"kubelet behind {self._path} does not list this pod, {'/'.join(own_pod)}: it has just started and"
+                " knows few of its pods yet, or that is not this pod's name"
+            )
 
     def close(self) -> None:
         """End the connection for good; a call that waits for its answer fails now."""

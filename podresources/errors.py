@@ -4,6 +4,7 @@ PodResourcesError
 ├─ SocketMissing       nothing at the path, or not a socket
 ├─ Unreachable         the socket can't be connected to, or kubelet takes no call at the moment
 ├─ TimedOut            connected, but no answer within the deadline
+├─ IncompleteList      a good answer of a kubelet that does not know the node's pods yet
 └─ UnexpectedAnswer    an answer that is not the PodResources v1 API's
 
 Each message is one sentence: the path, what is wrong, what to do about it.
@@ -44,6 +45,12 @@ class TimedOut(PodResourcesError):
     """kubelet has not answered in time."""
 
     reason = "timed_out"
+
+
+class IncompleteList(PodResourcesError):
+    """kubelet lists less than there is, because it has just started."""
+
+    reason = "incomplete_list"
 
 
 class UnexpectedAnswer(PodResourcesError):

@@ -15,6 +15,7 @@ from exporter import __version__
 from exporter.agent import conditions
 from exporter.agent.counters_in_force import CountersInForce
 from exporter.agent.ownership import Devices, Ownership, quiet_grpc
+from exporter.agent.whereabouts import find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import CATALOGUE, OWN_SERIES
 from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
@@ -62,9 +63,12 @@ class Agent:
         failures = Failures(self._counters.printed_name)
         sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
         self._supervisor = Supervisor(sampling, self._plan(), failures)
-        socket = self._mock.socket if self._mock and self._mock.socket else Path(settings.pod_resources_socket)
+        where = find_whereabouts(environ, settings.hostname)
+        socket = Path(settings.pod_resources_socket)
+        if self._mock and self._mock.socket:  # whose kubelet knows the mock's pods alone
+            socket, where = self._mock.socket, replace(where, pod=None)
         devices = Devices(self._supervisor.states, self._supervisor.holdable)
-        self._ownership = Ownership(settings, devices, socket)
+        self._ownership = Ownership(settings, devices, socket, where)
         known = TelemetrySources(
             version=__version__,
             source="nvml" if self._mock is None else "mock",

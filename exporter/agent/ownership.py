@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.agent.whereabouts import Whereabouts
 from exporter.attribution.attributor import AttributionOptions, Attributor, known_allocations
 from exporter.attribution.claims import Resources
 from exporter.attribution.jobs import JobNews, Jobs
@@ -39,7 +40,12 @@ class Ownership:
     """Everything that finds out who owns the GPUs; made but not started."""
 
     def __init__(
-        self, settings: Settings, devices: Devices, socket: Path, connect: Callable[[], ApiServer] = connect
+        self,
+        settings: Settings,
+        devices: Devices,
+        socket: Path,
+        where: Whereabouts,
+        connect: Callable[[], ApiServer] = connect,
     ) -> None:
         """Make what the settings ask for.
 
@@ -47,15 +53,16 @@ class Ownership:
             settings: What the user wants.
             devices: What there is on this node.
             socket: kubelet's PodResources socket.
+            where: The node, and the own pod if that kubelet must list it.
             connect: Connects to the API server.
         """
         self._devices = devices
-        self._poller = _poller(socket) if settings.kubernetes else None
+        self._poller = _poller(socket, where) if settings.kubernetes else None
         needs_pods = settings.kubernetes and (settings.enable_pod_labels or settings.enable_pod_uid)
         self._labels = PodLabels(settings.pod_label_allowlist) if settings.enable_pod_labels else None
         needs_slices = settings.kubernetes and settings.enable_dra
-        self._pods = Watch(pods_of(settings.hostname, self._labels), connect) if needs_pods else None
-        self._slices = Watch(slices_of(settings.hostname), connect) if needs_slices else None
+        self._pods = Watch(pods_of(where.node, self._labels), connect) if needs_pods else None
+        self._slices = Watch(slices_of(where.node), connect) if needs_slices else None
         self._jobs = Jobs(Path(settings.hpc_job_mapping_dir)) if settings.hpc_job_mapping_dir else None
         resources = Resources(frozenset(settings.nvidia_resource_names))
         options = AttributionOptions(resources, settings.virtual_gpus, settings.enable_pod_uid)
@@ -139,8 +146,8 @@ def quiet_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-def _poller(socket: Path) -> Poller:
+def _poller(socket: Path, where: Whereabouts) -> Poller:
     quiet_grpc()
     from podresources.client import PodResourcesClient  # noqa: PLC0415  (memory that few need not spend)
 
-    return Poller(PodResourcesClient(socket), time)
+    return Poller(PodResourcesClient(socket, own_pod=where.pod), time)

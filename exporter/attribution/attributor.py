@@ -11,6 +11,7 @@ from exporter.attribution.resource_slices import devices_of
 from exporter.attribution.strange_ids import OtherResources, StrangeIds
 from exporter.model import Attribution, Clock
 from podresources.allocations import Allocations
+from podresources.errors import IncompleteList
 from podresources.periodic import Periodic
 from podresources.poller import Polled
 
@@ -31,9 +32,10 @@ class AttributionOptions:
 
 
 def known_allocations(polled: Polled, now: float) -> Allocations | Why:
-    """Return what kubelet listed last, or that it is silent: it has not answered yet, or not for too long."""
-    is_silent = polled.at is None or now - polled.at >= SILENT_AFTER_S
-    return Why.KUBELET_SILENT if is_silent else polled.allocations
+    """Return what kubelet listed last, or why that is not known: no list is recent enough to be true."""
+    if polled.at is not None and now - polled.at < SILENT_AFTER_S:
+        return polled.allocations
+    return Why.KUBELET_STARTING if isinstance(polled.error, IncompleteList) else Why.KUBELET_SILENT
 
 
 class Attributor:

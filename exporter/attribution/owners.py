@@ -31,6 +31,7 @@ class Why(StrEnum):
     OWNED = ""
     NO_POD = "no_pod"
     KUBELET_SILENT = "kubelet_silent"
+    KUBELET_STARTING = "kubelet_starting"
     UNKNOWN_DEVICE_ID = "unknown_device_id"
     OTHER_RESOURCE = "other_resource"
     NO_RESOURCE_SLICES = "no_resource_slices"

@@ -4,16 +4,16 @@ from typing import Any
 
 from exporter.attribution.owners import PodMeta
 from exporter.attribution.pod_labels import PodLabels
-from exporter.kube import Resource
+from exporter.kube import OwnNode, Resource
 
 
-def pods_of(node: str, labels: PodLabels | None) -> Resource[PodMeta]:
+def pods_of(node: OwnNode, labels: PodLabels | None) -> Resource[PodMeta]:
     """Return what a watch follows: the pods that are bound to a node and have not ended.
 
     A pod that has ended is not among them, though it may exist for longer, and kubelet may still list it.
 
     Args:
-        node: The node's name in Kubernetes.
+        node: The node.
         labels: Which labels are kept; None for no labels at all.
     """
 
@@ -25,11 +25,11 @@ def pods_of(node: str, labels: PodLabels | None) -> Resource[PodMeta]:
         return PodMeta(uid, *labels.select(metadata.get("labels") or {}, f"{metadata['namespace']}/{metadata['name']}"))
 
     return Resource(
-        called=f"pods on node {node}",
+        called=f"pods on {node}",
         group="",
         versions=("v1",),
         plural="pods",
-        field_selector=f"spec.nodeName={node},status.phase!=Succeeded,status.phase!=Failed",
+        select=lambda server: f"spec.nodeName={node.find(server)},status.phase!=Succeeded,status.phase!=Failed",
         is_metadata_enough=True,
         parse=parse,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from exporter.attribution.claims import DRA_DRIVER, DraDevice, DraDevices
-from exporter.kube import Key, Resource
+from exporter.kube import Key, OwnNode, Resource
 
 
 class DeviceSlice(NamedTuple):
@@ -18,17 +18,17 @@ class DeviceSlice(NamedTuple):
 Slices = Mapping[Key, DeviceSlice]
 
 
-def slices_of(node: str) -> Resource[DeviceSlice]:
+def slices_of(node: OwnNode) -> Resource[DeviceSlice]:
     """Return what a watch follows: the slices that NVIDIA's DRA driver publishes for a node.
 
     Source: resource.k8s.io v1, v1beta2 and v1beta1.
     """
     return Resource(
-        called=f"ResourceSlices of node {node}",
+        called=f"ResourceSlices of {node}",
         group="resource.k8s.io",
         versions=("v1", "v1beta2", "v1beta1"),
         plural="resourceslices",
-        field_selector=f"spec.nodeName={node},spec.driver={DRA_DRIVER}",
+        select=lambda server: f"spec.nodeName={node.find(server)},spec.driver={DRA_DRIVER}",
         is_metadata_enough=False,
         parse=_parse,
     )

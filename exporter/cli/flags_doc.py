@@ -25,7 +25,8 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
 - **Durations** are Go's: `500ms`, `10s`, `1m30s`.
 - **Files** are regular files of UTF-8 text of at most 1 MiB (recordings: 32 MiB). In YAML and JSON no key stands twice;
   YAML has at most 50 levels and 50000 values, each alias counted as all that it stands for.
-- **An empty variable** is an unset one. `NODE_NAME`, which has no flag, is the value of the host name's label.
+- **An empty variable** is an unset one. Three variables have no flag: `NODE_NAME` is the value of the host name's label
+  and the node whose pods are asked for; `POD_NAMESPACE` and `POD_NAME` say which pod kubelet must list.
 - **A wrong value** ends the program with exit code 2 and one sentence, also where dcgm-exporter would go on with
   the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`).
 - **What is not built yet** is read and checked, and one line in the log says that it has no effect.

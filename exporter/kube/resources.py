@@ -32,7 +32,7 @@ class Resource(Generic[T]):
         group: The API group; "" is the core's.
         versions: The group's versions whose objects `parse` understands; the first that is served is taken.
         plural: The kind as paths have it.
-        field_selector: Which of the objects.
+        select: Says which of the objects, as a field selector, and may ask the API server for that.
         is_metadata_enough: Ask for metadata alone, where the API server can give that.
         parse: Makes of an object what is kept of it; None where nothing is. It may fail by any of GARBAGE.
     """
@@ -41,9 +41,16 @@ class Resource(Generic[T]):
     group: str
     versions: tuple[str, ...]
     plural: str
-    field_selector: str
+    select: Callable[[ApiServer], str]
     is_metadata_enough: bool
     parse: Callable[[Any], T | None]
+
+
+class Selection(NamedTuple):
+    """Where an API server has the objects, and which of those there are meant."""
+
+    path: str
+    field_selector: str
 
 
 class Listed(NamedTuple, Generic[T]):
@@ -61,35 +68,45 @@ class Event(NamedTuple, Generic[T]):
     item: T | None = None
 
 
-def find_path(server: ApiServer, resource: Resource[Any]) -> str:
-    """Return the path at which the API server has the objects, which it is asked for where several are possible.
+def find_selection(server: ApiServer, resource: Resource[Any]) -> Selection:
+    """Return where the API server has the objects, which it is asked for where several places are possible.
 
     Raises:
         KubeError: It serves none of the versions, with status 404, or can't be asked.
         ConfigError: TLS fails.
     """
-    if not resource.group:
-        return f"/api/{resource.versions[0]}/{resource.plural}"
-    path = f"/apis/{resource.group}"
+    root = find_version(server, resource.group, resource.versions)
+    return Selection(f"{root}/{resource.plural}", resource.select(server))
+
+
+def find_version(server: ApiServer, group: str, versions: tuple[str, ...]) -> str:
+    """Return the path of the first version of a group that is served; the core's only version is not asked for.
+
+    Raises:
+        KubeError: It serves none of the versions, with status 404, or can't be asked.
+        ConfigError: TLS fails.
+    """
+    if not group:
+        return f"/api/{versions[0]}"
+    path = f"/apis/{group}"
     answer = server.get(path)
     try:
         served = {str(version["version"]) for version in answer["versions"]}
     except GARBAGE:
         raise no_api_server(server.host) from None
-    for version in resource.versions:
+    for version in versions:
         if version in served:
-            return f"{path}/{version}/{resource.plural}"
-    wanted = ", ".join(resource.versions)
-    raise KubeError(f"the API server has none of the versions {wanted} of {resource.group}", HTTPStatus.NOT_FOUND)
+            return f"{path}/{version}"
+    raise KubeError(f"the API server has none of the versions {', '.join(versions)} of {group}", HTTPStatus.NOT_FOUND)
 
 
-def read_all(server: ApiServer, path: str, resource: Resource[T], version: str) -> Listed[T]:
+def read_all(server: ApiServer, selection: Selection, resource: Resource[T], version: str) -> Listed[T]:
     """Return all objects, page by page; in small pages where an answer is too large.
 
     Args:
         server: The API server.
-        path: Where it has them.
-        resource: Which of them, and what is kept of each.
+        selection: Where it has them, and which of them.
+        resource: What is kept of each.
         version: They must not be older than this one; "0" takes what the API server has in memory, "" has it look
             for the newest.
 
@@ -99,18 +116,18 @@ def read_all(server: ApiServer, path: str, resource: Resource[T], version: str) 
     """
     wanted = (("resourceVersion", version), ("resourceVersionMatch", "NotOlderThan")) if version else ()
     try:
-        return _read_pages(server, path, resource, PAGE, wanted)
+        return _read_pages(server, selection, resource, PAGE, wanted)
     except AnswerTooLarge:  # an API server that answers from its cache heeds no limit, so ask for what etcd has
-        return _read_pages(server, path, resource, SMALL_PAGE, ())
+        return _read_pages(server, selection, resource, SMALL_PAGE, ())
 
 
-def _read_pages(server: ApiServer, path: str, resource: Resource[T], limit: int, wanted: Query) -> Listed[T]:
+def _read_pages(server: ApiServer, selection: Selection, resource: Resource[T], limit: int, wanted: Query) -> Listed[T]:
     accept = _accept(resource, "PartialObjectMetadataList")
-    selected = (("fieldSelector", resource.field_selector), ("limit", str(limit)))
+    selected = (("fieldSelector", selection.field_selector), ("limit", str(limit)))
     query: Query = selected + wanted
     items: dict[Key, T] = {}
     while True:
-        page = server.get(path, query, accept)
+        page = server.get(selection.path, query, accept)
         try:
             version, token = str(page["metadata"]["resourceVersion"]), page["metadata"].get("continue")
             found = {_key(entry): resource.parse(entry) for entry in page["items"] or ()}
@@ -129,13 +146,15 @@ class WatchLimits(NamedTuple):
     silence_s: float
 
 
-def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: str, limits: WatchLimits) -> Lines:
+def open_watch(
+    server: ApiServer, selection: Selection, resource: Resource[Any], version: str, limits: WatchLimits
+) -> Lines:
     """Begin a watch, and return the lines of its events.
 
     Args:
         server: The API server.
-        path: Where it has the objects.
-        resource: Which of them.
+        selection: Where it has the objects, and which of them.
+        resource: Of what form they are wanted.
         version: The last one that is known.
         limits: The time after which the API server shall end it, and the silence after which it ends here.
 
@@ -144,13 +163,13 @@ def open_watch(server: ApiServer, path: str, resource: Resource[Any], version: s
         ConfigError: TLS fails.
     """
     query = (
-        ("fieldSelector", resource.field_selector),
+        ("fieldSelector", selection.field_selector),
         ("watch", "1"),
         ("allowWatchBookmarks", "true"),
         ("resourceVersion", version),
         ("timeoutSeconds", str(limits.longest_s)),
     )
-    return server.stream(path, query, _accept(resource, "PartialObjectMetadata"), limits.silence_s)
+    return server.stream(selection.path, query, _accept(resource, "PartialObjectMetadata"), limits.silence_s)
 
 
 def parse_event(line: bytes, resource: Resource[T], host: str) -> Event[T]:

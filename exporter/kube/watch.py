@@ -16,7 +16,17 @@ from typing import Generic, TypeVar
 from exporter.errors import ExporterError, KubeError
 from exporter.kube.connection import ApiServer, Lines
 from exporter.kube.pace import NORMAL_PACE, Backoff, Pace
-from exporter.kube.resources import Event, Key, Resource, WatchLimits, find_path, open_watch, parse_event, read_all
+from exporter.kube.resources import (
+    Event,
+    Key,
+    Resource,
+    Selection,
+    WatchLimits,
+    find_selection,
+    open_watch,
+    parse_event,
+    read_all,
+)
 from exporter.model import Clock
 
 log = logging.getLogger(__name__)
@@ -106,12 +116,12 @@ class Watch(Generic[T]):
 
     def _follow(self, server: ApiServer) -> None:
         """List and watch until something goes wrong. A watch that ends or breaks off goes on where it was."""
-        path = find_path(server, self._resource)
+        selection = find_selection(server, self._resource)
         while not self._stopping.is_set():
             if not self._is_listed:
-                self._list(server, path)
+                self._list(server, selection)
             try:
-                is_fruitful = self._listen(server, path)
+                is_fruitful = self._listen(server, selection)
             except KubeError as error:
                 if error.status != HTTPStatus.GONE:
                     raise
@@ -125,9 +135,9 @@ class Watch(Generic[T]):
             else:
                 self._stopping.wait(self._backoff.next_s(self._pace.longest_s))
 
-    def _list(self, server: ApiServer, path: str) -> None:
+    def _list(self, server: ApiServer, selection: Selection) -> None:
         try:
-            listed = read_all(server, path, self._resource, self._version)
+            listed = read_all(server, selection, self._resource, self._version)
         except KubeError as error:
             if error.status in {HTTPStatus.GONE, HTTPStatus.GATEWAY_TIMEOUT}:  # this server never had that version
                 self._version = ""
@@ -138,7 +148,7 @@ class Watch(Generic[T]):
         self._heard_at = self._proven_at = self._clock.monotonic()
         self._is_listed = True
 
-    def _listen(self, server: ApiServer, path: str) -> bool:
+    def _listen(self, server: ApiServer, selection: Selection) -> bool:
         """Follow one watch to its end; tell whether it was worth it, so that the next one may begin at once.
 
         Raises:
@@ -147,7 +157,7 @@ class Watch(Generic[T]):
         opened = self._clock.monotonic()
         is_fruitful = has_bookmarks = False
         limits = WatchLimits(round(self._pace.watch_s * random.uniform(1, 2)), self._pace.silence_s)  # noqa: S311
-        with self._kept(open_watch(server, path, self._resource, self._version, limits)) as lines:
+        with self._kept(open_watch(server, selection, self._resource, self._version, limits)) as lines:
             self._recover()
             for line in lines:
                 is_fruitful = True

@@ -48,14 +48,16 @@ class GpuAllocation:
         self._kubelet.__exit__(kind, error, trace)
 
     def follow(self, pods: Iterable[Object]) -> None:
-        """Give devices to pods that are new on the node, and take back those of pods that are gone or have ended."""
+        """Give devices to pods that are new on the node, and take back those of pods that are gone or have ended.
+
+        kubelet lists pods without devices, too.
+        """
         wanted = {
             (pod["metadata"]["uid"], container["name"]): (pod, self._limits(container))
             for pod in pods
             if pod["status"].get("phase") in ("Pending", "Running")
             for container in pod["spec"]["containers"]
         }
-        wanted = {key: (pod, limits) for key, (pod, limits) in wanted.items() if limits}
         kept = {key: held for key, held in self._held.items() if key in wanted}
         for key, (pod, limits) in wanted.items():
             if key not in kept:
@@ -67,7 +69,7 @@ class GpuAllocation:
     def held(self) -> Mapping[tuple[str, str], int]:
         """Return how many devices each pod holds, by namespace and name."""
         found: Counter[tuple[str, str]] = Counter()
-        for place, holding in self._held.values():
+        for place, holding in ((place, holding) for place, holding in self._held.values() if holding):
             found[place] += sum(map(len, holding.values()))
         return found
 

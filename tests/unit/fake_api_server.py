@@ -43,6 +43,22 @@ def event(kind: str, entry: Object) -> bytes:
 TOO_OLD = End(event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}))
 
 
+def selection(path: str, field_selector: str) -> Callable[[Object], bool]:
+    """Return what tells which objects a path and a selector mean; it heeds the namespace, names and known nodes."""
+    *_, parent, namespace, _ = path.split("/")
+    fields = dict(term.split("=", 1) for term in field_selector.split(",") if "!" not in term)
+
+    def is_selected(entry: Object) -> bool:
+        metadata, node = entry["metadata"], entry.get("spec", {}).get("nodeName")
+        return (
+            (parent != "namespaces" or metadata.get("namespace") == namespace)
+            and fields.get("metadata.name", metadata["name"]) == metadata["name"]
+            and (node is None or fields.get("spec.nodeName", node) == node)
+        )
+
+    return is_selected
+
+
 class FakeApiServer:
     """What an API server stores, how it behaves, and what it was asked; all of it outlives `down` and `up`.
 
@@ -140,12 +156,13 @@ class FakeApiServer:
     def asked(self, kind: str) -> list[Request]:
         return [request for request in self.requests if request.kind == kind]
 
-    def listed(self, query: dict[str, str]) -> Object:
-        """Return a page of all objects."""
+    def listed(self, path: str, query: dict[str, str]) -> Object:
+        """Return a page of the objects that are asked for."""
+        is_selected = selection(path, query["fieldSelector"])
         first = int(query.get("continue", "0"))
         end = first + (self.page if "resourceVersion" in query else min(self.page, int(query["limit"])))
         with self.changed:
-            items = list(self._objects.values())
+            items = list(filter(is_selected, self._objects.values()))
             metadata = {"resourceVersion": str(self._version)}
             if len(items) > end:
                 metadata["continue"] = str(end)
@@ -228,7 +245,7 @@ class Handler(BaseHTTPRequestHandler):
         elif not self._is_served(parts.path):
             self._answer({"message": "the server could not find the requested resource"}, 404)
         elif request.kind == "list":
-            self._answer(api.listed(query))
+            self._answer(api.listed(parts.path, query))
         else:
             self._watch(int(query["resourceVersion"]))
 

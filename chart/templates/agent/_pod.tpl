@@ -112,6 +112,12 @@ checksum/scenario: {{ toJson .Values.mock.scenario | sha256sum }}
   value: {{ .Values.service.address | quote }}
 - name: NODE_NAME
   valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- if include "dcgm-exporter.asksKubelet" . }}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: POD_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- end }}
 {{- if .Values.kubernetes.enablePodLabels }}
 - name: DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS
   value: "true"

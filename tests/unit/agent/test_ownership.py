@@ -4,13 +4,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from exporter.agent.ownership import STOP_S, Devices, Ownership
+from exporter.agent.whereabouts import Whereabouts
 from exporter.attribution.claims import DRA_DRIVER
 from exporter.cli.flags import Serve, parse
+from exporter.kube import OwnNode
 from exporter.model import Attribution, Condition, Entity, GpuState, Owner
 from podresources.fake_kubelet import FakeKubelet, Hang
 from podresources.fake_pods import ClaimedDevice, Container, Pod, ResourceClaim
@@ -32,6 +35,9 @@ def pod(name: str, *devices: str, resource: str = GPU_RESOURCE, namespace: str =
 WEB, BATCH = pod("web-0", uuid_of(GPU)), pod("batch-0", uuid_of(MIG), resource="nvidia.com/mig-1g.10gb")
 SHARES = pod("web-0", f"{uuid_of(GPU)}::0"), pod("web-1", f"{uuid_of(GPU)}::1", namespace="team-b")
 
+NODE = Whereabouts(OwnNode("node-1"))
+OWN_POD = ("monitoring", "exporter-x7k2p")
+
 Own = Callable[..., Ownership]
 
 
@@ -46,10 +52,10 @@ def own(tmp_path: Path, api: FakeApiServer) -> Iterator[Own]:
     """Start what flags ask for, on node-1."""
     started: list[Ownership] = []
 
-    def begin(*flags: str) -> Ownership:
-        command = parse(flags, {"NODE_NAME": "node-1"}, "host")
+    def begin(*flags: str, where: Whereabouts = NODE) -> Ownership:
+        command = parse(flags, {}, "host")
         assert isinstance(command, Serve)
-        ownership = Ownership(command.settings, DEVICES, tmp_path / "kubelet.sock", api.connect)
+        ownership = Ownership(command.settings, DEVICES, tmp_path / "kubelet.sock", where, api.connect)
         ownership.start()
         started.append(ownership)
         return ownership
@@ -91,6 +97,24 @@ def test_pods_that_hold_a_device_are_known_by_its_uuid(own: Own, kubelet: FakeKu
         uuid_of(GPU): {("team-a", "web-0"), ("team-b", "web-1")},
         uuid_of(MIG): {("team-a", "batch-0")},
     }
+
+
+def reasons(ownership: Ownership) -> set[str]:
+    return {dict(sample.labels)["reason"] for sample in ownership.attribution().info}
+
+
+def test_kubelet_that_does_not_list_this_pod_has_just_started(own: Own, kubelet: FakeKubelet) -> None:
+    ownership = own("-k", where=replace(NODE, pod=OWN_POD))
+    until(lambda: reasons(ownership) == {"kubelet_starting"})
+    assert (pods(ownership, GPU), pods(ownership, MIG)) == ([], [])
+    told = ownership.news()
+    assert told is not None
+    assert not told.known
+    assert told.failures["incomplete_list"] > 0
+    assert ownership.settled(), "a rollout goes on"
+    kubelet.set_pods([WEB, Pod(*OWN_POD)])
+    until(lambda: (pods(ownership, GPU), pods(ownership, MIG)) == (["web-0"], []))
+    assert reasons(ownership) == {"", "no_pod"}
 
 
 def test_news_tell_how_kubelet_fares(own: Own, kubelet: FakeKubelet) -> None:
@@ -136,7 +160,7 @@ def test_pod_on_what_is_not_exported_makes_no_other_gpu_suspicious(kubelet: Fake
     command = parse(("-k", "-d", "g:0"), {}, "host")
     assert isinstance(command, Serve)
     devices = Devices(states=lambda: STATES[:1], holdable=lambda: (GPU, MIG))
-    ownership = Ownership(command.settings, devices, tmp_path / "kubelet.sock")
+    ownership = Ownership(command.settings, devices, tmp_path / "kubelet.sock", NODE)
     ownership.start()
     try:
         until(lambda: (told := ownership.news()) is not None and told.known)
@@ -166,6 +190,15 @@ def test_labels_and_uids_come_from_the_api_server(own: Own, kubelet: FakeKubelet
     api.down()
     until(lambda: watches(ownership) == {"pods": False})
     assert len([owner for owner in owners(ownership, GPU) if owner.labels]) == 2, "what was known last counts"
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_node_is_the_one_of_the_own_pod_where_nobody_says_it(own: Own, api: FakeApiServer) -> None:
+    api.put("exporter-x7k2p", "monitoring", spec={"nodeName": "node-1"})
+    api.put("web-0", "team-a", {"app": "web"}, spec={"nodeName": "node-1"})
+    ownership = own("-k", "--kubernetes-enable-pod-labels", where=Whereabouts(OwnNode(None, OWN_POD, "host")))
+    until(lambda: [owner.labels for owner in owners(ownership, GPU)] == [(("app", "web"),)])
+    assert api.asked("list")[-1].query["fieldSelector"].startswith("spec.nodeName=node-1,")
 
 
 @pytest.mark.usefixtures("kubelet")
@@ -225,7 +258,7 @@ def test_it_stops_in_time_though_kubelet_and_the_api_server_hang(
 def test_what_is_never_started_can_be_stopped(tmp_path: Path) -> None:
     command = parse(("-k", "--kubernetes-enable-pod-labels"), {}, "host")
     assert isinstance(command, Serve)
-    Ownership(command.settings, DEVICES, tmp_path / "kubelet.sock").stop()
+    Ownership(command.settings, DEVICES, tmp_path / "kubelet.sock", NODE).stop()
 
 
 def test_nobody_pays_for_what_is_not_asked_for() -> None:
@@ -233,7 +266,9 @@ def test_nobody_pays_for_what_is_not_asked_for() -> None:
     code = (
         "import sys; from pathlib import Path; from exporter.cli.flags import parse;"
         "from exporter.agent.ownership import Devices, Ownership;"
-        "Ownership(parse({flags}, {{}}, 'host').settings, Devices(tuple, tuple), Path('kubelet.sock'));"
+        "from exporter.agent.whereabouts import find_whereabouts;"
+        "where = find_whereabouts({{}}, 'host');"
+        "Ownership(parse({flags}, {{}}, 'host').settings, Devices(tuple, tuple), Path('kubelet.sock'), where);"
         "print(*sorted({{'grpc', 'google', 'kubernetes', 're2'}} & {{name.partition('.')[0] for name in sys.modules}}))"
     )
     for flags, imported in ((("--hpc-job-mapping-dir", "jobs"), ""), (("-k",), "google grpc")):

@@ -1,7 +1,7 @@
 import logging
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,6 +12,7 @@ from exporter.attribution.resource_slices import DeviceSlice, Slices
 from exporter.attribution.strange_ids import MOST_NAMED, STRANGE_AFTER_S
 from exporter.model import Attribution, Entity, Labels
 from podresources.allocations import Allocations
+from podresources.errors import IncompleteList
 from podresources.poller import Polled
 from tests.unit.fake_clock import FakeClock
 from tests.unit.holding import claimed, gpu, held, instance, uuid_of
@@ -310,6 +311,22 @@ def test_owners_stay_for_a_minute_of_silence_and_return_with_the_next_answer() -
     attributor.look()
     assert attributor.knows_owners()
     assert pods_of(attributor.attribution(), GPU) == ["web-0"]
+
+
+def test_kubelet_that_has_just_started_is_not_silent() -> None:
+    node = Node(polled=Polled(error=IncompleteList("it does not list this pod")))
+    attributor = node.attributor()
+    attributor.look()
+    assert not attributor.knows_owners()
+    assert set(reasons(attributor.attribution())) == {"kubelet_starting"}
+    node.answer((held(GPU),))
+    attributor.look()
+    node.polled = replace(node.polled, error=IncompleteList("it does not list this pod"))
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0"], "its last good list counts for a minute"
+    node.clock.advance(SILENT_AFTER_S)
+    attributor.look()
+    assert set(reasons(attributor.attribution())) == {"kubelet_starting"}
 
 
 # Ids that mean nothing.

@@ -10,7 +10,7 @@ import pytest
 from exporter.attribution.owners import PodMeta
 from exporter.attribution.pod_labels import PodLabels
 from exporter.attribution.pod_metadata import pods_of
-from exporter.kube import Pace, Watch
+from exporter.kube import OwnNode, Pace, Watch
 from tests.unit.fake_api_server import FakeApiServer
 from tests.unit.fake_clock import FakeClock
 from tests.waiting import until
@@ -21,7 +21,7 @@ FAST = Pace(first_s=0.01, longest_s=0.05)
 
 @contextmanager
 def watching(api: FakeApiServer, labels: PodLabels | None = None) -> Iterator[Watch[PodMeta]]:
-    pods = Watch(pods_of("gpu-1", labels), api.connect, FakeClock(), FAST)
+    pods = Watch(pods_of(OwnNode("gpu-1"), labels), api.connect, FakeClock(), FAST)
     pods.start()
     try:
         yield pods

@@ -7,7 +7,7 @@ import pytest
 
 from exporter.attribution.claims import DraDevice, DraDevices
 from exporter.attribution.resource_slices import DeviceSlice, devices_of, slices_of
-from exporter.kube import Pace, Watch
+from exporter.kube import OwnNode, Pace, Watch
 from tests.unit.fake_api_server import End, FakeApiServer
 from tests.unit.fake_clock import FakeClock
 from tests.waiting import until
@@ -27,7 +27,7 @@ MIG = {
 
 @contextmanager
 def watching(api: FakeApiServer) -> Iterator[Watch[DeviceSlice]]:
-    slices = Watch(slices_of("gpu-1"), api.connect, FakeClock(), FAST)
+    slices = Watch(slices_of(OwnNode("gpu-1")), api.connect, FakeClock(), FAST)
     slices.start()
     try:
         yield slices

@@ -28,7 +28,8 @@ def label(entry: Any) -> str | None:
     return None if "ignored" in labels else str(labels.get("x", ""))
 
 
-PODS = Resource("pods on node n1", "", ("v1",), "pods", "spec.nodeName=n1,status.phase!=Failed", True, label)  # noqa: FBT003
+SELECTOR = "spec.nodeName=n1,status.phase!=Failed"
+PODS = Resource("pods on node n1", "", ("v1",), "pods", lambda _: SELECTOR, True, label)  # noqa: FBT003
 
 
 class Followed:
@@ -93,7 +94,7 @@ def test_only_metadata_of_the_selected_objects_is_asked_for(api: FakeApiServer) 
     assert listed.path == watched.path == "/api/v1/pods"
     assert listed.accept == "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
     assert watched.accept == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
-    assert listed.query["fieldSelector"] == watched.query["fieldSelector"] == PODS.field_selector
+    assert listed.query["fieldSelector"] == watched.query["fieldSelector"] == SELECTOR
     assert listed.query["resourceVersion"] == "0", "the API server's cache will do"
     assert watched.query["resourceVersion"] == "100"
     assert watched.query["allowWatchBookmarks"] == "true"

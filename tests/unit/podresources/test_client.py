@@ -14,7 +14,14 @@ import pytest
 
 from podresources.allocations import Allocation
 from podresources.client import PodResourcesClient
-from podresources.errors import PodResourcesError, SocketMissing, TimedOut, UnexpectedAnswer, Unreachable
+from podresources.errors import (
+    IncompleteList,
+    PodResourcesError,
+    SocketMissing,
+    TimedOut,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from podresources.fake_kubelet import AnswerBytes, CutOff, FakeKubelet, Hang, KubeletFault, RateLimit, Refuse, Slow
 from podresources.fake_pods import Container, Pod
 from tests.unit.fake_clock import FakeClock
@@ -291,7 +298,7 @@ def test_a_replaced_socket_is_followed_while_the_old_kubelet_still_serves(
     with FakeKubelet(path, PODS), FakeKubelet(tmp_path / "new.sock") as new:
         assert client.list() == HELD
         (tmp_path / "new.sock").rename(path)
-        with pytest.raises(Unreachable, match="just started"):
+        with pytest.raises(IncompleteList, match="just started"):
             client.list()
         new.set_pods(PODS)
         assert client.list() == HELD
@@ -310,10 +317,34 @@ def test_a_restarted_kubelets_empty_list_is_believed_after_three_seconds(path: P
         kubelet.restart()
         for later_s in (0.0, 2.9):
             clock.advance(later_s)
-            with pytest.raises(Unreachable, match="just started and lists nobody yet"):
+            with pytest.raises(IncompleteList, match="just started and lists nobody yet"):
                 client.list()
         clock.advance(0.2)
         assert client.list() == ()
+    client.close()
+
+
+OWN = Pod("monitoring", "exporter-x7k2p", [Container("exporter")])
+STATIC = Pod("kube-system", "dcgm-node0", [Container("main", {"nvidia.com/gpu": ["GPU-7"]})])
+
+
+@pytest.mark.parametrize("first", [[], [STATIC], [Pod("monitoring", "other"), Pod("other", "exporter-x7k2p")]])
+def test_a_list_is_believed_when_it_has_the_own_pod_in_it(path: Path, first: list[Pod]) -> None:
+    clock = FakeClock()
+    client = PodResourcesClient(path, now=clock.monotonic, own_pod=("monitoring", "exporter-x7k2p"))
+    with FakeKubelet(path, first) as kubelet:
+        for _ in range(3):
+            error = failure(client, path)
+            assert isinstance(error, IncompleteList)
+            assert "monitoring/exporter-x7k2p" in str(error)
+            clock.advance(3600.0)
+        kubelet.set_pods([*PODS, OWN])
+        assert client.list() == HELD
+        kubelet.set_pods([OWN])
+        assert client.list() == (), "known emptiness"
+        kubelet.set_pods(first)
+        kubelet.restart()
+        assert isinstance(failure(client, path), IncompleteList)
     client.close()
 
 
