@@ -13,7 +13,7 @@ STOP_S = 1.0
 class Periodic:
     """Takes a look at once, and again after each pause.
 
-    A look that raises is logged with its traceback, but only the first of several that fail one after the other.
+    A look that raises is logged with its traceback, but only the first of several that fail alike one after the other.
     """
 
     def __init__(self, name: str, look: Callable[[], None], interval_s: float, if_it_fails: str) -> None:
@@ -28,14 +28,14 @@ class Periodic:
         self._look = look
         self._interval_s = interval_s
         self._if_it_fails = if_it_fails
-        self._is_failing = False
+        self._failure: type[Exception] | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
     def is_failing(self) -> bool:
         """Tell whether the newest look has raised an exception."""
-        return self._is_failing
+        return self._failure is not None
 
     @property
     def is_stopping(self) -> bool:
@@ -62,10 +62,10 @@ class Periodic:
         while not self._stopping.is_set():
             try:
                 self._look()
-            except Exception:
-                if not self._is_failing:
+            except Exception as error:
+                if type(error) is not self._failure:
                     log.exception("%s", self._if_it_fails)
-                self._is_failing = True
+                self._failure = type(error)
             else:
-                self._is_failing = False
+                self._failure = None
             self._stopping.wait(self._interval_s)

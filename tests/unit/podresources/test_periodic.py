@@ -14,15 +14,15 @@ class Looks:
 
     def __init__(self) -> None:
         self.count = 0
-        self.trouble = ""
+        self.trouble: Exception | None = None
         self.go_on = threading.Event()
         self.go_on.set()
 
     def look(self) -> None:
         self.count += 1
         self.go_on.wait()
-        if self.trouble:
-            raise RuntimeError(self.trouble)
+        if self.trouble is not None:
+            raise self.trouble
 
     def more(self) -> None:
         """Wait until two more looks have been taken, of which the second began after this call."""
@@ -78,15 +78,29 @@ def test_looks_that_fail_are_told_once_until_one_succeeds(caplog: pytest.LogCapt
     periodic.start()
     try:
         for round_ in (1, 2):
-            looks.trouble = "no"
+            looks.trouble = RuntimeError("no")
             looks.more()
             assert periodic.is_failing
             assert [record.getMessage() for record in caplog.records] == [FAILED] * round_
-            looks.trouble = ""
+            looks.trouble = None
             until(lambda: not periodic.is_failing)
     finally:
         periodic.stop()
     assert all(record.exc_info is not None for record in caplog.records)
+
+
+def test_looks_that_fail_in_another_way_are_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    looks = Looks()
+    looks.trouble = KeyError("no")
+    periodic = Periodic("looks", looks.look, 0.001, FAILED)
+    periodic.start()
+    try:
+        looks.more()
+        looks.trouble = OSError("no")
+        looks.more()
+    finally:
+        periodic.stop()
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [KeyError, OSError]
 
 
 def test_stopping_what_never_started_is_fine() -> None:
