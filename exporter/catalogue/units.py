@@ -38,8 +38,8 @@ RANGES: Mapping[str, Range] = {
     "nanoseconds": Range(0, 1e18),  # 30 years
     "seconds": Range(0, 1e10),  # Unix time, too
     "pstate": Range(0, 15),  # 32 stands for unknown
-    "count": Range(0, math.inf),
-    "number": Range(0, math.inf),  # codes, modes, indices, versions
+    "count": Range(0, 1 << 63),
+    "number": Range(0, 1 << 63),  # codes, modes, indices, versions
     "bits": Range(0, (1 << 64) - 1),  # each bit or all of them mean something; all ones are an answer like others
 }
 """By the names in tools/dcgm-fields.csv."""
@@ -79,9 +79,8 @@ def count_of(answer: object, most: int) -> int | Reason:
 
 def unit_of(field: str) -> str:
     """Return a field's unit, of our own series the one that the name ends in; empty for text and where it is open."""
-    info = FIELDS.get(field)
-    if info:
-        return info.unit
+    if field in FIELDS:
+        return FIELDS[field].unit
     return next((unit for suffix, unit in _OWN_SUFFIXES.items() if field.endswith(suffix)), "")
 
 
@@ -95,11 +94,12 @@ def checked(field: str, value: Value) -> Value | Reason:
     unit = unit_of(field)
     if isinstance(value, str):
         return Reason.NOT_A_NUMBER if unit else value
-    number = value if unit == "bits" else number_of(value)
-    if isinstance(number, Reason) or not unit:
-        return number
+    if not unit:
+        return number_of(value)
     low, high = RANGES[unit]
-    if low <= number <= high:
-        return number
-    is_rounded = isinstance(number, float) and unit in {"percent", "ratio"} and high < number <= high * ROUNDING
-    return high if is_rounded else Reason.OUT_OF_RANGE
+    if low <= value <= high and (value not in NOT_AVAILABLE or unit == "bits"):
+        return value
+    number = number_of(value)
+    if isinstance(number, float) and unit in {"percent", "ratio"} and high < number <= high * ROUNDING:
+        return high
+    return number if isinstance(number, Reason) else Reason.OUT_OF_RANGE

@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 from pynvml import nvmlEventTypeXidCriticalError
 
+from exporter.catalogue.units import count_of
 from exporter.model import Reason
 from exporter.nvml.calls import Calls
 
 _NO_INSTANCE = 0xFFFFFFFF
 _AT_MOST = 1000
+_MOST = (1 << 16) - 1
+"""No Xid is greater; those that are known end below 200."""
 
 
 class XidEvent(NamedTuple):
@@ -66,8 +69,9 @@ class XidEvents:
             if isinstance(event, Reason):
                 yield event
                 return
+            code = count_of(event.eventData, _MOST)
             instance = None if event.gpuInstanceId == _NO_INSTANCE else event.gpuInstanceId
-            yield XidEvent(event.eventData, instance)
+            yield code if isinstance(code, Reason) else XidEvent(code, instance)
 
     def close(self) -> None:
         """Give the event set back to the driver."""

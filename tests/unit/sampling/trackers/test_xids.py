@@ -51,6 +51,17 @@ def test_the_last_of_several_xids_counts() -> None:
     assert [answer.code for answer in bench.read(XID, after_s=9)] == [48]
 
 
+def test_an_xid_that_can_not_be_does_not_hide_the_last_one() -> None:
+    bench = Bench(Tracker.XIDS, "{profile: h100-sxm, faults: [{kind: xid, at_s: 5, code: 31}]}")
+    bench.read(XID)
+    bench.read(XID, after_s=6)
+    events = [pynvml.c_nvmlEventData_t(eventData=0xFFFFFFFFFFFFFFFF, gpuInstanceId=0xFFFFFFFF)]
+    bench.nvml.replaced["nvmlEventSetWait_v2"] = lambda *_: (
+        events.pop() if events else failing(pynvml.NVML_ERROR_TIMEOUT)()
+    )
+    assert [answer.code for answer in bench.read(XID)] == [31]
+
+
 def test_an_xid_of_a_gpu_instance_is_that_instances_and_any_other_is_everyones() -> None:
     gpu = "{profile: a100-sxm, mig: [3g.40gb, 3g.40gb], faults: [{kind: xid, at_s: 5, code: 94, gpu_instance: 2}, "
     bench = Bench(Tracker.XIDS, gpu + "{kind: xid, at_s: 9, code: 79}]}")
