@@ -34,6 +34,7 @@ class Reason(StrEnum):
     GPU_LOST = "gpu_lost"
     DRIVER_GONE = "driver_gone"
     TIMEOUT = "timeout"
+    NO_THREAD = "no_thread"
     UNKNOWN = "unknown"
 
 

@@ -136,7 +136,7 @@ class Agent:
         """Wait until NVML has listed the GPUs or can't; one that takes very long is not waited for."""
         deadline = time.monotonic() + FIRST_LOOK_S
         while not self._supervisor.listed() and not self._is_stopping and time.monotonic() < deadline:
-            if self._supervisor.trouble():
+            if self._supervisor.trouble() and not self._supervisor.is_waiting():
                 return False
             time.sleep(0.01)
         return True

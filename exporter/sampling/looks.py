@@ -3,21 +3,28 @@
 import logging
 import threading
 from collections.abc import Collection
-from typing import Any
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NamedTuple
 
 from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout
+from exporter.sampling.own_thread import HANGING_AFTER_S, on_own_thread
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 0.1
 """How long all looks together are waited for; an H100 that the driver has initialised takes 1 ms."""
 
-HANGING_AFTER_S = 3.0
-"""After what time a look is taken for one that hangs; without persistence mode one may take a second or two."""
-
 _POLL_S = 0.002
+
+
+class _Look(NamedTuple):
+    """One look, and since when it is under way, in monotonic seconds."""
+
+    found: Future[Layout | Reason]
+    began: float
 
 
 class Looks:
@@ -27,61 +34,53 @@ class Looks:
         self._library = library
         self._clock = clock
         self._stopping = stopping
-        self._under_way: dict[int, _Look] = {}
+        self._begun: dict[int, _Look] = {}
 
     def under_way(self) -> frozenset[int]:
         """Return the indices of the GPUs whose look has not ended."""
-        return frozenset(index for index, look in self._under_way.items() if not look.has_ended())
+        return frozenset(index for index, look in self._begun.items() if not look.found.done())
 
     def has_news(self) -> bool:
         """Say whether a look has ended that had not when it was asked for."""
-        return any(look.has_ended() for look in self._under_way.values())
+        return any(look.found.done() for look in self._begun.values())
 
     def forget(self) -> None:
         """Drop what has been found and not been asked for; only while no look is under way."""
-        self._under_way = {}
+        self._begun = {}
 
     def look(self, indices: Collection[int]) -> dict[int, Layout | Reason]:
         """Look at GPUs, but wait no longer than PATIENCE_S; a look that takes longer goes on, and is not made twice.
 
         Returns:
-            What each index is; Reason.NO_SAMPLE_YET where that is not known yet, TIMEOUT where the look hangs.
+            What each index is; Reason.NO_SAMPLE_YET where that is not known yet, TIMEOUT where the look hangs,
+            NO_THREAD where it could not begin.
         """
         now = self._clock.monotonic()
         for index in indices:
-            if index not in self._under_way:
-                self._under_way[index] = _Look(self._library, index, now)
+            if index not in self._begun:
+                self._begin(index, now)
         deadline = now + PATIENCE_S
         while self.under_way() and self._clock.monotonic() < deadline and not self._stopping.wait(_POLL_S):
             pass
         return {index: self._answer(index, now) for index in indices}
 
-    def _answer(self, index: int, now: float) -> Layout | Reason:
-        look = self._under_way[index]
-        if look.has_ended():
-            del self._under_way[index]
-            return Reason.UNKNOWN if look.found is Reason.TIMEOUT else look.found  # it has returned
-        return Reason.TIMEOUT if now - look.began >= HANGING_AFTER_S else Reason.NO_SAMPLE_YET
-
-
-class _Look:
-    """One look, which begins at once."""
-
-    def __init__(self, library: Any, index: int, now: float) -> None:
-        self.began = now
-        self.found: Layout | Reason = Reason.UNKNOWN
-        self._library = library
-        self._index = index
-        self._thread = threading.Thread(target=self._run, name=f"look-{index}", daemon=True)
-        self._thread.start()
-
-    def has_ended(self) -> bool:
-        """Say whether `found` is what the look found."""
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
+    def _begin(self, index: int, now: float) -> None:
+        look = partial(find_layout, Calls(self._library), index)
         try:
-            self.found = find_layout(Calls(self._library), self._index)
-        except Exception as error:  # noqa: BLE001 - an answer of another shape than promised costs this GPU alone
-            log.debug("GPU %d: %r", self._index, error)
-            self.found = Reason.UNREADABLE
+            self._begun[index] = _Look(on_own_thread(f"look-{index}", look), now)
+        except RuntimeError:
+            self._begun.pop(index, None)
+
+    def _answer(self, index: int, now: float) -> Layout | Reason:
+        look = self._begun.get(index)
+        if look is None:
+            return Reason.NO_THREAD
+        if not look.found.done():
+            return Reason.TIMEOUT if now - look.began >= HANGING_AFTER_S else Reason.NO_SAMPLE_YET
+        del self._begun[index]
+        error = look.found.exception()
+        if error is not None:  # an answer of another shape than promised costs this GPU alone
+            log.debug("GPU %d: %r", index, error)
+            return Reason.UNREADABLE
+        found = look.found.result()
+        return Reason.UNKNOWN if found is Reason.TIMEOUT else found  # it has returned

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from exporter.catalogue.reading import COLLECTION, LAYOUT, SLOW, Tracked, Tracker
@@ -54,9 +54,19 @@ class Sampler:
         self._slots: list[_Slot] = []
         self._trackers: dict[Tracker, DeviceTracker] = {}
         self._tracked: tuple[TrackerSource, ...] = ()
+        self._former: Mapping[Tracker, DeviceTracker] = {}
         self._told: set[Missing] = set()
         self._pace = CollectionPace(clock, interval_s)
         self._displaced: frozenset[Entity] = frozenset()
+
+    def inherit(self, former: Mapping[Tracker, DeviceTracker]) -> None:
+        """Go on from the trackers of an ended sampler of the same GPU; before anything is followed."""
+        self._former = former
+
+    def legacy(self) -> Mapping[Tracker, DeviceTracker]:
+        """Return the trackers that outlive the GPU, for a later sampler of the same GPU to inherit."""
+        own = {kind: tracker for kind, tracker in self._trackers.items() if tracker.outlives_gpu}
+        return {**self._former, **own}
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
@@ -69,6 +79,8 @@ class Sampler:
         """Yield a source for each period."""
         if kind not in self._trackers:
             self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
+            if kind in self._former:
+                self._trackers[kind].inherit(self._former[kind])
         for period in sorted({reading.period for reading in readings}):
             yield TrackerSource(self._trackers[kind], tuple(one for one in readings if one.period == period))
 
@@ -87,7 +99,7 @@ class Sampler:
         gone = self._read_due()
         self._note_time()
         self._pace.end()
-        samples, missing = self._last_words(gone) if gone else self._newest()
+        samples, missing = self._of_lost_gpu(gone) if gone else self._newest()
         return DeviceSnapshot(
             gpu=self.device.gpu,
             taken=self._pace.now,
@@ -160,15 +172,17 @@ class Sampler:
             return dict.fromkeys(wanted, FieldAnswer(answers))
         return dict(zip(wanted, answers, strict=True))
 
-    def _last_words(self, gone: Reason) -> tuple[list[Sample], list[Missing]]:
-        """Return what stays true of a GPU that is gone, if anything does, with the texts that are labels."""
+    def _of_lost_gpu(self, gone: Reason) -> tuple[list[Sample], list[Missing]]:
         self._interrupt()
         missing = Missing(Entity(self.device.gpu), EVERYTHING, gone)
         self._on_missing(missing)
-        expires = self._pace.now + self._pace.life_s(COLLECTION)
+        return self._last_words(self._pace.now + self._pace.life_s(COLLECTION)), [missing]
+
+    def _last_words(self, expires: float) -> list[Sample]:
+        """Return what stays true of a GPU that is gone, if anything does, with the texts that are labels."""
         words = [sample for source in self._tracked for sample in source.last_words(expires)]
-        texts = [s for slot in self._slots for s in slot.last.samples if isinstance(s.value, str)]
-        return words + texts if words else [], [missing]
+        texts = [sample for slot in self._slots for sample in slot.last.samples if isinstance(sample.value, str)]
+        return words + [text._replace(expires=expires) for text in texts] if words else []
 
     def _read(self, slot: _Slot, values: FieldValues) -> None:
         now, source = self._pace.now, slot.source
@@ -193,7 +207,9 @@ class Sampler:
         if missing.reason is not Reason.NO_SAMPLE_YET:
             self._on_missing(missing)
 
-    def close(self) -> None:
-        """Give what the trackers hold back to the driver."""
+    def close(self) -> tuple[Sample, ...]:
+        """Give what the trackers hold back to the driver; return what stays true whatever becomes of the GPU."""
+        words = self._last_words(math.inf)
         for tracker in self._trackers.values():
             tracker.close()
+        return tuple(words)

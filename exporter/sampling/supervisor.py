@@ -1,7 +1,7 @@
 """Starts NVML, looks at the GPUs, keeps a worker for each, and follows GPUs that come, go or change their layout.
 
-One thread. It alone starts and ends NVML; while any call hangs NVML is not ended, and a GPU on which one hangs is
-asked nothing.
+One thread, which waits for no call: those on NVML as a whole and looks have threads of their own. While any call
+hangs NVML is not ended, and a GPU on which one hangs is asked nothing.
 """
 
 import logging
@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exporter.errors import NvmlError
 from exporter.model import Clock, Entity, GpuState, Reason
-from exporter.nvml import session
-from exporter.nvml.calls import Calls
-from exporter.nvml.entities import Device, Layout, count_gpus, select, unmatched_ids
+from exporter.nvml.entities import Device, Layout, select, unmatched_ids
 from exporter.sampling.failures import Failures
 from exporter.sampling.looks import Looks
+from exporter.sampling.nvml_session import NvmlSession
 from exporter.sampling.plan import Plan
 from exporter.sampling.workers import Workers
 from exporter.settings import DeviceKind, DeviceSelection
 
 log = logging.getLogger(__name__)
+
+NO_THREAD = "no thread can be started, so GPUs are missing: raise this container's limit of processes (pids)"
 
 WATCH_S = 0.5
 FIRST_RETRY_S = 1.0
@@ -52,15 +52,13 @@ class Supervisor:
         self._sampling = sampling
         self._plan = plan
         self._stopping = threading.Event()
-        self._calls = Calls(sampling.library)
         self._looks = Looks(sampling.library, sampling.clock, self._stopping)
         self._workers = Workers(
             sampling.library, sampling.clock, sampling.interval_s, plan=lambda: self._plan, failures=failures
         )
+        self._nvml = NvmlSession(sampling.library, sampling.clock, self._stopping, self._workers.report)
         self._layouts: dict[int, Layout] = {}
-        self._nvml_started = False
         self._listed = False
-        self._trouble = ""
         self._unmatched: frozenset[int] = frozenset()
         self._retry_s = FIRST_RETRY_S
         self._next_scan = float("-inf")
@@ -75,8 +73,8 @@ class Supervisor:
         """End the workers and NVML, but wait for no call that hangs."""
         self._stopping.set()
         self._thread.join(STOP_S / 2)
-        if not self._thread.is_alive():
-            self._end_nvml(STOP_S / 2)
+        if not self._thread.is_alive() and self._may_end_nvml(STOP_S / 2):
+            self._nvml.end_within(STOP_S / 2)
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from the next collections on. Trackers go on."""
@@ -97,7 +95,11 @@ class Supervisor:
 
     def trouble(self) -> str:
         """Return one sentence on what is wrong with NVML as a whole, empty if nothing is."""
-        return self._trouble
+        return self._nvml.trouble
+
+    def is_waiting(self) -> bool:
+        """Say whether the trouble is only that a call on NVML as a whole has not returned yet."""
+        return self._nvml.is_waiting
 
     def listed(self) -> bool:
         """Say whether the devices have been listed at least once."""
@@ -115,39 +117,51 @@ class Supervisor:
         self._workers.report()
         now = self._sampling.clock.monotonic()
         has_news = self._workers.want_look() or self._looks.has_news()
-        if now < self._next_scan and (self._trouble or not has_news):
+        if now < self._next_scan and (self._nvml.trouble or not has_news):
             return
         if self._workers.any_sampled():
             self._retry_s = FIRST_RETRY_S
         self._next_scan = now + self._sampling.scan_s
-        if self._nvml_started and not self._hanging() and self._needs_restart():
-            self._end_nvml(STOP_S)
-        trouble = self._start_nvml() or self._scan()
-        self._report(trouble)
+        try:
+            if self._nvml.is_started and not self._hanging() and self._needs_restart():
+                self._end_nvml()
+            trouble = self._start() or self._scan()
+            if trouble and trouble != NO_THREAD and not self._hanging() and not self._workers.any_sampled():
+                self._end_nvml()
+        except RuntimeError:
+            trouble = NO_THREAD
+        if self._stopping.is_set():
+            return
+        self._nvml.report(trouble)
         if trouble:
-            if not self._hanging() and not self._workers.any_sampled():
-                self._end_nvml(STOP_S)
             self._back_off()
 
     def _hanging(self) -> frozenset[int]:
         return self._workers.hanging() | self._looks.under_way()
 
+    def _start(self) -> str:
+        """Start NVML if it is not; return what is wrong, empty if nothing is."""
+        if self._nvml.is_started:
+            return ""
+        pci = self._sampling.pci_devices()
+        trouble = self._nvml.start()
+        self._pci = pci
+        return trouble
+
     def _scan(self) -> str:
         """Look at all GPUs and give each a worker; return what is wrong, empty if nothing is."""
-        count = count_gpus(self._calls)
-        if isinstance(count, Reason):
-            return f"NVML can't count the GPUs: {count}"
-        if count == 0:
-            return "NVML finds no GPU on this machine: check nvidia-smi -L, and in a container that GPUs are passed in"
+        count = self._nvml.count()
+        if isinstance(count, str):
+            return count
         answers = self._looks.look(frozenset(range(count)) - self._workers.hanging())
         self._layouts |= {index: answer for index, answer in answers.items() if isinstance(answer, Layout)}
         devices = select(self._layouts, self._sampling.selection)
         failed = {index: answer for index, answer in answers.items() if isinstance(answer, Reason)}
         unidentified = {index: reason for index, reason in failed.items() if self._is_unidentified(index, devices)}
-        self._workers.replace({i: device for i, device in devices.items() if i not in unidentified}, unidentified)
+        has_threads = self._workers.replace({i: d for i, d in devices.items() if i not in unidentified}, unidentified)
         self._warn_of_unmatched(count)
         self._listed = True
-        return ""
+        return "" if has_threads and Reason.NO_THREAD not in failed.values() else NO_THREAD
 
     def _is_unidentified(self, index: int, devices: Mapping[int, Device]) -> bool:
         """Say whether a GPU that does not say who it is counts as one that should be sampled.
@@ -178,33 +192,18 @@ class Supervisor:
             return True
         return False
 
-    def _start_nvml(self) -> str:
-        """Start NVML if it is not; return what is wrong, empty if nothing is."""
-        if self._nvml_started:
-            return ""
-        try:
-            session.start(self._sampling.library)
-        except NvmlError as error:
-            return str(error)
-        self._nvml_started = True
-        self._pci = self._sampling.pci_devices()
-        return ""
-
-    def _end_nvml(self, within_s: float) -> None:
+    def _end_nvml(self) -> None:
         """End all workers, and NVML unless some call hangs."""
-        if self._workers.end(within_s) and not self._looks.under_way() and self._nvml_started:
-            session.end(self._sampling.library)
-            self._nvml_started = False
+        if self._may_end_nvml(STOP_S):
+            self._nvml.end()
             self._layouts = {}  # their handles are void, and so is what a look has found meanwhile
             self._looks.forget()
+
+    def _may_end_nvml(self, within_s: float) -> bool:
+        """End all workers; say whether NVML has been started and no call on it is under way."""
+        has_ended = self._workers.end(within_s) and not self._looks.under_way()
+        return has_ended and self._nvml.is_started and self._nvml.is_idle()
 
     def _back_off(self) -> None:
         self._next_scan = self._sampling.clock.monotonic() + self._retry_s
         self._retry_s = min(2 * self._retry_s, LONGEST_RETRY_S)
-
-    def _report(self, trouble: str) -> None:
-        if trouble and trouble != self._trouble:
-            log.error("%s", trouble)
-        if self._trouble and not trouble:
-            log.info("NVML works again")
-        self._trouble = trouble

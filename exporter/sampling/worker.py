@@ -2,13 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from exporter.model import Clock, DeviceSnapshot
+from exporter.catalogue.reading import Tracker
+from exporter.model import Clock, DeviceSnapshot, Sample
 from exporter.sampling.pace import life_s
 from exporter.sampling.plan import Plan
 from exporter.sampling.sampler import Sampler
+from exporter.sampling.trackers.tracker import DeviceTracker
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +37,14 @@ class Worker:
     Attributes:
         device: What it collects from.
         snapshot: The newest snapshot, or None before the first.
+        last_words: What stays true of the GPU after the thread has ended.
     """
 
     def __init__(self, sampler: Sampler, plan: Callable[[], Plan], rhythm: Rhythm, clock: Clock) -> None:
-        """Start at once; `plan` is asked before each collection."""
+        """Make a worker that `start` lets work; `plan` is asked before each collection."""
         self.device = sampler.device
         self.snapshot: DeviceSnapshot | None = None
+        self.last_words: tuple[Sample, ...] = ()
         self._sampler = sampler
         self._plan = plan
         self._rhythm = rhythm
@@ -50,12 +54,28 @@ class Worker:
         self._wants_look = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gpu-{sampler.device.gpu.index}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to collect.
+
+        Raises:
+            RuntimeError: No thread can be started.
+        """
         self._thread.start()
 
     @property
     def is_stopping(self) -> bool:
         """Whether the thread has been asked to end, and may have ended."""
         return self._stopping.is_set()
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the thread has ended without having been asked to."""
+        return not self._thread.is_alive() and not self._stopping.is_set()
+
+    def legacy(self) -> Mapping[Tracker, DeviceTracker]:
+        """Return what a later worker of the same GPU goes on from; after the thread has ended."""
+        return self._sampler.legacy()
 
     def wants_look(self) -> bool:
         """Say whether a collection has found, since this was asked last, that the device is not as it was."""
@@ -86,7 +106,7 @@ class Worker:
                 self._stopping.wait(wait_s)
                 wait_s = self._rhythm.wait_s(self._clock.monotonic())
         finally:
-            self._sampler.close()
+            self.last_words = self._sampler.close()
 
     def _collect(self, followed: Plan | None) -> Plan | None:
         """Publish one more snapshot; return the plan that is followed from now on."""

@@ -1,17 +1,20 @@
 """The workers of all GPUs: one each, replaced when its GPU's layout changes, left alone while a call hangs."""
 
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from exporter.model import Clock, Condition, Entity, GpuState, Missing, Reason
+from exporter.catalogue.reading import Tracker
+from exporter.model import Clock, Condition, DeviceSnapshot, Entity, GpuState, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.failures import EVERYTHING, Failures
 from exporter.sampling.plan import Plan
 from exporter.sampling.sampler import Sampler
+from exporter.sampling.trackers.tracker import DeviceTracker
 from exporter.sampling.worker import Rhythm, Worker
 
 log = logging.getLogger(__name__)
@@ -22,10 +25,10 @@ HANDOVER_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Crew:
-    """All selected GPUs: those with a worker, and those that have none because they do not say who they are."""
+    """All selected GPUs: those with a worker by their index, and the others."""
 
     workers: Mapping[int, Worker] = field(default_factory=dict)
-    unidentified: Mapping[int, GpuState] = field(default_factory=dict)
+    others: tuple[GpuState, ...] = ()
 
 
 class Workers:
@@ -41,17 +44,14 @@ class Workers:
         self._plan = plan
         self._failures = failures
         self._crew = _Crew()
+        self._legacies: dict[str, Mapping[Tracker, DeviceTracker]] = {}  # of ended workers, by the GPU's UUID
         self._reported: Mapping[int, Condition] = {}
 
     def states(self) -> tuple[GpuState, ...]:
         """Return every selected GPU's state in NVML's order. Makes no NVML call."""
         crew, now = self._crew, self._clock.monotonic()
-        states = dict(crew.unidentified)
-        for index, worker in crew.workers.items():
-            device = worker.device
-            entities = tuple(target.entity for target in device.targets)
-            states[index] = GpuState(index, device.gpu, _condition(worker, now), worker.snapshot, entities)
-        return tuple(state for _, state in sorted(states.items()))
+        states = [_state(index, worker, _condition(worker, now)) for index, worker in crew.workers.items()]
+        return tuple(sorted((*states, *crew.others), key=lambda state: state.index))
 
     def indices(self) -> frozenset[int]:
         """Return the indices of the GPUs that have a worker."""
@@ -60,11 +60,15 @@ class Workers:
     def hanging(self) -> frozenset[int]:
         """Return the indices of the GPUs that must not be asked anything, as a call on them does not return."""
         now = self._clock.monotonic()
-        return frozenset(i for i, worker in self._crew.workers.items() if worker.is_stopping or worker.is_late(now))
+        return frozenset(
+            index
+            for index, worker in self._crew.workers.items()
+            if worker.is_stopping or _condition(worker, now) is Condition.HANGING
+        )
 
     def want_look(self) -> bool:
-        """Say whether the layout of some GPU has changed since it was looked at; asked once for each change."""
-        wanting = [worker for worker in self._crew.workers.values() if worker.wants_look()]
+        """Say whether some GPU's layout has changed or its thread has died, which is then to be told to `replace`."""
+        wanting = [worker for worker in self._crew.workers.values() if worker.wants_look() or worker.has_died]
         return bool(wanting)
 
     def report(self) -> None:
@@ -74,7 +78,7 @@ class Workers:
         for index, condition in conditions.items():
             before = self._reported.get(index)
             if condition is Condition.HANGING and before is not condition:
-                log.error("GPU %d: an NVML call does not return; its series end, the other GPUs go on", index)
+                log.error("GPU %d: an NVML call has not returned; its series end, the other GPUs go on", index)
                 self._failures(Missing(Entity(self._crew.workers[index].device.gpu), EVERYTHING, Reason.TIMEOUT))
             elif condition is Condition.LOST and before is not condition:
                 snapshot = self._crew.workers[index].snapshot
@@ -92,40 +96,59 @@ class Workers:
         """Say whether some GPU is sampled as it should be."""
         return any(state.condition is Condition.SAMPLED for state in self.states())
 
-    def replace(self, devices: Mapping[int, Device], unidentified: Mapping[int, Reason]) -> None:
+    def replace(self, devices: Mapping[int, Device], unidentified: Mapping[int, Reason]) -> bool:
         """Keep the workers of unchanged devices, start those of new or changed ones, end the others.
 
         Args:
             devices: What is to be sampled, by index.
             unidentified: The other selected GPUs, and why they do not say who they are.
+
+        Returns:
+            False if a thread could not be started; its GPU counts as starting, and the next call tries again.
         """
-        names = {state.index: state.gpu for state in self.states()}
         workers = {index: w for index, w in self._crew.workers.items() if self._stays(w, devices.get(index))}
         places = sorted({*devices, *unidentified})
+        refused: dict[int, Reason] = {}
         for index in sorted(devices.keys() - workers.keys()):
-            workers[index] = self._start(devices[index], phase_s=self._interval_s * places.index(index) / len(places))
-        states = {
-            i: GpuState(i, names.get(i), _condition_without_identity(unidentified[i]), None)
-            for i in unidentified.keys() - workers
-        }
-        for index, state in states.items():
-            if state.condition is not Condition.STARTING and state != self._crew.unidentified.get(index):
-                log.error("GPU %d does not answer: %s", index, unidentified[index])
-        self._crew = _Crew(workers, states)
+            worker = self._start(devices[index], phase_s=self._interval_s * places.index(index) / len(places))
+            if worker is None:
+                refused[index] = Reason.NO_THREAD
+            else:
+                workers[index] = worker
+        reasons = {index: reason for index, reason in {**unidentified, **refused}.items() if index not in workers}
+        others = tuple(_without_worker(reasons, devices, self._crew.others))
+        for state in others:
+            is_news = state.index in reasons and state not in self._crew.others
+            if is_news and state.condition is not Condition.STARTING:
+                log.error("GPU %d does not answer: %s", state.index, reasons[state.index])
+        self._crew = _Crew(workers, others)
+        return not refused
 
-    def _start(self, device: Device, phase_s: float) -> Worker:
+    def _start(self, device: Device, phase_s: float) -> Worker | None:
         gpu, targets = device.gpu, device.targets
+        sampler = Sampler(device, Calls(self._library), self._clock, self._interval_s, self._failures)
+        sampler.inherit(self._legacies.get(gpu.uuid, {}))
+        worker = Worker(sampler, self._plan, Rhythm(self._interval_s, phase_s), self._clock)
+        try:
+            worker.start()
+        except RuntimeError:
+            self._failures(Missing(Entity(gpu), EVERYTHING, Reason.NO_THREAD))
+            return None
         instances = "" if targets[0].entity.instance is None else f", {len(targets)} MIG instances"
         log.info("GPU %d is sampled: %s, %s%s", gpu.index, gpu.model, gpu.uuid, instances)
-        sampler = Sampler(device, Calls(self._library), self._clock, self._interval_s, self._failures)
-        return Worker(sampler, self._plan, Rhythm(self._interval_s, phase_s), self._clock)
+        return worker
 
     def _stays(self, worker: Worker, wanted: Device | None) -> bool:
         """Say whether a worker keeps its place; one that is in a call does, until that returns."""
-        if worker.device == wanted and not worker.is_stopping:
+        if worker.has_died:
+            log.error("GPU %d: its thread has died; another one takes its place", worker.device.gpu.index)
+        elif worker.device == wanted and not worker.is_stopping:
             return True
         worker.stop()
-        return not worker.ended(HANDOVER_S)
+        if not worker.ended(HANDOVER_S):
+            return True
+        self._legacies[worker.device.gpu.uuid] = worker.legacy()
+        return False
 
     def end(self, within_s: float) -> bool:
         """Stop all workers; their GPUs count as lost until something is known of them again.
@@ -136,20 +159,66 @@ class Workers:
         deadline = time.monotonic() + within_s
         for worker in self._crew.workers.values():
             worker.stop()
-        in_a_call = {i: w for i, w in self._crew.workers.items() if not w.ended(max(0.0, deadline - time.monotonic()))}
-        lost = {s.index: GpuState(s.index, s.gpu, Condition.LOST, None) for s in self.states()}
-        self._crew = _Crew(in_a_call, {index: lost[index] for index in lost.keys() - in_a_call})
+        in_a_call: dict[int, Worker] = {}
+        lost: list[GpuState] = []
+        for index, worker in self._crew.workers.items():
+            if worker.ended(max(0.0, deadline - time.monotonic())):
+                self._legacies[worker.device.gpu.uuid] = worker.legacy()
+                lost.append(replace(_state(index, worker, Condition.LOST), snapshot=_last_snapshot(worker)))
+            else:
+                in_a_call[index] = worker
+        self._crew = _Crew(in_a_call, (*self._crew.others, *lost))
         return not in_a_call
 
 
+def _state(index: int, worker: Worker, condition: Condition) -> GpuState:
+    entities = tuple(target.entity for target in worker.device.targets)
+    return GpuState(index, worker.device.gpu, condition, worker.snapshot, entities)
+
+
+def _last_snapshot(worker: Worker) -> DeviceSnapshot | None:
+    """Return what stays true of a GPU whose worker has ended: until something else is known of the GPU."""
+    if worker.snapshot is None or not worker.last_words:
+        return None
+    return replace(worker.snapshot, samples=worker.last_words, missing=(), expires=math.inf)
+
+
+def _without_worker(
+    reasons: Mapping[int, Reason], devices: Mapping[int, Device], former: Iterable[GpuState]
+) -> Iterable[GpuState]:
+    """Yield the states of the GPUs that have no worker, and of lost ones that are not even listed any more.
+
+    Args:
+        reasons: Why there is none, by index.
+        devices: The GPUs that say who they are.
+        former: The states of those that had none before. An index means the same GPU as long as that is not seen
+            elsewhere.
+    """
+    seen = {device.gpu.uuid for device in devices.values()}
+    unseen = {state.index: state for state in former if state.gpu and state.gpu.uuid not in seen}
+    for index, reason in reasons.items():
+        known = GpuState(index, devices[index].gpu if index in devices else None, Condition.STARTING, None)
+        if index not in devices:
+            known = unseen.pop(index, known)
+        yield replace(known, condition=_condition_without_worker(reason))
+    taken = {*reasons, *devices}
+    for index, state in unseen.items():
+        if state.snapshot is not None and state.snapshot.gone:
+            free = index if index not in taken else max(taken) + 1
+            taken.add(free)
+            yield replace(state, index=free)
+
+
 def _condition(worker: Worker, now: float) -> Condition:
-    if worker.is_late(now):
+    if worker.is_late(now) and not worker.has_died:
         return Condition.HANGING
     if worker.snapshot is None:
         return Condition.STARTING
     return Condition.LOST if worker.snapshot.gone else Condition.SAMPLED
 
 
-def _condition_without_identity(reason: Reason) -> Condition:
-    """Return the condition of a GPU that does not say who it is."""
-    return {Reason.NO_SAMPLE_YET: Condition.STARTING, Reason.TIMEOUT: Condition.HANGING}.get(reason, Condition.LOST)
+def _condition_without_worker(reason: Reason) -> Condition:
+    """Return the condition of a GPU that does not say who it is, or that no thread could be started for."""
+    if reason in {Reason.NO_SAMPLE_YET, Reason.NO_THREAD}:
+        return Condition.STARTING
+    return Condition.HANGING if reason is Reason.TIMEOUT else Condition.LOST

@@ -76,6 +76,9 @@ class GpmTracker(DeviceTracker):
         pair = self._pairs[instance_id]
         return pair.advance() or pair.metrics(metrics)
 
+    def inherit(self, former: DeviceTracker) -> None:
+        """Nothing stays true."""
+
     def interrupt(self) -> None:
         """Free all samples, so that the next pair begins anew."""
         self.close()

@@ -69,6 +69,9 @@ class RateTracker(DeviceTracker):
         last, self._last[ids] = self._last.get(ids), new
         return _growth(last, new) if last else Reason.NO_SAMPLE_YET
 
+    def inherit(self, former: DeviceTracker) -> None:
+        """Nothing stays true."""
+
     def interrupt(self) -> None:
         """Forget the counters."""
         self._last = {}

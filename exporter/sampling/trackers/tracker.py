@@ -46,6 +46,9 @@ class DeviceTracker(Protocol):
         """Answer, for a GPU that is gone, those readings of which something stays true."""
         yield from ()
 
+    def inherit(self, former: "DeviceTracker") -> None:
+        """Take over what stays true from a tracker of the same kind and GPU, whose time has ended."""
+
     def interrupt(self) -> None:
         """Forget what the next collection must not be compared with, because it comes too late. Totals stay."""
 

@@ -32,7 +32,7 @@ class XidTracker(DeviceTracker):
         self._events = XidEvents(calls, device.handle)
         self._clock = clock
         self._since = 0.0
-        self._last: dict[Entity, int] = {target.entity: 0 for target in device.targets}
+        self.last_xids: dict[Entity, int] = {target.entity: 0 for target in device.targets}
 
     def collect(self, readings: tuple[Tracked, ...], _values: FieldValues) -> Iterator[Observation]:
         """Answer each reading with a LastXid for each entity; an Xid of no instance counts for every one.
@@ -41,7 +41,7 @@ class XidTracker(DeviceTracker):
         """
         failed = self._listen() or self._hear()
         for reading in readings:
-            for entity, code in self._last.items():
+            for entity, code in self.last_xids.items():
                 yield Observation(reading, entity, LastXid(code, self._since) if code or not failed else failed)
 
     def last_words(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
@@ -67,10 +67,16 @@ class XidTracker(DeviceTracker):
 
     def _remember(self, xid: XidEvent) -> None:
         log.warning("GPU %d: Xid %d: %s", self._gpu.index, xid.code, message(xid.code))
-        for entity in self._last:
+        for entity in self.last_xids:
             instance = entity.instance
             if xid.gpu_instance_id is None or instance is None or instance.gpu_instance_id == xid.gpu_instance_id:
-                self._last[entity] = xid.code
+                self.last_xids[entity] = xid.code
+
+    def inherit(self, former: DeviceTracker) -> None:
+        """Take over the last Xid of the GPU as a whole, and of each instance that has been left as it was."""
+        if isinstance(former, XidTracker):
+            heard = {entity.instance: code for entity, code in former.last_xids.items()}
+            self.last_xids = {entity: heard.get(entity.instance, code) for entity, code in self.last_xids.items()}
 
     def interrupt(self) -> None:
         """Nothing is compared, and what was heard stays."""

@@ -609,6 +609,9 @@ class Shares(DeviceTracker):
         self.asked.append(readings)
         return (answer for answer in self.answers if answer.reading in readings)
 
+    def inherit(self, former: DeviceTracker) -> None:
+        """Remember nothing."""
+
     def interrupt(self) -> None:
         """Compare nothing."""
 

@@ -19,7 +19,7 @@ from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
 from tests.unit.mock_machines import scenario
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 FIELDS = {"DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_FB_USED"}
 SAMPLED, LOST, HANGING, STARTING = Condition.SAMPLED, Condition.LOST, Condition.HANGING, Condition.STARTING
@@ -163,6 +163,7 @@ def test_a_gpu_that_hangs_costs_its_own_series_and_is_back_when_the_call_returns
     assert sound is not None
     assert hung.expires <= bench.clock.now, "its series have ended"
     assert sound.taken == bench.clock.now, "the other one goes on at full rate"
+    bench.pass_scans(2)
     looked_at = bench.record("nvmlDeviceGetHandleByIndex")
     bench.pass_scans(3)
     assert bench.conditions() == [HANGING, SAMPLED]
@@ -334,6 +335,170 @@ def test_when_all_gpus_are_lost_nvml_is_started_anew_ever_less_often(make: Make)
     assert bench.clock.now - first_at >= SIXTH_AFTER_S
     assert bench.nvml.calls["nvmlShutdown"] == 6
     bench.become(SAMPLED)
+
+
+def test_the_xid_that_took_the_last_gpu_away_stays_while_nvml_is_started_anew_and_after_the_gpu_is_back(
+    make: Make,
+) -> None:
+    faults = "[{kind: xid, at_s: 8, code: 79}, {kind: lost, at_s: 10, until_s: 60}]"
+    bench = make(f"gpus: [{{profile: h100-sxm, faults: {faults}}}]")
+    bench.start(SAMPLED)
+    bench.sound = ()
+    bench.become(LOST)
+    known = bench.state(0).gpu
+
+    def is_told() -> bool:
+        snapshot = bench.state(0).snapshot
+        assert snapshot is not None
+        assert snapshot.expires > bench.clock.now
+        assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 79
+        assert {sample.entity.gpu for sample in snapshot.samples} == {known}
+        return bench.nvml.calls["nvmlInit"] == 5
+
+    bench.pass_until(is_told)
+    assert "DCGM_FI_DEV_GPU_TEMP_CELSIUS" not in bench.values(0)
+    bench.become(SAMPLED)
+    assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 79
+
+
+def test_the_xid_of_a_gpu_that_left_the_machine_stays_under_its_uuid(make: Make) -> None:
+    faults = "[{kind: xid, at_s: 2, code: 79}, {kind: lost, at_s: 4}]"
+    bench = make(f"gpus: [{{profile: h100-sxm, faults: {faults}}}, {{profile: h100-sxm}}]")
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = (1,)
+    bench.become(LOST, SAMPLED)
+    gone, left = bench.state(0).gpu, bench.state(1).gpu
+    bench.sound = ()
+    by_index = bench.mock.nvmlDeviceGetHandleByIndex
+    bench.nvml.replaced |= {
+        "nvmlDeviceGetCount": lambda: 1,
+        "nvmlDeviceGetHandleByIndex": lambda index: by_index(index + 1),
+    }
+    bench.pci = frozenset()
+    bench.become(SAMPLED, LOST)
+    assert left is not None
+    assert gone is not None
+    assert [state.gpu and state.gpu.uuid for state in bench.supervisor.states()] == [left.uuid, gone.uuid]
+    assert bench.values(1)["DCGM_FI_DEV_XID_ERROR"] == 79
+    assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 0
+    bench.nvml.replaced.clear()
+    bench.mock.machine.mend(bench.mock.machine.gpus[0])
+    bench.pci = frozenset({"0000:1b:00.0"})
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.state(0).gpu == gone
+    assert [bench.values(index)["DCGM_FI_DEV_XID_ERROR"] for index in (0, 1)] == [79, 0]
+
+
+def test_a_gpu_that_is_taken_out_of_the_machine_in_good_health_leaves_nothing(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm}, {profile: h100-sxm, faults: [{kind: xid, at_s: 2, code: 31}]}]")
+    bench.start(SAMPLED, SAMPLED)
+    bench.pass_until(lambda: bench.values(1)["DCGM_FI_DEV_XID_ERROR"] == 31)
+    bench.sound = ()
+    bench.nvml.replaced["nvmlDeviceGetCount"] = lambda: 1
+    bench.pci = frozenset()
+    bench.become(SAMPLED)
+
+
+@pytest.fixture
+def no_threads() -> Iterator[Callable[[], None]]:
+    """Return a function after which no thread can be started, as if a limit of processes were reached."""
+    usual = threading.stack_size()
+
+    def forbid() -> None:
+        threading.stack_size(1 << 46)
+
+    yield forbid
+    threading.stack_size(usual)
+
+
+def threads_of(name: str) -> int:
+    return [thread.name for thread in threading.enumerate()].count(name)
+
+
+@pytest.mark.parametrize("is_looked_at", [True, False])
+def test_a_thread_that_can_not_be_started_is_tried_again_and_no_gpu_gets_two(
+    make: Make,
+    no_threads: Callable[[], None],
+    is_looked_at: bool,
+) -> None:
+    """First all GPUs are known when threads end, then none has been looked at."""
+    held, may_go = threading.Semaphore(0), threading.Event()
+    bench = make("gpus: [{profile: h100-sxm, count: 3}]")
+    real = getattr(bench.mock, "nvmlDeviceGetUUID" if is_looked_at else "nvmlDeviceGetCount")
+
+    def wait(*args: Any) -> Any:
+        held.release()
+        may_go.wait(PATIENCE_S)
+        return real(*args)
+
+    bench.nvml.replaced["nvmlDeviceGetUUID" if is_looked_at else "nvmlDeviceGetCount"] = wait
+    bench.supervisor.start()
+    for _ in range(3 if is_looked_at else 1):
+        assert held.acquire(timeout=PATIENCE_S)
+    no_threads()
+    may_go.set()
+    bench.pass_until(lambda: "no thread" in bench.supervisor.trouble())
+    assert bench.supervisor.watching()
+    assert SAMPLED not in bench.conditions()
+    threading.stack_size(0)
+    bench.become(SAMPLED, SAMPLED, SAMPLED)
+    assert bench.supervisor.trouble() == ""
+    assert [threads_of(f"gpu-{index}") for index in range(3)] == [1, 1, 1]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_whose_thread_died_is_replaced(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = (1,)
+    died = bench.state(0).snapshot
+    real = bench.mock.nvmlDeviceGetTemperature
+    dying = iter([True])
+
+    def die(handle: Any, *args: Any) -> Any:
+        if threading.current_thread().name == "gpu-0" and next(dying, False):
+            raise SystemExit
+        return real(handle, *args)
+
+    bench.nvml.replaced["nvmlDeviceGetTemperature"] = die
+    until(lambda: threads_of("gpu-0") == 0 or bench.nvml.calls["nvmlDeviceRegisterEvents"] == 3)
+    bench.pass_until(lambda: bench.nvml.calls["nvmlDeviceRegisterEvents"] == 3)
+    bench.become(SAMPLED, SAMPLED)
+    assert died is not None
+    bench.pass_until(lambda: (newest := bench.state(0).snapshot) is not None and newest.taken > died.taken)
+    assert threads_of("gpu-0") == 1
+    assert "GPU 0: its thread has died; another one takes its place" in caplog.messages
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetCount"])
+def test_a_call_on_nvml_as_a_whole_that_hangs_is_said_and_gpus_are_watched_meanwhile(
+    make: Make, caplog: pytest.LogCaptureFixture, function: str
+) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: hang, at_s: 10}]}, {profile: h100-sxm}]")
+    released, hanging = threading.Event(), threading.Event()
+    real = getattr(bench.mock, function)
+
+    def hang(*args: Any) -> Any:
+        hanging.set()
+        released.wait(PATIENCE_S)
+        return real(*args)
+
+    if function == "nvmlInit":
+        bench.nvml.replaced[function] = hang
+        bench.supervisor.start()
+    else:
+        bench.start(SAMPLED, SAMPLED)
+        bench.sound = (1,)
+        bench.nvml.replaced[function] = hang
+    bench.pass_until(hanging.is_set)
+    bench.pass_until(lambda: function in bench.supervisor.trouble())
+    assert [m for m in caplog.messages if function in m] == [bench.supervisor.trouble()]
+    if function == "nvmlDeviceGetCount":
+        bench.become(HANGING, SAMPLED)
+        bench.pass_until(lambda: bench.failures.totals().get(("all", Reason.TIMEOUT)) == 1)
+        assert [m for m in caplog.messages if m.startswith("GPU 0")]
+    released.set()
+    bench.pass_until(lambda: bench.supervisor.trouble() == "")
 
 
 def test_an_nvml_that_is_not_there_is_tried_again_ever_less_often_until_it_is(make: Make) -> None:

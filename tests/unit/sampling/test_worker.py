@@ -40,6 +40,7 @@ class Bench:
         device = select({0: layout}, parse_devices("f"))[0]
         sampler = Sampler(device, Calls(self.nvml), self.clock, INTERVAL_S, self.miss)
         self.worker = Worker(sampler, lambda: self.plan, Rhythm(INTERVAL_S, 0.0), self.clock)
+        self.worker.start()
 
     def miss(self, _: Missing) -> None:
         if self.is_broken:
