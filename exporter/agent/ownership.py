@@ -9,16 +9,18 @@ from pathlib import Path
 
 from exporter.agent.whereabouts import Whereabouts
 from exporter.attribution.attributor import AttributionOptions, Attributor, known_allocations
-from exporter.attribution.claims import Resources
+from exporter.attribution.claims import DRA_DRIVER, Resources
 from exporter.attribution.jobs import JobNews, Jobs
 from exporter.attribution.owners import Evidence
 from exporter.attribution.pod_labels import PodLabels
 from exporter.attribution.pod_metadata import pods_of
+from exporter.attribution.resource_claims import ResourceClaims
 from exporter.attribution.resource_slices import slices_of
-from exporter.kube import ApiServer, Watch, connect
+from exporter.kube import ApiServer, Key, Watch, connect
 from exporter.model import Attribution, Entity, GpuState
 from exporter.settings import Settings
 from exporter.telemetry import OwnerNews
+from podresources.allocations import ClaimAllocation
 from podresources.poller import Polled, Poller
 
 STOP_S = 1.0
@@ -63,6 +65,7 @@ class Ownership:
         needs_slices = settings.kubernetes and settings.enable_dra
         self._pods = Watch(pods_of(where.node, self._labels), connect) if needs_pods else None
         self._slices = Watch(slices_of(where.node), connect) if needs_slices else None
+        self._claims = ResourceClaims(connect, self._listed_claims) if needs_slices else None
         self._jobs = Jobs(Path(settings.hpc_job_mapping_dir)) if settings.hpc_job_mapping_dir else None
         resources = Resources(frozenset(settings.nvidia_resource_names))
         options = AttributionOptions(resources, settings.virtual_gpus, settings.enable_pod_uid)
@@ -70,13 +73,13 @@ class Ownership:
 
     def start(self) -> None:
         """Begin to ask; returns at once."""
-        for part in (self._poller, self._pods, self._slices, self._jobs, self._attributor):
+        for part in (self._poller, self._pods, self._slices, self._claims, self._jobs, self._attributor):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
         """End all threads, at the same time; returns within a second, whatever kubelet and the API server do."""
-        parts = (self._attributor, self._jobs, self._slices, self._pods, self._poller)
+        parts = (self._attributor, self._jobs, self._claims, self._slices, self._pods, self._poller)
         stops = [threading.Thread(target=part.stop, daemon=True) for part in parts if part is not None]
         for stop in stops:
             stop.start()
@@ -104,7 +107,7 @@ class Ownership:
         """Return what telemetry says of attribution; None where kubelet is not asked."""
         if self._poller is None:
             return None
-        watches = {"pods": self._pods, "resourceslices": self._slices}
+        watches = {"pods": self._pods, "resourceslices": self._slices, "resourceclaims": self._claims}
         up = {resource: watch.is_current for resource, watch in watches.items() if watch is not None}
         news = owner_news(self._attributor, self._poller.latest(), up)
         return news._replace(labels_left_out=self._labels_left_out())
@@ -118,6 +121,11 @@ class Ownership:
             return None
         return sum(pod.left_out for pod in (self._pods.latest() or {}).values())
 
+    def _listed_claims(self) -> set[Key]:
+        listed = self._poller.latest().allocations if self._poller is not None else ()
+        by_dra = (held for held in listed if isinstance(held, ClaimAllocation) and held.driver == DRA_DRIVER)
+        return {(held.claim_namespace, held.claim_name) for held in by_dra}
+
     def _evidence(self) -> Evidence:
         """Return what is known now, of those who are asked."""
         evidence = Evidence(self._devices.exported(), self._devices.holdable())
@@ -127,6 +135,8 @@ class Ownership:
             evidence = evidence._replace(pods=self._pods.latest(), pods_heard_at=self._pods.heard_at)
         if self._slices is not None:
             evidence = evidence._replace(slices=self._slices.latest())
+        if self._claims is not None:
+            evidence = evidence._replace(admin_access=self._claims.latest())
         return evidence if self._jobs is None else evidence._replace(jobs=self._jobs.latest())
 
 

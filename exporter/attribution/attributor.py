@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.attribution.claims import Claims, Resources, find_claims
+from exporter.attribution.claims import Claims, Dra, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.attribution.owners import Evidence, Why, attribute
 from exporter.attribution.pod_memory import PodMemory
-from exporter.attribution.resource_slices import devices_of
+from exporter.attribution.resource_slices import DeviceMemory
 from exporter.attribution.strange_ids import OtherResources, StrangeIds
 from exporter.model import Attribution, Clock
-from podresources.allocations import Allocations
+from podresources.allocations import Allocations, ClaimAllocation
 from podresources.errors import IncompleteList
 from podresources.periodic import Periodic
 from podresources.poller import Polled
@@ -52,6 +52,7 @@ class Attributor:
         self._strange = StrangeIds()
         self._pod_memory = PodMemory()
         self._others = OtherResources()
+        self._devices = DeviceMemory()
         self._periodic = Periodic(
             "attribution", self.look, LOOK_S, "attribution failed; owners are unknown until it works again"
         )
@@ -95,6 +96,7 @@ class Attributor:
             return Claims(())
         options = self._options
         index = EntityIndex((*evidence.holdable, *evidence.entities))
-        devices = devices_of(evidence.slices or {})
-        claims = find_claims(evidence.allocations, index, options.resources, devices, name_shares=options.name_shares)
+        held = {(held.pool, held.device) for held in evidence.allocations if isinstance(held, ClaimAllocation)}
+        dra = Dra(self._devices.devices(evidence.slices or {}, held), evidence.admin_access)
+        claims = find_claims(evidence.allocations, index, options.resources, dra, name_shares=options.name_shares)
         return claims if evidence.holdable or evidence.entities else Claims((), lacks_slices=claims.lacks_slices)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from exporter.attribution.device_ids import DeviceId, EntityIndex, parse_device_id
@@ -21,14 +22,38 @@ class OwnerSource(StrEnum):
 
 
 class DraDevice(NamedTuple):
-    """A device of a ResourceSlice: its own UUID, and where it is a MIG device its profile."""
+    """A device of a ResourceSlice: its own UUID, and where it is a MIG device its profile and its GPU's UUID.
 
-    uuid: str
+    A MIG device that is made when a pod needs it has no UUID of its own.
+    """
+
+    uuid: str | None
     mig_profile: str | None = None
+    parent_uuid: str | None = None
 
 
 DraDevices = Mapping[tuple[str, str], DraDevice]
 """Devices of driver gpu.nvidia.com by pool and name."""
+
+AdminAccess = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
+"""By claim, its namespace and name: pool and name of each device that it only looks at, by admin access."""
+
+
+class Dra(NamedTuple):
+    """What the API server says of DRA: the devices, and what claims only look at; None where claims are not read."""
+
+    devices: DraDevices = MappingProxyType({})
+    admin_access: AdminAccess | None = None
+
+    def knows(self, held: ClaimAllocation) -> bool:
+        """Tell whether enough is known to say what an allocation is."""
+        claim = held.claim_namespace, held.claim_name
+        return bool(self.devices) and (self.admin_access is None or claim in self.admin_access)
+
+    def only_looks(self, held: ClaimAllocation) -> bool:
+        """Tell whether an allocation is by admin access, which shares the device with whoever holds it."""
+        claim = held.claim_namespace, held.claim_name
+        return self.admin_access is not None and (held.pool, held.device) in self.admin_access.get(claim, ())
 
 
 class Claim(NamedTuple):
@@ -83,7 +108,7 @@ class Resources:
 
 
 def find_claims(
-    allocations: Allocations, entities: EntityIndex, resources: Resources, dra: DraDevices, *, name_shares: bool
+    allocations: Allocations, entities: EntityIndex, resources: Resources, dra: Dra, *, name_shares: bool
 ) -> Claims:
     """Join allocations with entities.
 
@@ -91,7 +116,7 @@ def find_claims(
         allocations: What kubelet lists; neither order nor repetition matters.
         entities: What can be held on this node.
         resources: Which resources of device plugins are GPUs.
-        dra: The devices that ResourceSlices describe; empty where they can't be read.
+        dra: What the API server says of DRA devices and claims.
         name_shares: Add the label vgpu with the number of a shared GPU's replica.
     """
     by_plugin = {
@@ -103,8 +128,11 @@ def find_claims(
     names = {held: entities.find_within(held.device_id) for held, claim in by_plugin.items() if claim is None}
     found = [(held.device_id, claim) for held, claim in by_plugin.items() if held.resource in resources]
     found += [(held.device_id, None) for held, named in names.items() if named is not None]
-    if dra:
-        found += [(f"{held.pool}/{held.device}", _of_dra(held, entities, dra)) for held in by_dra]
+    found += [
+        (f"{held.pool}/{held.device}", _of_dra(held, entities, dra.devices))
+        for held in by_dra
+        if dra.knows(held) and not dra.only_looks(held)
+    ]
     return Claims(
         claims=tuple(dict.fromkeys(claim for _, claim in found if claim is not None)),
         unmatched=frozenset(name for name, claim in found if claim is None),
@@ -114,7 +142,7 @@ def find_claims(
             for held, claim in by_plugin.items()
             if claim is not None and held.resource not in resources
         ),
-        lacks_slices=bool(by_dra) and not dra,
+        lacks_slices=not all(map(dra.knows, by_dra)),
     )
 
 
@@ -128,9 +156,9 @@ def _of_plugin(held: Allocation, entities: EntityIndex, *, name_shares: bool) ->
     return Claim(entity, holder, OwnerSource.DEVICE_PLUGIN, held.device_id, extra)
 
 
-def _of_dra(held: ClaimAllocation, entities: EntityIndex, dra: DraDevices) -> Claim | None:
-    device = dra.get((held.pool, held.device))
-    entity = None if device is None else entities.find(DeviceId(uuid=device.uuid))
+def _of_dra(held: ClaimAllocation, entities: EntityIndex, devices: DraDevices) -> Claim | None:
+    device = devices.get((held.pool, held.device))
+    entity = None if device is None else _find(device, entities)
     if device is None or entity is None:
         return None
     extra = [
@@ -141,6 +169,21 @@ def _of_dra(held: ClaimAllocation, entities: EntityIndex, dra: DraDevices) -> Cl
         ("dra_pool_name", held.pool),
     ]
     if device.mig_profile is not None:
-        extra += [("dra_mig_device_uuid", device.uuid), ("dra_mig_profile", device.mig_profile)]
+        extra += [("dra_mig_device_uuid", _uuid_of(device, entity)), ("dra_mig_profile", device.mig_profile)]
     holder = Holder(held.namespace, held.pod, held.container)
     return Claim(entity, holder, OwnerSource.DRA, None, tuple(extra))
+
+
+def _find(device: DraDevice, entities: EntityIndex) -> Entity | None:
+    """Return a device's entity: by its UUID, or a MIG device's by its GPU, if that has one instance of the profile."""
+    found = None if device.uuid is None else entities.find(DeviceId(uuid=device.uuid))
+    if found is None and device.parent_uuid is not None:
+        return entities.find_instance(device.parent_uuid, device.mig_profile or "")
+    return found
+
+
+def _uuid_of(device: DraDevice, entity: Entity) -> str:
+    uuids = entity.instance.uuids if entity.instance is not None else ()
+    if device.uuid in uuids or len(uuids) != 1:
+        return device.uuid or ""
+    return uuids[0]

@@ -73,6 +73,12 @@ class EntityIndex:
             return self._by_uuid.get(device.uuid)
         return None if device.minor is None else self._by_minor.get(device.minor)
 
+    def find_instance(self, gpu_uuid: str, profile: str) -> Entity | None:
+        """Return the MIG instance that a GPU has of a profile, if it has one of it and no more."""
+        of_gpu = (entity for (gpu, _), entity in self._instances.items() if gpu == gpu_uuid)
+        found = [entity for entity in of_gpu if entity.instance is not None and entity.instance.profile == profile]
+        return found[0] if len(found) == 1 else None
+
     def find_within(self, text: str) -> Entity | None:
         """Return what an id that `find` does not know names all the same: that whose UUID, or nvidiaN, stands in it."""
         if name := _NAME_WITHIN.match(text):

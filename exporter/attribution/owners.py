@@ -5,7 +5,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from exporter.attribution.claims import Claim, Claims, OwnerSource
+from exporter.attribution.claims import AdminAccess, Claim, Claims, OwnerSource
 from exporter.attribution.jobs import jobs_of
 from exporter.attribution.resource_slices import Slices
 from exporter.catalogue.reading import OWN
@@ -65,6 +65,7 @@ class Evidence(NamedTuple):
         pods_heard_at: When the API server said something of them last (monotonic seconds); None while it never did.
         jobs: HPC jobs by the name of their file.
         slices: The ResourceSlices of this node; None while nobody knows.
+        admin_access: What DRA claims only look at; None where claims are not read.
         ended: Pods that have ended, though kubelet lists them still; pod_memory finds them.
     """
 
@@ -75,6 +76,7 @@ class Evidence(NamedTuple):
     pods_heard_at: float | None = None
     jobs: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     slices: Slices | None = None
+    admin_access: AdminAccess | None = None
     ended: frozenset[PodKey] = frozenset()
 
 

@@ -1,10 +1,14 @@
 """ResourceSlices: which GPU or MIG device a name in a DRA claim means."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from exporter.attribution.claims import DRA_DRIVER, DraDevice, DraDevices
 from exporter.kube import Key, OwnNode, Resource
+
+GROUP = "resource.k8s.io"
+VERSIONS = ("v1", "v1beta2", "v1beta1")
 
 
 class DeviceSlice(NamedTuple):
@@ -25,8 +29,8 @@ def slices_of(node: OwnNode) -> Resource[DeviceSlice]:
     """
     return Resource(
         called=f"ResourceSlices of {node}",
-        group="resource.k8s.io",
-        versions=("v1", "v1beta2", "v1beta1"),
+        group=GROUP,
+        versions=VERSIONS,
         plural="resourceslices",
         select=lambda server: f"spec.nodeName={node.find(server)},spec.driver={DRA_DRIVER}",
         is_metadata_enough=False,
@@ -35,16 +39,26 @@ def slices_of(node: OwnNode) -> Resource[DeviceSlice]:
 
 
 def devices_of(slices: Slices) -> DraDevices:
-    """Return the devices by pool and name, of each pool's newest generation."""
-    newest: dict[str, int] = {}
-    for part in slices.values():
-        newest[part.pool] = max(part.generation, newest.get(part.pool, part.generation))
-    return {
-        (part.pool, name): device
-        for part in slices.values()
-        if part.generation == newest[part.pool]
-        for name, device in part.devices
-    }
+    """Return the devices by pool and name, each as the pool's newest generation that has it says.
+
+    A driver that publishes a pool anew does so slice by slice, and a running pod keeps a device that is no longer
+    offered, so that older generations count, too.
+    """
+    oldest_first = sorted(slices.values(), key=lambda part: part.generation)
+    return {(part.pool, name): device for part in oldest_first for name, device in part.devices}
+
+
+class DeviceMemory:
+    """Remembers the devices that pods hold: kubelet removes the slices of a driver that is away for half a minute."""
+
+    def __init__(self) -> None:
+        self._devices: DraDevices = {}
+
+    def devices(self, slices: Slices, held: AbstractSet[tuple[str, str]]) -> DraDevices:
+        """Return the devices of slices, and those that are held, by pool and name, and were in former ones."""
+        kept = {name: device for name, device in self._devices.items() if name in held}
+        self._devices = {**kept, **devices_of(slices)}
+        return self._devices
 
 
 def _parse(entry: Any) -> DeviceSlice:
@@ -55,12 +69,14 @@ def _parse(entry: Any) -> DeviceSlice:
 
 
 def _parse_device(device: Any) -> DraDevice | None:
-    """Return what a device is; None for what is neither a GPU nor a MIG device, or has no UUID yet."""
+    """Return what a device is; None for what is neither a GPU nor a MIG device, or has no UUID at all yet."""
     attributes = (device.get("basic") or device).get("attributes") or {}  # v1beta1 wraps them
-    kind, uuid, profile = (_text(attributes, name) for name in ("type", "uuid", "profile"))
-    if uuid is None or kind not in {"gpu", "mig"}:
-        return None
-    return DraDevice(uuid, (profile or "") if kind == "mig" else None)
+    kind, uuid, parent, profile = (_text(attributes, name) for name in ("type", "uuid", "parentUUID", "profile"))
+    if kind == "gpu" and uuid is not None:
+        return DraDevice(uuid)
+    if kind == "mig" and (uuid or parent) is not None:
+        return DraDevice(uuid, profile or "", parent)
+    return None
 
 
 def _text(attributes: Any, name: str) -> str | None:

@@ -4,10 +4,24 @@ The client library takes half a second and 30 MiB to import, so that it is impor
 """
 
 from exporter.kube.config_maps import read_config_map
-from exporter.kube.connection import ApiServer, connect
+from exporter.kube.connection import GARBAGE, ApiServer, connect, no_api_server
 from exporter.kube.own_node import OwnNode
-from exporter.kube.pace import NORMAL_PACE, Pace
-from exporter.kube.resources import Key, Resource
+from exporter.kube.pace import NORMAL_PACE, Backoff, Pace
+from exporter.kube.resources import Key, Resource, find_version
 from exporter.kube.watch import Watch
 
-__all__ = ["NORMAL_PACE", "ApiServer", "Key", "OwnNode", "Pace", "Resource", "Watch", "connect", "read_config_map"]
+__all__ = [
+    "GARBAGE",
+    "NORMAL_PACE",
+    "ApiServer",
+    "Backoff",
+    "Key",
+    "OwnNode",
+    "Pace",
+    "Resource",
+    "Watch",
+    "connect",
+    "find_version",
+    "no_api_server",
+    "read_config_map",
+]

@@ -196,7 +196,7 @@ EFFECTS = {
     "kubernetesDRA.enabled": Effect(
         given=True,
         look=lambda all_: (looks.environment(all_).get("KUBERNETES_ENABLE_DRA"), looks.rules_of_cluster_roles(all_)),
-        found=("true", {("resourceslices", "list"), ("resourceslices", "watch")}),
+        found=("true", {("resourceclaims", "get"), ("resourceslices", "list"), ("resourceslices", "watch")}),
     ),
     "debugDump.enabled": argument(given=True, text="--dump-enabled"),
     "debugDump.directory": argument("/var/dumps", "--dump-directory=/var/dumps", _DUMPS),

@@ -9,20 +9,22 @@ from tests.chart.helm import ALL_APIS, Helm
 
 
 @pytest.mark.parametrize(
-    ("values", "resource"),
+    ("values", "resources"),
     [
-        ({"kubernetes": {"enablePodLabels": True}}, "pods"),
-        ({"kubernetes": {"enablePodUID": True}}, "pods"),
-        ({"arguments": ["--kubernetes-enable-pod-labels"]}, "pods"),
-        ({"extraEnv": [{"name": "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID", "value": "1"}]}, "pods"),
-        ({"kubernetesDRA": {"enabled": True}}, "resourceslices"),
-        ({"arguments": ["-kubernetes-enable-dra=true"]}, "resourceslices"),
+        ({"kubernetes": {"enablePodLabels": True}}, {"pods"}),
+        ({"kubernetes": {"enablePodUID": True}}, {"pods"}),
+        ({"arguments": ["--kubernetes-enable-pod-labels"]}, {"pods"}),
+        ({"extraEnv": [{"name": "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID", "value": "1"}]}, {"pods"}),
+        ({"kubernetesDRA": {"enabled": True}}, {"resourceslices", "resourceclaims"}),
+        ({"arguments": ["-kubernetes-enable-dra=true"]}, {"resourceslices", "resourceclaims"}),
     ],
 )
-def test_a_feature_has_its_rights_however_it_is_asked_for(values: dict[str, Any], resource: str, helm: Helm) -> None:
+def test_a_feature_has_its_rights_however_it_is_asked_for(
+    values: dict[str, Any], resources: set[str], helm: Helm
+) -> None:
     rendered = helm.template(values)
     assert looks.pod(rendered)["automountServiceAccountToken"] is True
-    assert {what for what, _ in looks.rules_of_cluster_roles(rendered)} == {resource}
+    assert {what for what, _ in looks.rules_of_cluster_roles(rendered)} == resources
 
 
 @pytest.mark.parametrize("arguments", [[], ["--kubernetes-enable-pod-labels=false"]])

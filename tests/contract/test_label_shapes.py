@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from exporter.attribution.claims import Resources, find_claims
+from exporter.attribution.claims import Dra, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.attribution.jobs import parse_jobs
 from exporter.attribution.owners import Evidence, attribute
@@ -67,7 +67,7 @@ def ours(run: str, allocations: Callable[[Entity], Allocations] | None = None) -
 
     def owners(entity: Entity) -> tuple[Owner, ...]:
         held = (allocations or recorded_allocations)(entity) if how.labels.kubernetes else ()
-        claims = find_claims(held, EntityIndex((entity,)), Resources(), {}, name_shares=how.name_shares)
+        claims = find_claims(held, EntityIndex((entity,)), Resources(), Dra(), name_shares=how.name_shares)
         index = entity.gpu.index
         jobs = {str(index): parse_jobs(JOBS[index])} if how.has_jobs and index in JOBS else {}
         return attribute(Evidence((entity,), allocations=held, jobs=jobs), claims).owners[entity]

@@ -26,7 +26,9 @@ class Request(NamedTuple):
     def kind(self) -> str:
         if "watch" in self.query:
             return "watch"
-        return "list" if "limit" in self.query else "discovery"
+        if "limit" in self.query:
+            return "list"
+        return "object" if "/namespaces/" in self.path else "discovery"
 
 
 class End(NamedTuple):
@@ -44,8 +46,11 @@ TOO_OLD = End(event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"
 
 
 def selection(path: str, field_selector: str) -> Callable[[Object], bool]:
-    """Return what tells which objects a path and a selector mean; it heeds the namespace, names and known nodes."""
-    *_, parent, namespace, _ = path.split("/")
+    """Return what tells which objects a path and a selector mean.
+
+    It heeds namespace and name, and kind and node of objects that have them.
+    """
+    *_, parent, namespace, plural = path.split("/")
     fields = dict(term.split("=", 1) for term in field_selector.split(",") if "!" not in term)
 
     def is_selected(entry: Object) -> bool:
@@ -54,6 +59,7 @@ def selection(path: str, field_selector: str) -> Callable[[Object], bool]:
             (parent != "namespaces" or metadata.get("namespace") == namespace)
             and fields.get("metadata.name", metadata["name"]) == metadata["name"]
             and (node is None or fields.get("spec.nodeName", node) == node)
+            and ("kind" not in entry or f"{entry['kind'].lower()}s" == plural)
         )
 
     return is_selected
@@ -121,6 +127,10 @@ class FakeApiServer:
     def delete(self, name: str, namespace: str = "default") -> None:
         with self.changed:
             self._tell("DELETED", self._objects.pop((namespace, name)))
+
+    def get(self, name: str, namespace: str) -> Object | None:
+        with self.changed:
+            return self._objects.get((namespace, name))
 
     def bookmark(self) -> str:
         """Tell the watch how far other objects' changes have come; returns that version."""
@@ -244,10 +254,19 @@ class Handler(BaseHTTPRequestHandler):
             self._answer({"versions": [{"version": version} for version in api.groups.get(group, [])]})
         elif not self._is_served(parts.path):
             self._answer({"message": "the server could not find the requested resource"}, 404)
+        elif request.kind == "object":
+            *_, namespace, _, name = parts.path.split("/")
+            self._give(api.get(name, namespace))
         elif request.kind == "list":
             self._answer(api.listed(parts.path, query))
         else:
             self._watch(int(query["resourceVersion"]))
+
+    def _give(self, entry: Object | None) -> None:
+        if entry is None:
+            self._answer({"message": "not found"}, 404)
+        else:
+            self._answer(entry)
 
     def _is_served(self, path: str) -> bool:
         _, root, *rest = path.split("/")

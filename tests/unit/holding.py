@@ -1,6 +1,6 @@
 """Who holds what, for tests of attribution: GPUs and MIG instances, and allocations as kubelet lists them."""
 
-from exporter.attribution.claims import Claims, DraDevices, Resources, find_claims
+from exporter.attribution.claims import AdminAccess, Claims, Dra, DraDevices, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
 from exporter.model import Entity, Gpu, Instance
 from podresources.allocations import Allocation, Allocations, ClaimAllocation
@@ -40,7 +40,12 @@ def claimed(device: str, pod: str = "team-a/web-0/main", claim: str = "web-0-gpu
 
 
 def claims_of(
-    allocations: Allocations, *entities: Entity, dra: DraDevices | None = None, name_shares: bool = False
+    allocations: Allocations,
+    *entities: Entity,
+    dra: DraDevices | None = None,
+    admin_access: AdminAccess | None = None,
+    name_shares: bool = False,
 ) -> Claims:
     """Join allocations with entities."""
-    return find_claims(allocations, EntityIndex(entities), Resources(), dra or {}, name_shares=name_shares)
+    known = Dra(dra or {}, admin_access)
+    return find_claims(allocations, EntityIndex(entities), Resources(), known, name_shares=name_shares)

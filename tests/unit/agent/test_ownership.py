@@ -209,16 +209,32 @@ def test_uids_alone_bring_no_labels(own: Own, api: FakeApiServer) -> None:
     assert [owner.labels for owner in owners(ownership, GPU)] == [()]
 
 
+GIVEN = {"driver": DRA_DRIVER, "pool": "node-1", "device": "gpu-0", "request": "gpu"}
+
+
+def put_claim(api: FakeApiServer, namespace: str, name: str, result: Mapping[str, object]) -> None:
+    allocation = {"devices": {"results": [result]}}
+    api.put(name, namespace, kind="ResourceClaim", status={"allocation": allocation})
+
+
 @pytest.fixture
 def claimant(kubelet: FakeKubelet, api: FakeApiServer) -> None:
-    """Let a pod hold the GPU by a claim."""
+    """Let a pod hold the GPU by a claim, and another one look at it."""
     api.groups["resource.k8s.io"] = ["v1"]
     attributes = {"type": {"string": "gpu"}, "uuid": {"string": uuid_of(GPU)}}
     pool = {"name": "node-1", "generation": 1, "resourceSliceCount": 1}
     devices = [{"name": "gpu-0", "attributes": attributes}]
     api.put("slice", "", spec={"driver": DRA_DRIVER, "nodeName": "node-1", "pool": pool, "devices": devices})
     claim = ResourceClaim("team-a", "web-0-gpu", [ClaimedDevice(DRA_DRIVER, "node-1", "gpu-0")])
-    kubelet.set_pods([Pod("team-a", "web-0", [Container("main", claims=[claim])])])
+    put_claim(api, "team-a", "web-0-gpu", GIVEN)
+    watcher = ResourceClaim("mon", "watcher-gpu", [ClaimedDevice(DRA_DRIVER, "node-1", "gpu-0")])
+    put_claim(api, "mon", "watcher-gpu", {**GIVEN, "adminAccess": True})
+    kubelet.set_pods(
+        [
+            Pod("team-a", "web-0", [Container("main", claims=[claim])]),
+            Pod("mon", "watcher", [Container("main", claims=[watcher])]),
+        ]
+    )
 
 
 @pytest.mark.usefixtures("claimant")
@@ -226,7 +242,7 @@ def test_dra_claims_are_resolved_if_that_is_asked_for(own: Own) -> None:
     ownership = own("-k", "--kubernetes-enable-dra")
     until(lambda: pods(ownership, GPU) == ["web-0"])
     assert dict(owners(ownership, GPU)[0].extra)["dra_claim_name"] == "web-0-gpu"
-    assert watches(ownership) == {"resourceslices": True}
+    assert watches(ownership) == {"resourceclaims": True, "resourceslices": True}
 
 
 @pytest.mark.usefixtures("claimant")

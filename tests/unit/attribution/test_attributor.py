@@ -279,6 +279,41 @@ def test_silence_of_kubelet_drops_no_pod() -> None:
     assert known_of(attributor) == [((("version", "1"),), (("pod_uid", "1"),))]
 
 
+# Devices of DRA.
+
+
+def slice_of(uuid: str, generation: int = 1, name: str = "gpu-0") -> DeviceSlice:
+    return DeviceSlice("node-1", generation, ((name, DraDevice(uuid)),))
+
+
+@pytest.mark.parametrize(
+    "later", [{}, {("", "b"): slice_of(uuid_of(OTHER), 2, "gpu-1")}], ids=["no slice", "another generation"]
+)
+def test_running_pod_keeps_a_device_that_no_slice_has_any_more(later: Slices) -> None:
+    node = Node(slices={("", "a"): slice_of(uuid_of(GPU))})
+    attributor = node.attributor()
+    node.answer((claimed("gpu-0"),))
+    attributor.look()
+    node.slices = later
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == ["web-0"]
+    node.answer()
+    attributor.look()
+    node.answer((claimed("gpu-0", "team-a/web-1/main"),))
+    attributor.look()
+    assert pods_of(attributor.attribution(), GPU) == [], "the next pod's device is another one"
+
+
+def test_device_that_changes_in_a_slice_changes_for_its_pod() -> None:
+    node = Node(slices={("", "a"): slice_of(uuid_of(GPU))})
+    attributor = node.attributor()
+    node.answer((claimed("gpu-0"),))
+    attributor.look()
+    node.slices = {("", "a"): slice_of(uuid_of(OTHER), 2)}
+    attributor.look()
+    assert [pods_of(attributor.attribution(), entity) for entity in (GPU, OTHER)] == [[], ["web-0"]]
+
+
 # While kubelet is silent.
 
 

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.claims import Claim, Claims, DraDevice, OwnerSource, Resources, find_claims
+from exporter.attribution.claims import Claim, Claims, Dra, DraDevice, OwnerSource, Resources, find_claims
 from exporter.attribution.device_ids import EntityIndex
-from exporter.model import Holder
+from exporter.model import Entity, Holder
 from podresources.allocations import ClaimAllocation
 from tests.unit.holding import claimed, claims_of, gpu, held, instance, uuid_of
 
@@ -63,7 +63,7 @@ def test_an_id_that_is_not_understood_is_no_claim_and_concerns_the_gpu_that_it_n
 def test_more_resources_count_by_name() -> None:
     allocations = (held(GPU, resource="nvidia.com/gpu-h100"), held(OTHER, resource="example.com/gpu"))
     resources = Resources(frozenset({"nvidia.com/gpu-h100"}))
-    found = find_claims(allocations, EntityIndex((GPU, OTHER)), resources, {}, name_shares=False)
+    found = find_claims(allocations, EntityIndex((GPU, OTHER)), resources, Dra(), name_shares=False)
     assert [claim.entity for claim in found.claims] == [GPU]
 
 
@@ -146,6 +146,55 @@ def test_claims_of_other_drivers_are_nobodys_business() -> None:
     other = claimed("gpu-0")._replace(driver="compute-domain.nvidia.com")
     found = claims_of((other,), GPU, dra=SLICES)
     assert found == claims_of((), GPU)
+
+
+def test_claim_with_admin_access_owns_nothing() -> None:
+    allocations = (claimed("gpu-0", claim="owner"), claimed("gpu-0", "mon/watcher/main", claim="watcher"))
+    admin = {("team-a", "owner"): frozenset[tuple[str, str]](), ("mon", "watcher"): frozenset({("node-1", "gpu-0")})}
+    found = claims_of(allocations, GPU, OTHER, dra=SLICES, admin_access=admin)
+    assert [claim.pod for claim in found.claims] == [("team-a", "web-0")]
+    assert (found.unmatched, found.lacks_slices) == (frozenset(), False)
+
+
+def test_admin_access_is_to_a_device_and_not_to_all_of_a_claim() -> None:
+    allocations = (claimed("gpu-0"), claimed("gpu-2-mig-1"))
+    admin = {("team-a", "web-0-gpu"): frozenset({("node-1", "gpu-0"), ("node-2", "gpu-2-mig-1")})}
+    assert [claim.entity for claim in claims_of(allocations, GPU, MIG, dra=SLICES, admin_access=admin).claims] == [MIG]
+
+
+def test_nothing_is_said_of_a_claim_that_has_not_been_read_yet() -> None:
+    allocations = (claimed("gpu-0", claim="new"), claimed("gpu-9", claim="new"))
+    found = claims_of(allocations, GPU, dra=SLICES, admin_access={})
+    assert (found.claims, found.unmatched, found.lacks_slices) == ((), frozenset(), True)
+
+
+ONE, TWO = instance(OTHER, 1), instance(OTHER, 2)
+OF_OTHER = {("node-1", "gpu-1-mig-1g10gb-19-0"): DraDevice(None, "1g.10gb", OTHER.gpu.uuid)}
+
+
+def test_mig_device_that_is_made_on_demand_is_found_by_its_gpu() -> None:
+    [claim] = claims_of((claimed("gpu-1-mig-1g10gb-19-0"),), GPU, MIG, ONE, dra=OF_OTHER).claims
+    assert claim.entity == ONE
+    assert dict(claim.extra).items() >= {"dra_mig_device_uuid": uuid_of(ONE), "dra_mig_profile": "1g.10gb"}.items()
+
+
+def test_mig_device_that_was_made_anew_is_found_by_its_gpu() -> None:
+    dra = {("node-1", "mig"): DraDevice("MIG-of-before", "1g.10gb", OTHER.gpu.uuid)}
+    assert [claim.entity for claim in claims_of((claimed("mig"),), ONE, dra=dra).claims] == [ONE]
+
+
+@pytest.mark.parametrize(
+    "entities", [(GPU, OTHER), (ONE, TWO), (MIG,)], ids=["it has none", "it has two", "it is elsewhere"]
+)
+def test_mig_device_is_not_guessed(entities: tuple[Entity, ...]) -> None:
+    found = claims_of((claimed("gpu-1-mig-1g10gb-19-0"),), *entities, dra=OF_OTHER)
+    assert found.claims == ()
+    assert found.unmatched == {"node-1/gpu-1-mig-1g10gb-19-0"}
+
+
+def test_mig_device_of_another_profile_is_another_one() -> None:
+    dra = {("node-1", "mig"): DraDevice(None, "2g.20gb", OTHER.gpu.uuid)}
+    assert claims_of((claimed("mig"),), ONE, dra=dra).claims == ()
 
 
 def test_dra_claims_are_neither_guessed_nor_strange_while_no_slice_is_known() -> None:

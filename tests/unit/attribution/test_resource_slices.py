@@ -87,7 +87,7 @@ def test_gpus_and_mig_devices_are_known_by_pool_and_name(api: FakeApiServer) -> 
         until(lambda: len(devices(slices)) == 3)
         assert devices(slices) == {
             ("gpu-1", "gpu-0"): DraDevice("GPU-1"),
-            ("gpu-1", "gpu-1-mig-0"): DraDevice("MIG-1", "1g.10gb"),
+            ("gpu-1", "gpu-1-mig-0"): DraDevice("MIG-1", "1g.10gb", "GPU-2"),
             ("other", "gpu-0"): DraDevice("GPU-9"),
         }
 
@@ -99,7 +99,7 @@ def test_devices_in_the_old_shape_are_known_too(api: FakeApiServer) -> None:
         until(lambda: bool(devices(slices)))
         assert devices(slices) == {
             ("gpu-1", "gpu-0"): DraDevice("GPU-1"),
-            ("gpu-1", "mig"): DraDevice("MIG-1", "1g.10gb"),
+            ("gpu-1", "mig"): DraDevice("MIG-1", "1g.10gb", "GPU-2"),
         }
 
 
@@ -128,18 +128,30 @@ def test_a_slice_without_devices_is_no_trouble(api: FakeApiServer) -> None:
         until(lambda: devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-1")})
 
 
-def test_of_a_pool_the_newest_generation_counts(api: FakeApiServer) -> None:
+def test_of_a_device_the_newest_generation_counts(api: FakeApiServer) -> None:
     api.groups[GROUP] = ["v1"]
-    publish(api, "old", device("gpu-0", GPU), device("gone", GPU), generation=1)
+    publish(api, "old", device("gpu-0", GPU), device("gpu-1", GPU), generation=1)
     publish(api, "new", device("gpu-0", {**GPU, "uuid": {"string": "GPU-2"}}), generation=2)
     publish(api, "elsewhere", device("gpu-0", GPU), pool="other", generation=1)
     with watching(api) as slices:
         until(lambda: bool(devices(slices)))
-        assert devices(slices) == {("gpu-1", "gpu-0"): DraDevice("GPU-2"), ("other", "gpu-0"): DraDevice("GPU-1")}
+        assert devices(slices) == {
+            ("gpu-1", "gpu-0"): DraDevice("GPU-2"),
+            ("gpu-1", "gpu-1"): DraDevice("GPU-1"),  # a pod that holds it goes on, though it is not offered any more
+            ("other", "gpu-0"): DraDevice("GPU-1"),
+        }
         publish(api, "newest", device("gpu-0", {**GPU, "uuid": {"string": "GPU-3"}}), generation=10)
         until(lambda: devices(slices)["gpu-1", "gpu-0"] == DraDevice("GPU-3"))
         api.delete("newest", "")
         until(lambda: devices(slices)["gpu-1", "gpu-0"] == DraDevice("GPU-2"))
+
+
+def test_mig_device_that_is_made_on_demand_has_the_uuid_of_its_gpu_alone(api: FakeApiServer) -> None:
+    api.groups[GROUP] = ["v1"]
+    abstract = {name: value for name, value in MIG.items() if name != "uuid"}
+    publish(api, "a", device("gpu-2-mig-1g10gb-19-0", abstract))
+    with watching(api) as slices:
+        until(lambda: devices(slices) == {("gpu-1", "gpu-2-mig-1g10gb-19-0"): DraDevice(None, "1g.10gb", "GPU-2")})
 
 
 def test_without_the_right_there_is_one_warning_and_no_device(
