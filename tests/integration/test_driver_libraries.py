@@ -42,7 +42,7 @@ def errors(program: Program, reason: str) -> set[str]:
 
 
 def ends_without_a_claim(program: Program) -> None:
-    assert "does not return" not in program.log()
+    assert "not return" not in program.log()
     program.must_end()
 
 

@@ -293,7 +293,7 @@ def test_a_gpu_whose_identity_can_not_be_read_is_lost_alone_and_does_not_hang(
 
     bench.nvml.replaced[getter] = giving_up
     bench.start(SAMPLED, LOST)
-    assert not any("does not return" in record.getMessage() for record in caplog.records)
+    assert not any("not return" in record.getMessage() for record in caplog.records)
     bench.nvml.replaced[getter] = lambda handle: real(handle) if handle != second else object()
     bench.pass_scans(2)
     assert bench.conditions()[0] is SAMPLED
