@@ -37,6 +37,7 @@ class Worker:
     Attributes:
         device: What it collects from.
         snapshot: The newest snapshot, or None before the first.
+        is_failing: Whether the last collection failed by a mistake of ours, so that the snapshot is not its own.
         last_words: What stays true of the GPU after the thread has ended.
     """
 
@@ -50,7 +51,7 @@ class Worker:
         self._rhythm = rhythm
         self._clock = clock
         self._started = clock.monotonic()
-        self._is_failing = False
+        self.is_failing = False
         self._wants_look = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"gpu-{sampler.device.gpu.index}", daemon=True)
@@ -118,9 +119,9 @@ class Worker:
             self.snapshot = self._sampler.collect()
             if self._sampler.is_outdated:
                 self._wants_look.set()
-            self._is_failing = False
+            self.is_failing = False
         except Exception:
-            if not self._is_failing:
+            if not self.is_failing:
                 log.exception("GPU %d: a collection failed; told once until one succeeds", self.device.gpu.index)
-            self._is_failing = True
+            self.is_failing = True
         return followed

@@ -82,7 +82,9 @@ class Workers:
                 self._failures(Missing(Entity(self._crew.workers[index].device.gpu), EVERYTHING, Reason.TIMEOUT))
             elif condition is Condition.LOST and before is not condition:
                 snapshot = self._crew.workers[index].snapshot
-                log.error("GPU %d answers nothing any more: %s", index, snapshot and snapshot.gone)
+                log.error(
+                    "GPU %d answers nothing any more: %s", index, (snapshot and snapshot.gone) or Reason.UNREADABLE
+                )
             elif condition is Condition.SAMPLED and before in {Condition.HANGING, Condition.LOST}:
                 log.info("GPU %d answers again", index)
         self._reported = conditions
@@ -211,7 +213,7 @@ def _without_worker(
 
 def _condition(worker: Worker, now: float) -> Condition:
     if worker.is_late(now) and not worker.has_died:
-        return Condition.HANGING
+        return Condition.LOST if worker.is_failing else Condition.HANGING
     if worker.snapshot is None:
         return Condition.STARTING
     return Condition.LOST if worker.snapshot.gone else Condition.SAMPLED

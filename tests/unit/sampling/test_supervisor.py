@@ -9,6 +9,8 @@ import pynvml
 import pytest
 
 from exporter.catalogue import CATALOGUE
+from exporter.catalogue.convert import same
+from exporter.catalogue.reading import Field, Tracked, Tracker
 from exporter.mock import MockNvml
 from exporter.model import Condition, DeviceSnapshot, GpuState, Reason
 from exporter.sampling.failures import Failures
@@ -444,6 +446,23 @@ def test_a_thread_that_can_not_be_started_is_tried_again_and_no_gpu_gets_two(
     bench.become(SAMPLED, SAMPLED, SAMPLED)
     assert bench.supervisor.trouble() == ""
     assert [threads_of(f"gpu-{index}") for index in range(3)] == [1, 1, 1]
+
+
+def test_a_gpu_of_which_no_collection_succeeds_is_lost_and_does_not_hang(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A rate of no counters is a mistake of a catalogue's; nobody foresees all of them."""
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = ()
+    mistaken = Tracked(Tracker.RATES, (), (Field("MISTAKEN", same),))
+    bench.supervisor.follow(plan({"MISTAKEN"}, (mistaken,)))
+    until(lambda: sum("a collection failed" in message for message in caplog.messages) == 2)
+    bench.become(LOST, LOST)
+    until(lambda: "GPU 1 answers nothing any more: unreadable" in caplog.messages)
+    assert not any("not return" in message for message in caplog.messages)
+    bench.supervisor.follow(plan(FIELDS, CATALOGUE))
+    bench.become(SAMPLED, SAMPLED)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
