@@ -14,6 +14,9 @@ ExporterError
 A single reading that fails is no exception: it is a `Missing` in a snapshot (see model.py).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 LONGEST_VALUE = 80
 
 
@@ -59,6 +62,17 @@ class KubeError(ExporterError):
 
 class AnswerTooLarge(KubeError):
     """The API server's answer is larger than any that is read."""
+
+
+@contextmanager
+def given_by(place: str) -> Iterator[None]:
+    """Let an error say which setting gave what can't be used; `place` is how the user knows it."""
+    try:
+        yield
+    except ExporterError as error:
+        if place not in str(error):
+            error.args = (f"{error} (from {place})",)
+        raise
 
 
 def describe(value: object) -> str:

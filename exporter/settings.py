@@ -5,6 +5,7 @@ the place when a value is wrong. The `parse_*` functions raise ValueError with t
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from ipaddress import IPv6Address
@@ -31,7 +32,7 @@ class DeviceKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceSelection:
-    """The entities to export.
+    """Some of the entities to export; all selections together are what is exported.
 
     FLEX: each GPU without MIG instances, and of the others their instances. GPUS: GPUs alone, by NVML index.
     INSTANCES: MIG instances alone, counted in the order (gpu, GPU instance id). `ids` is None for all.
@@ -83,18 +84,18 @@ class Settings:
 
     Counters come from `configmap` where it is set, else from `inline_counters` where that is not empty (the
     text of a counters file, from the lines of `config_file`), else from the file `collectors`;
-    `given` has the names of the flags that somebody set, be it to the default. `mock` is a profile or a scenario file,
-    None for real GPUs. `hostname` is the value of the label, whatever `no_hostname` says.
-    `max_concurrent_scrapes` 0 is unlimited, `mock_steering_port` 0 is no steering.
+    `given` says for each flag that somebody set, be it to the default, where: a flag, a variable, a key of a file.
+    `mock` is a profile or a scenario file, None for real GPUs. `hostname` is the value of the label, whatever
+    `no_hostname` says. `max_concurrent_scrapes` 0 is unlimited, `mock_steering_port` 0 is no steering.
     """
 
-    given: frozenset[str]
+    given: Mapping[str, str]
     collectors: str
     inline_counters: str
     configmap: ConfigMapName | None
     config_file: str | None
     collect_interval_s: float
-    devices: DeviceSelection
+    devices: tuple[DeviceSelection, ...]
     xid_window_ms: int
     clock_events_window_ms: int
     disable_startup_validate: bool
@@ -126,16 +127,22 @@ class Settings:
     debug: bool
     log_format: LogFormat
 
+    def place(self, flag: str) -> str:
+        """Return where a flag's value comes from, for errors about it."""
+        return self.given.get(flag, f"the default of --{flag}")
 
-def parse_devices(text: str) -> DeviceSelection:
-    """Read dcgm-exporter's device grammar: f, g, i, and g or i with indices as in g:0,2-4.
+
+def parse_devices(text: str) -> tuple[DeviceSelection, ...]:
+    """Read dcgm-exporter's device grammar: f, g, i, g or i with indices as in g:0,2-4, and several with + between.
 
     Raises:
         ValueError: with the reason.
     """
+    return tuple(map(_parse_selection, text.split("+")))
+
+
+def _parse_selection(text: str) -> DeviceSelection:
     letter, colon, indices = text.partition(":")
-    if "+" in text:
-        raise ValueError("selections can't be combined")
     if letter not in {kind.value for kind in DeviceKind}:
         raise ValueError(f"there is no kind {letter!r}")
     kind = DeviceKind(letter)

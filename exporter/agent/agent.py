@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from exporter import __version__
 from exporter.agent import conditions
 from exporter.agent.counters_in_force import CountersInForce
+from exporter.agent.inputs import counters_place, counters_source
 from exporter.agent.ownership import Devices, Ownership, quiet_grpc
 from exporter.agent.whereabouts import find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import CATALOGUE, OWN_SERIES
-from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
-from exporter.kube import read_config_map
+from exporter.errors import ConfigError, given_by
 from exporter.labels import LabelCache, LabelOptions
 from exporter.nvml.session import driver_gpus, real_nvml
 from exporter.pages import Content, Pages
@@ -59,7 +59,8 @@ class Agent:
         self._mock = _mock_machine(settings)
         self._settings = settings = _with_mock_pods(settings, self._mock)
         own = (*OWN_SERIES, OWNER_INFO)
-        self._counters = CountersInForce(_counters_source(settings), own, self._follow_counters, time)
+        with given_by(counters_place(settings)):
+            self._counters = CountersInForce(counters_source(settings), own, self._follow_counters, time)
         failures = Failures(self._counters.printed_name)
         sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
         self._supervisor = Supervisor(sampling, self._plan(), failures)
@@ -101,6 +102,9 @@ class Agent:
 
         Returns:
             False if GPUs must be there and NVML does not find them; the log has said why.
+
+        Raises:
+            ConfigError: GPUs must be there, and none has an index that is asked for.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
@@ -113,6 +117,8 @@ class Agent:
             self._ownership.start()
             if self._must_find_gpus and not self._find_gpus():
                 return False
+            if self._must_find_gpus and self._supervisor.listed() and not self._supervisor.states():
+                self._refuse_selection()
             self._counters.start()
             gc.collect()
             gc.freeze()
@@ -141,6 +147,13 @@ class Agent:
             time.sleep(0.01)
         return True
 
+    def _refuse_selection(self) -> None:
+        """Refuse indices that nothing has; where no index is named, what is selected may come yet."""
+        if all(selection.ids is not None for selection in self._settings.devices):
+            raise ConfigError(
+                f"{self._settings.place('devices')} names indices that no GPU has, so that nothing is left"
+            )
+
     def _follow_counters(self) -> None:
         self._supervisor.follow(self._plan())
 
@@ -153,7 +166,8 @@ class Agent:
             log.info("serving on systemd's socket")
             return
         host, port = self._settings.address
-        bound = ListenAddress(host or "localhost", self._server.listen(host or None, port))
+        with given_by(self._settings.place("address")):
+            bound = ListenAddress(host or "localhost", self._server.listen(host or None, port))
         log.info("serving %s/metrics", bound.url())
 
 
@@ -164,7 +178,8 @@ def _mock_machine(settings: Settings) -> "MockMachine | None":
     quiet_grpc()
     from exporter.agent.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)
 
-    machine = MockMachine(settings)
+    with given_by(settings.place("mock")):
+        machine = MockMachine(settings)
     log.warning("gpu-metrics-exporter %s serves MOCK GPUs of %s, no real ones", __version__, settings.mock)
     return machine
 
@@ -177,21 +192,10 @@ def _with_mock_pods(settings: Settings, mock: "MockMachine | None") -> Settings:
     return replace(settings, kubernetes=True)
 
 
-def _counters_source(settings: Settings) -> CountersSource:
-    if settings.configmap is not None:
-        return CountersConfigMap(*settings.configmap, read_config_map)
-    if settings.inline_counters:
-        return CountersText(settings.config_file or "the configuration file", settings.inline_counters)
-    found = find_counters_file(Path(settings.collectors), is_given="collectors" in settings.given)
-    if found.warning:
-        log.warning("%s", found.warning)
-    return found.file
-
-
 def _sampling(settings: Settings, library: Any) -> Sampling:
     return Sampling(
         library=library,
-        selection=settings.devices,
+        selections=settings.devices,
         clock=time,
         interval_s=settings.collect_interval_s,
         scan_s=settings.gpu_bind_unbind_poll_s if settings.gpu_bind_unbind_watch else SCAN_S,

@@ -7,6 +7,8 @@ from exporter.model import Condition
 from exporter.sampling.supervisor import Supervisor
 from exporter.server.endpoints import Health
 
+NOTHING_SELECTED = "no GPU is selected: nothing on this machine is what --devices asks for"
+
 
 def health(supervisor: Supervisor, *, require_gpus: bool) -> Health:
     """Say whether the process does its work: its GPUs are being watched, however they are.
@@ -41,4 +43,4 @@ def _summary(supervisor: Supervisor) -> str:
     if not supervisor.listed():
         return "NVML is starting"
     conditions = Counter(state.condition for state in supervisor.states())
-    return ", ".join(f"{conditions[c]} {c}" for c in Condition if conditions[c]) or "no GPU is selected"
+    return ", ".join(f"{conditions[c]} {c}" for c in Condition if conditions[c]) or NOTHING_SELECTED

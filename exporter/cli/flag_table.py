@@ -38,7 +38,8 @@ class Flag:
 
     `setting` is the attribute of Settings that it gives its value to; None for those that change nothing and
     for those that only the parser needs. `note` completes the sentence that tells the user of a status
-    other than WORKS. To build a LATER flag is to make it WORKS here.
+    other than WORKS. To build a LATER flag is to make it WORKS here. `needs` is the flag without which it has no
+    effect, if there is one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Flag:
     setting: str | None = None
     status: Status = Status.WORKS
     note: str = ""
+    needs: str = ""
 
 
 FLAGS = (
@@ -91,7 +93,8 @@ FLAGS = (
         "f",
         Group.COLLECTION,
         "What to export. f: each GPU, or its MIG instances where it has any; g: GPUs alone; i: MIG instances"
-        " alone. g:0,2-4 chooses by GPU index, i:0,2-4 by a count over all instances of the node, from 0.",
+        " alone. g:0,2-4 chooses by GPU index, i:0,2-4 by a count over all instances of the node, from 0."
+        " Several are joined by +, as in g+i or g:0,2-4+i.",
         "d",
         "DCGM_EXPORTER_DEVICES_STR",
         setting="devices",
@@ -146,6 +149,7 @@ FLAGS = (
         "Time from one look of --enable-gpu-bind-unbind-watch to the next.",
         variable="DCGM_EXPORTER_GPU_BIND_UNBIND_POLL_INTERVAL",
         setting="gpu_bind_unbind_poll_s",
+        needs="enable-gpu-bind-unbind-watch",
     ),
     Flag(
         "kubernetes",
@@ -165,6 +169,7 @@ FLAGS = (
         "Add the pods' own labels.",
         variable="DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS",
         setting="enable_pod_labels",
+        needs="kubernetes",
     ),
     Flag(
         "kubernetes-enable-pod-uid",
@@ -174,6 +179,7 @@ FLAGS = (
         "Add the label pod_uid.",
         variable="DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID",
         setting="enable_pod_uid",
+        needs="kubernetes",
     ),
     Flag(
         "kubernetes-pod-label-allowlist-regex",
@@ -183,6 +189,7 @@ FLAGS = (
         "Add only the pod labels whose names match one of these regular expressions; all without this.",
         variable="DCGM_EXPORTER_KUBERNETES_POD_LABEL_ALLOWLIST_REGEX",
         setting="pod_label_allowlist",
+        needs="kubernetes-enable-pod-labels",
     ),
     Flag(
         "kubernetes-virtual-gpus",
@@ -192,6 +199,7 @@ FLAGS = (
         "Add the label vgpu with the number of the share to the series of shared GPUs.",
         variable="KUBERNETES_VIRTUAL_GPUS",
         setting="virtual_gpus",
+        needs="kubernetes",
     ),
     Flag(
         "kubernetes-enable-dra",
@@ -201,6 +209,7 @@ FLAGS = (
         "Find the holders of GPUs that were allocated by Dynamic Resource Allocation.",
         variable="KUBERNETES_ENABLE_DRA",
         setting="enable_dra",
+        needs="kubernetes",
     ),
     Flag(
         "nvidia-resource-names",
@@ -210,6 +219,7 @@ FLAGS = (
         "More resource names that mean GPUs, as nvidia.com/a100.",
         variable="NVIDIA_RESOURCE_NAMES",
         setting="nvidia_resource_names",
+        needs="kubernetes",
     ),
     Flag(
         "pod-resources-kubelet-socket",
@@ -219,6 +229,7 @@ FLAGS = (
         "The kubelet's PodResources socket.",
         variable="DCGM_POD_RESOURCES_KUBELET_SOCKET",
         setting="pod_resources_socket",
+        needs="kubernetes",
     ),
     Flag(
         "label-style",
@@ -382,6 +393,7 @@ FLAGS = (
         "Let a running mock be steered over HTTP at this port of 127.0.0.1; 0 for not at all.",
         variable="DCGM_EXPORTER_MOCK_STEERING_PORT",
         setting="mock_steering_port",
+        needs="mock",
     ),
     Flag(
         "log-format",
@@ -445,7 +457,7 @@ FLAGS = (
     ),
     Flag(
         "switch-devices",
-        types.DCGM_DEVICES,
+        types.DEVICES,
         "f",
         Group.COMPATIBILITY,
         "NVSwitches to export.",
@@ -456,7 +468,7 @@ FLAGS = (
     ),
     Flag(
         "cpu-devices",
-        types.DCGM_DEVICES,
+        types.DEVICES,
         "f",
         Group.COMPATIBILITY,
         "CPUs to export.",

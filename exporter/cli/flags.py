@@ -1,16 +1,21 @@
 """From command line, environment, configuration file and defaults, in this order, to Settings."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from exporter.cli.config_file import ConfigFile, read_config
+from exporter.cli.config_file import INTERVAL, ConfigFile, read_config
 from exporter.cli.flag_table import FLAGS, Flag, Status
-from exporter.cli.go_flags import Arity, read_arguments
+from exporter.cli.go_flags import Arity, read_arguments, suggestion
 from exporter.cli.value_types import DEFAULT_MOCK
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, given_by
 from exporter.settings import Settings
+
+PREFIX = "DCGM_EXPORTER_"
+SHORT_INTERVAL_S = 0.1
+_SERVICE = re.compile(r".*_SERVICE_(HOST|PORT(_.+)?)|.*_PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?")
 
 
 class Show(Enum):
@@ -55,22 +60,23 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], hostname: str) -
     given = _from_environment(environ) | written
     file = ConfigFile({}, "", ())
     if "config-file" in given and given["config-file"].value:
-        file = read_config(given["config-file"].value)
+        with given_by(given["config-file"].place):
+            file = read_config(given["config-file"].value)
     counters = "" if given.keys() & {"collectors", "configmap-data"} else file.counters
     given = _from_file(file) | given
-    _refuse(given)
+    if "mock" not in given and "fake-gpus" in given and given["fake-gpus"].value:
+        given["mock"] = replace(given["fake-gpus"], value=DEFAULT_MOCK)
 
     values: dict[str, Any] = {flag.name: flag.type.read(flag.default) for flag in FLAGS}
     values |= {name: written.value for name, written in given.items()}
-    if "mock" not in given and values["fake-gpus"]:
-        values["mock"] = DEFAULT_MOCK
+    _refuse(given, values)
     settings = Settings(
         **{flag.setting: values[flag.name] for flag in FLAGS if flag.setting is not None},
-        given=frozenset(given),
+        given={name: written.place for name, written in given.items()},
         inline_counters=counters,
         hostname=environ.get("NODE_NAME") or hostname,
     )
-    return Serve(settings, (*_notices(given), *file.notices))
+    return Serve(settings, (*_notices(given, values), *_unknown_variables(environ), *file.notices))
 
 
 def _from_arguments(arguments: Sequence[str]) -> dict[str, _Given]:
@@ -106,19 +112,52 @@ def _read(flag: Flag, text: str, place: str) -> _Given:
         raise ConfigError(f"{place} takes {flag.type.accepts}, not {text!r}{reason}") from None
 
 
-def _refuse(given: Mapping[str, _Given]) -> None:
+def _refuse(given: Mapping[str, _Given], values: Mapping[str, Any]) -> None:
     for flag in FLAGS:
-        if flag.status is Status.REFUSED and flag.name in given and given[flag.name].value:
-            written = given[flag.name]
+        if flag.name not in given or not given[flag.name].value:
+            continue
+        written = given[flag.name]
+        if flag.status is Status.REFUSED:
             raise ConfigError(f"{written.place} can't be {written.text!r}: {flag.note}")
+        if flag.needs == "mock" and not values["mock"]:
+            raise ConfigError(f"{written.place} is {written.text!r}, but there is no mock; add --mock")
 
 
-def _notices(given: Mapping[str, _Given]) -> Iterator[str]:
+def _notices(given: Mapping[str, _Given], values: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each flag that asks for what is not done; false, none and 0 ask for nothing."""
     for flag in FLAGS:
         if flag.name not in given or not given[flag.name].value:
             continue
+        place = given[flag.name].place
         if flag.status is Status.LATER:
-            yield f"{given[flag.name].place} is accepted, but not built yet: {flag.note}"
+            yield f"{place} is accepted, but not built yet: {flag.note}"
         elif flag.status is Status.NO_EFFECT:
-            yield f"{given[flag.name].place} is accepted without effect: {flag.note}"
+            yield f"{place} is accepted without effect: {flag.note}"
+        elif flag.needs and not values[flag.needs] and not _mock_decides(flag.needs, given, values):
+            yield f"{place} has no effect without --{flag.needs}"
+    if values[INTERVAL] < SHORT_INTERVAL_S:
+        yield (
+            f"{given[INTERVAL].place} is {given[INTERVAL].text}: milliseconds are meant, so every GPU is read"
+            f" {1 / values[INTERVAL]:.0f} times a second"
+        )
+
+
+def _mock_decides(name: str, given: Mapping[str, _Given], values: Mapping[str, Any]) -> bool:
+    """Say whether a flag may be turned on by a mock that has pods."""
+    return name == "kubernetes" and name not in given and bool(values["mock"])
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each variable that looks like one of ours and is none."""
+    known = [flag.variable for flag in FLAGS if flag.variable.startswith(PREFIX)]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and environ[name] and name not in known and not _is_kubernetes_own(name, environ):
+            nearest = suggestion(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], PREFIX)
+            yield f"the variable {name} means nothing here{nearest}"
+
+
+def _is_kubernetes_own(name: str, environ: Mapping[str, str]) -> bool:
+    """Say whether a variable tells of a Service, as Kubernetes gives it to pods beside one named dcgm-exporter."""
+    if name.endswith("_PORT"):
+        return "://" in environ[name] or _SERVICE.fullmatch(name) is not None
+    return _SERVICE.fullmatch(name) is not None

@@ -27,8 +27,11 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
   YAML has at most 50 levels and 50000 values, each alias counted as all that it stands for.
 - **An empty variable** is an unset one. Three variables have no flag: `NODE_NAME` is the value of the host name's label
   and the node whose pods are asked for; `POD_NAMESPACE` and `POD_NAME` say which pod kubelet must list.
+- **A variable that begins with `DCGM_EXPORTER_`** and is none of these is warned of, with the nearest one; those that
+  Kubernetes gives to pods beside a Service `dcgm-exporter` are not.
 - **A wrong value** ends the program with exit code 2 and one sentence, also where dcgm-exporter would go on with
-  the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`).
+  the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`). The sentence names the setting.
+- **A flag that needs another one**, such as those of pod labels without `-k`, is warned of.
 - **What is not built yet** is read and checked, and one line in the log says that it has no effect.
   `--web-config-file` is refused: what needs TLS or authentication is not served in the clear.
 """

@@ -101,10 +101,6 @@ def _dcgm_log_level(text: str) -> str:
     return text
 
 
-def _dcgm_devices(text: str) -> object:
-    return [parse_devices(selection) for selection in text.split("+")]
-
-
 BOOL = ValueType("", "true or false", parse_bool, Arity.SWITCH, bare="true")
 TEXT = ValueType("TEXT", "any text", str)
 PATH = ValueType("PATH", "a path", _path)
@@ -118,8 +114,7 @@ PORT = ValueType("PORT", "a port from 0 to 65535", _whole_number(0, 0xFFFF))
 DURATION = ValueType("DURATION", "a duration above 0 such as 500ms, 10s or 1m30s", _some_duration)
 DURATION_OR_0 = ValueType("DURATION", "a duration such as 500ms, 10s or 1m30s, or 0", parse_duration)
 ADDRESS = ValueType("HOST:PORT", "an address such as :9400, 127.0.0.1:9400 or [::1]:9400", parse_listen_address)
-DEVICES = ValueType("DEVICES", "f, g, i, or g or i with indices as in g:0,2-4", parse_devices)
-DCGM_DEVICES = ValueType("DEVICES", DEVICES.accepts, _dcgm_devices)
+DEVICES = ValueType("DEVICES", "f, g, i, g or i with indices as in g:0,2-4, or several with + between", parse_devices)
 CONFIGMAP = ValueType("NAMESPACE:NAME", "NAMESPACE:NAME or none", parse_configmap)
 GPU_ID_TYPE = ValueType("TYPE", "uid or device-name", _gpu_id_type)
 LABEL_STYLE = ValueType("STYLE", "classic, 4.8.3 or 4.9", _choice(LabelStyle))

@@ -2,7 +2,7 @@
 
 import ctypes
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,12 +124,12 @@ def _is_displaced(calls: Calls, target: Target) -> bool:
     return uuid in _ABSENT if isinstance(uuid, Reason) else uuid != instance.uuids[0]
 
 
-def select(layouts: Mapping[int, Layout], selection: DeviceSelection) -> dict[int, Device]:
+def select(layouts: Mapping[int, Layout], selections: Sequence[DeviceSelection]) -> dict[int, Device]:
     """Choose what -d asks for; MIG instances are numbered over all GPUs.
 
     Args:
         layouts: Every GPU that is known, by its index. Instances behind one that is not known have no number.
-        selection: What -d asks for.
+        selections: What -d asks for.
 
     Returns:
         By index the GPUs of which something is exported.
@@ -139,24 +139,25 @@ def select(layouts: Mapping[int, Layout], selection: DeviceSelection) -> dict[in
     for place, (index, layout) in enumerate(sorted(layouts.items())):
         if index != place:
             first_number = math.inf
-        targets = tuple(_selected(layout, selection, first_number))
+        chosen = {target for selection in selections for target in _selected(layout, selection, first_number)}
+        targets = tuple(target for target in (layout.whole, *layout.instances) if target in chosen)
         first_number += len(layout.instances)
         if targets:
             devices[index] = Device(layout.whole, layout.is_mig_on, targets)
     return devices
 
 
-def unmatched_ids(layouts: Mapping[int, Layout], count: int, selection: DeviceSelection) -> frozenset[int]:
+def unmatched_ids(layouts: Mapping[int, Layout], count: int, selections: Sequence[DeviceSelection]) -> frozenset[int]:
     """Return the indices that -d asks for and that nothing has.
 
     Args:
         layouts: The GPUs that are known, by index.
         count: How many GPUs there are. Instances can be told only once all are known.
-        selection: What -d asks for.
+        selections: What -d asks for.
     """
     instances = sum(len(layout.instances) for layout in layouts.values()) if len(layouts) == count else math.inf
-    highest = count if selection.kind is DeviceKind.GPUS else instances
-    return frozenset(number for number in selection.ids or () if number >= highest)
+    highest = {DeviceKind.GPUS: count, DeviceKind.INSTANCES: instances}
+    return frozenset(number for s in selections for number in s.ids or () if number >= highest[s.kind])
 
 
 def _selected(layout: Layout, selection: DeviceSelection, first_number: float) -> Iterator[Target]:

@@ -38,7 +38,7 @@ class Sampling:
     """
 
     library: Any
-    selection: DeviceSelection
+    selections: tuple[DeviceSelection, ...]
     clock: Clock
     interval_s: float
     scan_s: float
@@ -155,7 +155,7 @@ class Supervisor:
             return count
         answers = self._looks.look(frozenset(range(count)) - self._workers.hanging())
         self._layouts |= {index: answer for index, answer in answers.items() if isinstance(answer, Layout)}
-        devices = select(self._layouts, self._sampling.selection)
+        devices = select(self._layouts, self._sampling.selections)
         failed = {index: answer for index, answer in answers.items() if isinstance(answer, Reason)}
         unidentified = {index: reason for index, reason in failed.items() if self._is_unidentified(index, devices)}
         has_threads = self._workers.replace({i: d for i, d in devices.items() if i not in unidentified}, unidentified)
@@ -171,12 +171,11 @@ class Supervisor:
         """
         if index in self._layouts:
             return index in devices and index not in self._workers.indices()
-        kind, ids = self._sampling.selection.kind, self._sampling.selection.ids
-        return kind is not DeviceKind.GPUS or ids is None or index in ids
+        return any(s.kind is not DeviceKind.GPUS or s.ids is None or index in s.ids for s in self._sampling.selections)
 
     def _warn_of_unmatched(self, count: int) -> None:
         """Say in the log which indices of -d nothing has, when they become others."""
-        unmatched = unmatched_ids(self._layouts, count, self._sampling.selection)
+        unmatched = unmatched_ids(self._layouts, count, self._sampling.selections)
         if unmatched and unmatched != self._unmatched:
             log.warning("-d asks for indices that nothing has: %s", ", ".join(map(str, sorted(unmatched))))
         self._unmatched = unmatched

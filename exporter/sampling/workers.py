@@ -136,7 +136,8 @@ class Workers:
         except RuntimeError:
             self._failures(Missing(Entity(gpu), EVERYTHING, Reason.NO_THREAD))
             return None
-        instances = "" if targets[0].entity.instance is None else f", {len(targets)} MIG instances"
+        count = sum(target.entity.instance is not None for target in targets)
+        instances = f", {count} MIG instances" if count else ""
         log.info("GPU %d is sampled: %s, %s%s", gpu.index, gpu.model, gpu.uuid, instances)
         return worker
 

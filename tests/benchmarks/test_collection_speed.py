@@ -21,7 +21,7 @@ def test_collecting_the_default_counters(benchmark: BenchmarkFixture) -> None:
     nvml = started(load_scenario("h100-sxm"), clock)
     layout = find_layout(Calls(nvml), 0)
     assert isinstance(layout, Layout)
-    device = select({0: layout}, DeviceSelection(DeviceKind.FLEX))[0]
+    device = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),))[0]
     sampler = Sampler(device, Calls(nvml), clock, 1.0, Failures())
     sampler.follow(plan({c.field for c in counters_of("default-counters.csv")}, CATALOGUE))
     own_us: list[float] = []

@@ -38,7 +38,7 @@ class Setup:
 
     counters: tuple[Counter, ...] = field(default_factory=lambda: counters_of("default-counters.csv"))
     labels: LabelOptions = field(default_factory=lambda: LabelOptions(hostname="node-1"))
-    devices: DeviceSelection = field(default_factory=lambda: DeviceSelection(DeviceKind.FLEX))
+    devices: tuple[DeviceSelection, ...] = (DeviceSelection(DeviceKind.FLEX),)
     owner: Callable[[Entity], tuple[Owner, ...]] = lambda _: ()
 
 

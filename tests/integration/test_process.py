@@ -57,6 +57,44 @@ def test_a_wrong_setting_ends_the_program_with_2_and_one_sentence(
     assert re.search(words, refusal(start(*mock, *arguments), 2))
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DCGM_EXPORTER_COLLECTORS", "/nonexistent.csv"),
+        ("DCGM_EXPORTER_CONFIG_FILE", "/nonexistent.yaml"),
+        ("DCGM_EXPORTER_MOCK", "/nonexistent.yaml"),
+        ("DCGM_EXPORTER_LISTEN", "192.0.2.1:9400"),
+    ],
+)
+def test_what_can_not_be_used_is_named_with_the_setting_that_gave_it(start: Start, variable: str, value: str) -> None:
+    sentence = refusal(start("-k", **{"DCGM_EXPORTER_MOCK": "t4", variable: value}), 2)
+    assert value in sentence
+    assert sentence.endswith(f" (from {variable})")
+
+
+def test_a_file_that_a_file_names_is_named_with_the_key(start: Start, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("version: 2\nmetrics: {file: /nonexistent.csv}\n")
+    assert refusal(start("--mock", "--config-file", str(config)), 2).endswith(f" (from {config}: metrics.file)")
+
+
+def test_indices_that_nothing_has_end_the_program_where_gpus_are_required(start: Start) -> None:
+    program = start("--mock=t4", "-d", "g:99")
+    assert refusal(program, 2) == "--devices names indices that no GPU has, so that nothing is left"
+    program = start("--mock=t4", "--disable-startup-validate", "-d", "g:99")
+    program.until(lambda: "nothing on this machine is what --devices asks for" in program.get("/health")[1])
+    program.must_end()
+
+
+def test_gpus_and_mig_instances_may_be_served_side_by_side(start: Start) -> None:
+    program = start("--mock=a100-sxm", "-d", "g+i")
+    program.until(lambda: 'GPU_I_ID="' in program.get("/metrics")[1])
+    used = re.findall(r'^DCGM_FI_DEV_FB_USED{gpu="(\d+)"(.*)}', program.get("/metrics")[1], re.MULTILINE)
+    instances = {gpu for gpu, labels in used if "GPU_I_ID" in labels}
+    assert instances
+    assert instances <= {gpu for gpu, labels in used if "GPU_I_ID" not in labels}
+
+
 def test_a_port_that_is_taken_ends_the_program_with_2_and_one_sentence(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

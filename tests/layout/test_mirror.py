@@ -25,6 +25,7 @@ ELSEWHERE = {
     "exporter.__main__": "integration/test_command_line.py",
     "exporter.agent.agent": "integration/test_process.py",
     "exporter.agent.conditions": "integration/test_process.py",
+    "exporter.agent.inputs": "integration/test_process.py",
     "exporter.agent.mock_machine": "integration/test_process.py",
     "exporter.attribution.pod_memory": "unit/attribution/test_attributor.py",
     "exporter.attribution.strange_ids": "unit/attribution/test_attributor.py",

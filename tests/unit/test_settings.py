@@ -22,21 +22,27 @@ PORT = st.integers(0, 65535)
 
 
 def test_a_letter_alone_selects_all_of_its_kind() -> None:
-    assert parse_devices("f") == DeviceSelection(DeviceKind.FLEX, None)
-    assert parse_devices("g") == DeviceSelection(DeviceKind.GPUS, None)
-    assert parse_devices("i") == DeviceSelection(DeviceKind.INSTANCES, None)
+    assert parse_devices("f") == (DeviceSelection(DeviceKind.FLEX, None),)
+    assert parse_devices("g") == (DeviceSelection(DeviceKind.GPUS, None),)
+    assert parse_devices("i") == (DeviceSelection(DeviceKind.INSTANCES, None),)
 
 
 def test_indices_and_ranges_select_by_number() -> None:
-    assert parse_devices("g:0,1") == DeviceSelection(DeviceKind.GPUS, frozenset({0, 1}))
-    assert parse_devices("i:0,2-4") == DeviceSelection(DeviceKind.INSTANCES, frozenset({0, 2, 3, 4}))
+    assert parse_devices("g:0,1") == (DeviceSelection(DeviceKind.GPUS, frozenset({0, 1})),)
+    assert parse_devices("i:0,2-4") == (DeviceSelection(DeviceKind.INSTANCES, frozenset({0, 2, 3, 4})),)
+
+
+def test_selections_are_joined_by_plus() -> None:
+    instances = DeviceSelection(DeviceKind.INSTANCES)
+    assert parse_devices("g+i") == (DeviceSelection(DeviceKind.GPUS), instances)
+    assert parse_devices("g:0,2-4+i") == (DeviceSelection(DeviceKind.GPUS, frozenset({0, 2, 3, 4})), instances)
 
 
 @given(st.sampled_from("gi"), st.lists(INDEX | RANGE, min_size=1))
 def test_every_list_of_indices_and_ranges_selects_their_union(letter: str, parts: list[int | list[int]]) -> None:
     text = ",".join(str(part) if isinstance(part, int) else f"{part[0]}-{part[1]}" for part in parts)
     expected = {index for part in parts for index in ([part] if isinstance(part, int) else range(part[0], part[1] + 1))}
-    assert parse_devices(f"{letter}:{text}") == DeviceSelection(DeviceKind(letter), frozenset(expected))
+    assert parse_devices(f"{letter}:{text}") == (DeviceSelection(DeviceKind(letter), frozenset(expected)),)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,9 @@ def test_every_list_of_indices_and_ranges_selects_their_union(letter: str, parts
         ("g:\u0663", "is neither"),
         ("i:4-2", "4-2 runs backwards"),
         ("g:0-99999999", "99999999 is above 1023"),
-        ("g+i", "can't be combined"),
+        ("g+", "no kind ''"),
+        ("g+i+x", "no kind 'x'"),
+        ("g:0++i", "no kind ''"),
     ],
 )
 def test_a_wrong_selection_says_what_is_wrong(text: str, reason: str) -> None:

@@ -45,7 +45,7 @@ EXAMPLES: Mapping[str, tuple[str, str | None, Any, str | None]] = {
     "kubernetes-enable-pod-uid": ("1", "enable_pod_uid", True, "on"),
     "kubernetes-gpu-id-type": ("device-name", None, None, "uuid"),
     "kubernetes-pod-label-allowlist-regex": ("^app$,team", "pod_label_allowlist", ("^app$", "team"), "("),
-    "devices": ("g:0,2-3", "devices", DeviceSelection(DeviceKind.GPUS, frozenset({0, 2, 3})), "f:1"),
+    "devices": ("g:0,2-3", "devices", (DeviceSelection(DeviceKind.GPUS, frozenset({0, 2, 3})),), "f:1"),
     "no-hostname": ("TRUE", "no_hostname", True, "-"),
     "switch-devices": ("g", None, None, "g:x"),
     "fake-gpus": ("true", "mock", "h100-sxm", "h100"),
@@ -163,16 +163,17 @@ def test_every_flag_has_dcgm_exporters_names_and_the_default(row: Row) -> None:
 def test_every_flag_given_its_default_changes_nothing(row: Row) -> None:
     for arguments, environ in spellings(row, row.ours):
         changed = serve(arguments, environ).settings
-        assert replace(changed, given=frozenset()) == settings()
+        assert replace(changed, given={}) == settings()
 
 
 @rows(is_kept)
 def test_every_flag_sets_its_setting_in_every_spelling(row: Row) -> None:
     text, setting, value, _ = example(row)
     expected = settings() if setting is None else replace(settings(), **{setting: value})
-    expected = replace(expected, given=frozenset({row.flag}))
     for arguments, environ in spellings(row, text):
-        assert serve(arguments, environ).settings == expected
+        found = serve(arguments, environ).settings
+        assert replace(found, given={}) == expected
+        assert found.place(row.flag) == (row.environment if environ else f"--{row.flag}")
 
 
 @rows(lambda row: example(row).bad is not None)
@@ -182,7 +183,8 @@ def test_every_flag_refuses_a_bad_value_and_names_place_and_value(row: Row) -> N
         place = row.environment if environ else f"--{row.flag}"
         message = error(*arguments, **environ)
         if row.flag == "config-file":
-            assert message == "/missing.yaml: the configuration file can't be read: No such file or directory"
+            why = "/missing.yaml: the configuration file can't be read: No such file or directory"
+            assert message == f"{why} (from {place})"
         else:
             assert message.startswith(f"{place} takes ")
             assert f"not {bad!r}" in message
@@ -194,7 +196,9 @@ def test_every_flag_without_effect_says_so_once(row: Row) -> None:
     for arguments, environ in spellings(row, example(row).text):
         place = row.environment if environ else f"--{row.flag}"
         notices = serve(arguments, environ).notices
-        if flag.status is Status.WORKS:
+        if flag.status is Status.WORKS and flag.needs:
+            assert notices == (f"{place} has no effect without --{flag.needs}",)
+        elif flag.status is Status.WORKS:
             assert notices == ()
         else:
             assert len(notices) == 1

@@ -66,9 +66,68 @@ def test_the_gpu_operators_environment_starts() -> None:
         settings(),
         kubernetes=True,
         collectors="/etc/dcgm-exporter/dcp-metrics-included.csv",
-        given=frozenset({"address", "kubernetes", "collectors"}),
+        given={
+            "address": "DCGM_EXPORTER_LISTEN",
+            "kubernetes": "DCGM_EXPORTER_KUBERNETES",
+            "collectors": "DCGM_EXPORTER_COLLECTORS",
+        },
         hostname="gpu-node-7",
     )
+
+
+def test_a_flag_without_the_flag_that_it_needs_says_so() -> None:
+    uid = "--kubernetes-enable-pod-uid"
+    assert serve([uid]).notices == (f"{uid} has no effect without --kubernetes",)
+    assert serve([uid, "-k"]).notices == ()
+    assert serve([uid, "--mock"]).notices == ()  # whose pods turn it on
+    assert serve([uid, "--mock", "-k=false"]).notices == (f"{uid} has no effect without --kubernetes",)
+
+
+@pytest.mark.parametrize("place", ["--mock-steering-port", "DCGM_EXPORTER_MOCK_STEERING_PORT"])
+def test_steering_without_a_mock_is_refused(place: str) -> None:
+    message = error(f"{place}=9500") if place.startswith("-") else error(**{place: "9500"})
+    assert message == f"{place} is '9500', but there is no mock; add --mock"
+    assert settings("--mock-steering-port=0").mock_steering_port == 0
+    assert settings("--mock-steering-port=9500", "--fake-gpus").mock_steering_port == 9500
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("DCGM_EXPORTER_KUBERNETS", "DCGM_EXPORTER_KUBERNETES"),
+        ("DCGM_EXPORTER_COLLECTOR", "DCGM_EXPORTER_COLLECTORS"),
+        ("DCGM_EXPORTER_LISTEN_PORT", "DCGM_EXPORTER_LISTEN"),
+        ("DCGM_EXPORTER_XYZZY", None),
+    ],
+)
+def test_a_variable_that_means_nothing_is_named_with_the_nearest_one(name: str, nearest: str | None) -> None:
+    (notice,) = serve(environ={name: "1", "PATH": "/bin", "DCGM_EXPORTER_LISTEN": ":1"}).notices
+    meant = f" (did you mean {nearest}?)" if nearest else ""
+    assert notice == f"the variable {name} means nothing here{meant}"
+
+
+def test_the_variables_of_a_service_of_the_same_name_are_kubernetes_own() -> None:
+    of_services = {
+        "DCGM_EXPORTER_SERVICE_HOST": "10.0.0.1",
+        "DCGM_EXPORTER_SERVICE_PORT": "9400",
+        "DCGM_EXPORTER_SERVICE_PORT_METRICS": "9400",
+        "DCGM_EXPORTER_PORT": "tcp://10.0.0.1:9400",
+        "DCGM_EXPORTER_PORT_9400_TCP": "tcp://10.0.0.1:9400",
+        "DCGM_EXPORTER_PORT_9400_TCP_PROTO": "tcp",
+        "DCGM_EXPORTER_PORT_9400_TCP_PORT": "9400",
+        "DCGM_EXPORTER_PORT_9400_TCP_ADDR": "10.0.0.1",
+        "DCGM_EXPORTER_CANARY_SERVICE_HOST": "10.0.0.2",
+        "DCGM_EXPORTER_EMPTY": "",
+    }
+    assert serve(environ=of_services).notices == ()
+
+
+def test_an_interval_that_was_meant_in_seconds_is_warned_of() -> None:
+    (notice,) = serve(["-c", "30"]).notices
+    assert notice == "--collect-interval is 30: milliseconds are meant, so every GPU is read 33 times a second"
+    assert serve(["-c", "100"]).notices == ()
+    (notice,) = serve(environ={"DCGM_EXPORTER_INTERVAL": "15"}).notices
+    assert notice.startswith("DCGM_EXPORTER_INTERVAL is 15: milliseconds are meant")
 
 
 def test_a_flag_counts_before_its_variable_and_that_before_the_file(tmp_path: Path) -> None:

@@ -198,6 +198,14 @@ def test_i_counts_instances_over_all_gpus_by_their_ids() -> None:
     assert selected("i:5") == {}
 
 
+def test_selections_are_joined_and_nothing_is_there_twice() -> None:
+    nvml = machine()
+    both = {0: WHOLE, 1: (*WHOLE, *_ids(nvml, 1)), 2: (*WHOLE, *_ids(nvml, 2))}
+    assert selected("g+i") == selected("i+g") == selected("f+g+i+i:0") == both
+    assert selected("g:1+i:0") == {1: (*WHOLE, *_ids(nvml, 1)[:1])}
+    assert selected("g:0+i:5") == {0: WHOLE}
+
+
 def test_mig_mode_without_instances_exports_the_gpu() -> None:
     nvml = machine()
     nvml.replaced["nvmlDeviceGetMigMode"] = lambda _: [1, 1]
@@ -207,7 +215,8 @@ def test_mig_mode_without_instances_exports_the_gpu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("devices", "count", "expected"), [("f", 3, set()), ("g:0,2,3", 3, {3}), ("i:4,5,6", 3, {5, 6}), ("i:9", 4, set())]
+    ("devices", "count", "expected"),
+    [("f", 3, set()), ("g:0,2,3", 3, {3}), ("i:4,5,6", 3, {5, 6}), ("i:9", 4, set()), ("g:4+i:6", 3, {4, 6})],
 )
 def test_indices_that_nothing_has_are_told(devices: str, count: int, expected: set[int]) -> None:
     nvml = machine()

@@ -45,7 +45,7 @@ class Bench:
         self.sound: tuple[int, ...] = ()
         sampling = Sampling(
             library=self.nvml,
-            selection=parse_devices(devices),
+            selections=parse_devices(devices),
             clock=self.clock,
             interval_s=INTERVAL_S,
             scan_s=5.0,
