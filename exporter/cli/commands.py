@@ -17,7 +17,7 @@ from exporter.cli.flags import Serve, Show, parse
 from exporter.cli.go_flags import suggestion
 from exporter.cli.help import help_text
 from exporter.cli.logs import configure_logging
-from exporter.errors import ConfigError, ExporterError
+from exporter.errors import ConfigError, ExporterError, KubeError
 
 log = logging.getLogger(__name__)
 
@@ -92,5 +92,21 @@ def _serve(asked: Serve, environ: Mapping[str, str]) -> int:
     return 0 if agent.run() else 1
 
 
+def _check(asked: Serve, _environ: Mapping[str, str]) -> int:
+    from exporter.agent.check import check  # noqa: PLC0415
+
+    try:
+        lines = list(check(asked.settings))
+    except KubeError as error:  # what can't be read is wrong here, whose fault it may be
+        raise ConfigError(str(error)) from error
+    lines += [f"warning: {notice}" for notice in asked.notices]
+    warnings = sum(line.startswith("warning: ") for line in lines)
+    found = f"The settings can be used; warnings: {warnings}." if warnings else "The settings can be used."
+    return print_text("\n".join((*lines, found)))
+
+
 SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
-COMMANDS = (SERVE,)
+CHECK = Subcommand(
+    "check", "Read all settings and files, say what would happen, and end with 0, or 2 if one is wrong.", _check
+)
+COMMANDS = (SERVE, CHECK)

@@ -156,3 +156,35 @@ def test_the_url_of_an_ipv6_address_works(start: Start) -> None:
     program = start("--mock", DCGM_EXPORTER_LISTEN="[::1]:0")
     assert program.get("/health")[0] == 200
     assert re.search(r"serving http://\[::1\]:\d+/metrics", program.log())
+
+
+def answer(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], **variables}
+    command = [sys.executable, "-m", "exporter", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_check_says_what_would_happen_and_ends_with_0() -> None:
+    done = answer("check", "--mock", "--enable-pprof", DCGM_EXPORTER_KUBERNETS="1")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *_, last = done.stdout.splitlines()
+    assert first.startswith("GPUs: MOCK ones of h100-sxm")
+    assert "warning: the variable DCGM_EXPORTER_KUBERNETS means nothing here" in done.stdout
+    assert last == "The settings can be used; warnings: 2."
+
+
+@pytest.mark.parametrize(
+    "arguments", [("-c", "soon"), ("-f", "/nonexistent.csv"), ("--mock", "h900"), ("-m", "monitoring:counters")]
+)
+def test_check_ends_with_2_where_something_is_wrong(arguments: tuple[str, ...]) -> None:
+    done = answer("check", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_command_that_is_none_is_refused_with_the_nearest_one() -> None:
+    done = answer("chekc", "-k")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "gpu-metrics-exporter: there is no command 'chekc' (did you mean check?); the commands are serve, check\n"
+    )

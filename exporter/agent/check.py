@@ -1,0 +1,60 @@
+"""What serving would do with some settings: files are read as serving reads them; no port, GPU or pod is touched."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from exporter.agent.inputs import counters_place, counters_source
+from exporter.catalogue import ANSWERED
+from exporter.counters import MetricType, parse_counters
+from exporter.errors import given_by
+from exporter.settings import Settings
+
+
+def check(settings: Settings) -> Iterator[str]:
+    """Yield lines that say what would happen; those of warnings begin so.
+
+    Raises:
+        ExporterError: A file can't be read or is wrong.
+    """
+    gpus, has_pods = "real ones, through NVML; whether there are any is not looked at", False
+    if settings.mock is not None:
+        gpus, has_pods = _scenario(settings, settings.mock)
+    yield f"GPUs: {gpus}"
+    yield f"Interval: {settings.collect_interval_s:g} s"
+    yield from _counters(settings)
+    yield from _owners(settings, is_asked=settings.kubernetes or (has_pods and "kubernetes" not in settings.given))
+    yield f"Labels: as {settings.label_style}{', with 1.x names' if settings.use_old_namespace else ''}"
+    address = settings.address._replace(host=settings.address.host or "localhost")
+    yield f"Address: {'sockets of systemd' if settings.systemd_socket else f'{address.url()}/metrics'}"
+
+
+def _scenario(settings: Settings, mock: str) -> tuple[str, bool]:
+    """Return what a mock has, and whether pods may hold it."""
+    from exporter.mock import load_scenario  # noqa: PLC0415  (memory that most need not spend)
+
+    with given_by(settings.place("mock")):
+        scenario = load_scenario(mock)
+    models = Counter(gpu.profile.model for gpu in scenario.gpus)
+    gpus = ", ".join(f"{count} x {model}" for model, count in models.items())
+    has_pods = bool(scenario.pods) or settings.mock_steering_port > 0
+    return f"MOCK ones of {mock}: {gpus}, {len(scenario.pods)} pods", has_pods
+
+
+def _counters(settings: Settings) -> Iterator[str]:
+    with given_by(counters_place(settings)):
+        source = counters_source(settings)
+        counters, warnings = parse_counters(source.read(), source.name, ANSWERED)
+    labels = sum(counter.type is MetricType.LABEL for counter in counters)
+    yield f"Counters: {source.name}: {len(counters) - labels} series of each GPU, {labels} labels"
+    yield from (f"warning: {warning}" for warning in warnings)
+
+
+def _owners(settings: Settings, *, is_asked: bool) -> Iterator[str]:
+    if not is_asked:
+        yield "Pods: kubelet is not asked; -k asks it"
+    else:
+        extras = {"labels": settings.enable_pod_labels, "uid": settings.enable_pod_uid, "DRA": settings.enable_dra}
+        wanted = [name for name, is_wanted in extras.items() if is_wanted]
+        yield f"Pods: from kubelet{', with ' if wanted else ''}{', '.join(wanted)}"
+    if settings.hpc_job_mapping_dir:
+        yield f"HPC jobs: from {settings.hpc_job_mapping_dir}"

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+
+from exporter.agent.check import check
+from exporter.cli.flags import Serve, parse
+from exporter.errors import ConfigError
+
+
+def lines(*arguments: str) -> list[str]:
+    asked = parse(arguments, {}, "host-1")
+    assert isinstance(asked, Serve)
+    return list(check(asked.settings))
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        lines(*arguments)
+    return str(caught.value)
+
+
+def test_it_says_what_is_read_from_where_and_how_often() -> None:
+    gpus, interval, counters, pods, labels, address = lines("-c", "5000", "-a", "[::1]:9500", "--label-style", "4.9")
+    assert gpus.startswith("GPUs: real ones, through NVML")
+    assert interval == "Interval: 5 s"
+    assert counters.endswith("default-counters.csv: 25 series of each GPU, 1 labels")
+    assert pods == "Pods: kubelet is not asked; -k asks it"
+    assert labels == "Labels: as 4.9"
+    assert address == "Address: http://[::1]:9500/metrics"
+
+
+def test_a_mock_is_told_with_its_gpus_and_its_pods_are_shown_as_serving_shows_them(tmp_path: Path) -> None:
+    scenario = tmp_path / "lab.yaml"
+    scenario.write_text("gpus: [{profile: t4, count: 2}, {profile: a100-sxm}]")
+    found = lines("--mock", str(scenario))
+    assert found[0] == f"GPUs: MOCK ones of {scenario}: 2 x Tesla T4, 1 x NVIDIA A100-SXM4-80GB, 0 pods"
+    assert "Pods: kubelet is not asked; -k asks it" in found
+    assert "Pods: from kubelet" in lines("--mock")
+    assert "Pods: kubelet is not asked; -k asks it" in lines("--mock", "-k=false")
+
+
+def test_owners_are_told_as_far_as_they_are_asked_for(tmp_path: Path) -> None:
+    found = lines(
+        "-k", "--kubernetes-enable-pod-labels", "--kubernetes-enable-dra", f"--hpc-job-mapping-dir={tmp_path}"
+    )
+    assert "Pods: from kubelet, with labels, DRA" in found
+    assert f"HPC jobs: from {tmp_path}" in found
+
+
+def test_rows_that_are_skipped_are_warned_of(tmp_path: Path) -> None:
+    counters = tmp_path / "mine.csv"
+    counters.write_text("DCGM_FI_DEV_CPU_UTIL_TOTAL, gauge, x\n")
+    warnings = [line for line in lines("-f", str(counters)) if line.startswith("warning: ")]
+    assert len(warnings) == 2
+    assert "it is about CPUs" in warnings[0]
+    assert "nothing is left" in warnings[1]
+
+
+def test_what_is_wrong_is_named_with_the_setting_that_gave_it(tmp_path: Path) -> None:
+    counters = tmp_path / "mine.csv"
+    counters.write_text("NONSENSE, gauge, x\n")
+    assert refusal("-f", str(counters)) == f"{counters}:1: unknown field 'NONSENSE' (from --collectors)"
+    assert "(from --mock)" in refusal("--mock=h900")
