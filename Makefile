@@ -1,89 +1,95 @@
-# make run and make test set up everything that they need in .venv. PYTHON chooses the interpreter.
+# make run and make test set up everything that they need in .venv. PYTHON chooses the interpreter, ARGS goes to the command.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 ARGS ?=
 
+.DEFAULT_GOAL = help
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+
+# The lines below that say what a target does stand behind two number signs.
+.PHONY: help
+help: ## what stands here
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
 .PHONY: run test lint format golden docs stubs bench device-test clean
 
-run: $(VENV)/installed
+run: $(VENV)/installed ## serve http://localhost:9400/metrics, of mock GPUs where there is no real one
 	@if $(BIN)/python -c 'import pynvml; pynvml.nvmlInit()' 2>/dev/null; \
 	then exec $(BIN)/python -m exporter $(ARGS); \
 	else exec $(BIN)/python -m exporter --mock $(ARGS); fi
 
-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/installed-dev ## the fast tests, on all cores
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 $(ARGS)
 
-lint: $(VENV)/installed-dev
+lint: $(VENV)/installed-dev ## ruff, mypy --strict, lines of prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-format: $(VENV)/installed-dev
+format: $(VENV)/installed-dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# Writes the golden scrapes anew; the diff is the review.
-golden: $(VENV)/installed-dev
+golden: $(VENV)/installed-dev ## write the golden scrapes anew; the diff is the review
 	$(BIN)/python -m pytest tests/golden --regenerate
 
-# Writes what is generated from code and tables: exporter/fields.py, docs/flags.md, the tables of chart/README.md.
-docs: $(VENV)/installed-dev
+docs: $(VENV)/installed-dev ## write what is generated: exporter/fields.py, docs/flags.md, tables of chart/README.md
 	$(BIN)/python tools/generate_fields.py > exporter/fields.py
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
 	$(BIN)/python tools/chart_readme.py
 
-# Writes the Python messages of kubelet's APIs anew, after a change of a .proto file.
-stubs: $(VENV)/installed-dev
+stubs: $(VENV)/installed-dev ## write the Python messages of kubelet's APIs anew, after a change of a .proto file
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto tests/kubelet/v1beta1/deviceplugin.proto
 
-bench: $(VENV)/installed-dev
+bench: $(VENV)/installed-dev ## how long a collection, a page and attribution take
 	$(BIN)/python -m pytest tests/benchmarks -W ignore --benchmark-columns=min,median,max $(ARGS)
 
-# On a machine with a real GPU only.
-device-test: $(VENV)/installed-dev
+device-test: $(VENV)/installed-dev ## tests on a real GPU
 	$(BIN)/python -m pytest tests/device $(ARGS)
 
 $(VENV)/installed: pyproject.toml
+	@echo "== setting up $(VENV) and what the exporter needs; the first time this takes a minute"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(PIP_INSTALL) --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "== installing what tests and checks need into $(VENV)"
+	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
-clean:
+clean: ## remove all that is made here, but for caches outside the tree
 	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .PHONY: tools kubelet-test
 
 # Builds the real Kubernetes parts that tests run, into a cache outside the tree. ARGS names groups; all without it.
-tools:
+tools: ## build the real Kubernetes parts that tests run; ARGS names groups
 	$(PYTHON) -m tests.tools.build $(ARGS)
 
 # On Linux, as root. A real kubelet, in a network of its own; installs and builds what is missing.
-kubelet-test: $(VENV)/installed-dev
+kubelet-test: $(VENV)/installed-dev ## tests on a real kubelet (root, Linux)
 	$(BIN)/python -m tests.kubelet $(ARGS)
 
 .PHONY: chart-test chart-helms
 
 # On Linux, as root. The chart in a real cluster; builds and fetches what is missing. ARGS=--regenerate writes tests/chart/golden anew.
-chart-test: $(VENV)/installed-dev
+chart-test: $(VENV)/installed-dev ## tests of the chart on real Kubernetes parts (root, Linux)
 	$(BIN)/python -m tests.chart $(ARGS)
 
 # The same machine, shorter: lint, rendering and goldens with every helm from the oldest that the chart's README promises.
-chart-helms: $(VENV)/installed-dev
+chart-helms: $(VENV)/installed-dev ## tests of the chart with other versions of helm
 	$(BIN)/python -m tests.chart --all-helms -k any_helm $(ARGS)
 
 .PHONY: image lock
 
 # On Linux, as root, with buildah and mmdebstrap: the container image as an archive. No daemon, no registry.
-image:
+image: ## the container image as an archive (root, Linux)
 	$(PYTHON) -m tools.image $(or $(ARGS),dist/gpu-metrics-exporter.tar)
 
 # The image's dependencies and their hashes. Versions stay where they can; ARGS=--upgrade takes the newest that are allowed.
-lock: $(VENV)/installed
+lock: $(VENV)/installed ## the image's dependencies and their hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-python-downloads --generate-hashes \
 		--custom-compile-command 'make lock' --output-file requirements.lock $(ARGS) pyproject.toml
@@ -91,19 +97,18 @@ lock: $(VENV)/installed
 .PHONY: demo reaction
 
 # On Linux, as root. The whole chain to play with: docs/demo.md. Builds and fetches what is missing.
-demo: $(VENV)/installed-dev
+demo: $(VENV)/installed-dev ## the whole chain to play with: docs/demo.md (root, Linux)
 	@$(BIN)/python -m tests.e2e.demo
 
 # On Linux, as root, half an hour. Measures the reaction time, and writes the figures into docs/reaction-time.md.
-reaction: $(VENV)/installed-dev
+reaction: $(VENV)/installed-dev ## measure the reaction time, half an hour (root, Linux)
 	$(BIN)/python -m tests.e2e.reaction build/reaction $(ARGS)
 
 .PHONY: e2e e2e-full
 
 # On Linux, as root. The whole chain from mock GPUs to autoscalers: docs/testing-e2e.md. Builds and fetches what is missing.
-e2e: $(VENV)/installed-dev
+e2e: $(VENV)/installed-dev ## the whole chain from mock GPUs to autoscalers (root, Linux)
 	$(BIN)/python -m tests.e2e $(ARGS)
 
-# The same, with every case.
-e2e-full: $(VENV)/installed-dev
+e2e-full: $(VENV)/installed-dev ## the same, with every case
 	$(BIN)/python -m tests.e2e --full $(ARGS)

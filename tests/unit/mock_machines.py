@@ -1,7 +1,6 @@
 """Mock machines for tests: one GPU under a load, or a scenario's text."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pynvml
 from exporter.mock import MockNvml, Scenario
 from exporter.mock.document import parse_document
 from exporter.mock.machine.loads import Load
-from exporter.mock.machine.profile import Profile
 from exporter.mock.machine.scenario import ScenarioGpu
 from exporter.mock.scenario.profile_file import load_profile
 from exporter.mock.scenario.scenario_file import parse_scenario
@@ -27,11 +25,6 @@ gpus:
 """
 
 
-@cache
-def profile_of(name: str) -> Profile:
-    return load_profile(name)
-
-
 def scenario(text: str, folder: Path | None = None) -> Scenario:
     return parse_scenario(parse_document(text, "lab.yaml"), folder)
 
@@ -44,7 +37,7 @@ def started(described: Scenario, clock: Clock) -> MockNvml:
 
 def one_gpu(profile: str, load: Load, clock: FakeClock) -> tuple[MockNvml, Any]:
     """Return a machine with one GPU that has all NVLinks of its model, and the GPU's handle."""
-    model = profile_of(profile)
+    model = load_profile(profile)
     described = Scenario(0, "580.159.04", (ScenarioGpu(model, 0, load, has_nvlink=model.nvlink is not None),))
     nvml = started(described, clock)
     return nvml, nvml.nvmlDeviceGetHandleByIndex(0)

@@ -4,6 +4,7 @@ A value is taken from the recordings that the profile names, or stands in the fi
 better is known the source says "assumed".
 """
 
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -31,6 +32,7 @@ def profile_document(name: str) -> Section:
     return parse_document(entry.read_text(encoding="utf-8"), entry.name)
 
 
+@cache
 def load_profile(name: str) -> Profile:
     """Return a profile by its name.
 
