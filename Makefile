@@ -26,10 +26,12 @@ lint: $(VENV)/installed-dev ## ruff, mypy --strict, lines of prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py
 
-format: $(VENV)/installed-dev ## let ruff mend what it can
+format: $(VENV)/installed-dev ## let ruff mend what it can, and wrap long lines of prose
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/python tools/prose.py --wrap
 
 golden: $(VENV)/installed-dev ## write the golden scrapes anew; the diff is the review
 	$(BIN)/python -m pytest tests/golden --regenerate
