@@ -35,6 +35,7 @@ class Reason(StrEnum):
     DRIVER_GONE = "driver_gone"
     TIMEOUT = "timeout"
     NO_THREAD = "no_thread"
+    RELEASED = "released"
     UNKNOWN = "unknown"
 
 
@@ -165,6 +166,7 @@ class Condition(StrEnum):
     SAMPLED = "sampled"
     LOST = "lost"
     HANGING = "hanging"
+    RELEASED = "released"
 
 
 @dataclass(frozen=True, slots=True)

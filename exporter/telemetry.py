@@ -174,7 +174,7 @@ def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:
     )
     up = GaugeMetricFamily(
         "gpu_exporter_gpu_up",
-        "1 if the GPU is sampled, 0 if it is lost, hangs or is starting.",
+        "1 if the GPU is sampled, 0 if it is lost, hangs, was let go or is starting.",
         labels=("gpu",),
     )
     for state in states:

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 SCAN_S = 5.0
 FIRST_LOOK_S = 30.0
+LATER = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
+"""Signals that the command has made wait."""
+
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
@@ -98,7 +101,7 @@ class Agent:
         self._listen(environ)
 
     def run(self) -> bool:
-        """Serve until SIGTERM or SIGINT; SIGHUP reads the counters again.
+        """Serve until SIGTERM or SIGINT; SIGHUP reads the counters again, SIGUSR1 lets go of all GPUs until SIGUSR2.
 
         Returns:
             False if GPUs must be there and NVML does not find them; the log has said why.
@@ -109,7 +112,9 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
         signal.signal(signal.SIGHUP, lambda *_: self._counters.ask())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one that came during the start comes now
+        signal.signal(signal.SIGUSR1, lambda *_: self._supervisor.let_go())
+        signal.signal(signal.SIGUSR2, lambda *_: self._supervisor.take_again())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LATER)  # one that came during the start comes now
         self._supervisor.start()
         try:
             if self._mock:
@@ -125,7 +130,7 @@ class Agent:
             self._server.run()
             log.info("asked to end")
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in (signal.SIGTERM, signal.SIGINT, *LATER):
                 signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would give them back
             self._counters.stop()
             self._ownership.stop()

@@ -80,7 +80,7 @@ def _give_signals_back() -> None:
     """Let signals end the process, as they end other programs that answer and are done."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 
 
 def _serve(asked: Serve, environ: Mapping[str, str]) -> int:

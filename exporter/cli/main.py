@@ -33,8 +33,8 @@ def _take_signals() -> None:
     """Take the signals that an agent takes later, from the first moment on.
 
     Until an agent runs there is nothing to put away, and an exception raised wherever the start happens to be would get
-    lost. SIGHUP waits until an agent lets it through.
+    lost. The others wait until an agent lets them through.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(SUCCESS))
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})

@@ -42,6 +42,9 @@ REASONS = {
 _ABSENT = frozenset({pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH})
 """Return codes by which a library says that it is older than what it was asked for."""
 
+_NO_EVENT = ("nvmlEventSetWait_v2", pynvml.NVML_ERROR_TIMEOUT)
+"""What each collection meets where no Xid has come, and no log need tell."""
+
 DEVICE_GONE = frozenset({Reason.GPU_LOST, Reason.DRIVER_GONE})
 """Reasons after which no other call on the same device can work."""
 
@@ -174,7 +177,8 @@ class Calls:
         try:
             answer = call(*args)
         except pynvml.NVMLError as error:
-            log.debug("%s: NVML error %s", function, error.value)
+            if (function, error.value) != _NO_EVENT:
+                log.debug("%s: NVML error %s", function, error.value)
             answer = REASONS.get(error.value, Reason.UNKNOWN)
             is_absent = error.value in _ABSENT
         except UnicodeDecodeError as error:

@@ -78,10 +78,10 @@ class NvmlSession:
         with contextlib.suppress(RuntimeError):
             wait([on_own_thread("nvml", partial(session.end, self._library))], seconds)
 
-    def report(self, trouble: str, *, is_waiting: bool = False) -> None:
+    def report(self, trouble: str, *, is_waiting: bool = False, level: int = logging.ERROR) -> None:
         """Remember what is wrong, and say in the log what is new."""
         if trouble and trouble != self.trouble:
-            log.error("%s", trouble)
+            log.log(level, "%s", trouble)
         if self.trouble and not trouble:
             log.info("NVML works again")
         self.trouble, self.is_waiting = trouble, is_waiting

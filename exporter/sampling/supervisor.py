@@ -23,6 +23,10 @@ log = logging.getLogger(__name__)
 
 NO_THREAD = "no thread can be started, so GPUs are missing: raise this container's limit of processes (pids)"
 
+LET_GO = "all GPUs were let go, because SIGUSR1 asked for it; SIGUSR2 takes them again"
+
+STILL_HELD = "SIGUSR1 asks to let go of all GPUs, but a call on a GPU does not return yet"
+
 WATCH_S = 0.5
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
@@ -63,6 +67,8 @@ class Supervisor:
         self._retry_s = FIRST_RETRY_S
         self._next_scan = float("-inf")
         self._pci: frozenset[str] = frozenset()
+        self._shall_let_go = threading.Event()
+        self._has_let_go = False
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -79,6 +85,14 @@ class Supervisor:
     def follow(self, plan: Plan) -> None:
         """Read by this plan from the next collections on. Trackers go on."""
         self._plan = plan
+
+    def let_go(self) -> None:
+        """Give all handles back to the driver soon, so that /dev/nvidia* are closed, until `take_again`."""
+        self._shall_let_go.set()
+
+    def take_again(self) -> None:
+        """Look for the GPUs again, soon."""
+        self._shall_let_go.clear()
 
     def states(self) -> tuple[GpuState, ...]:
         """Return every selected GPU's state in NVML's order. Makes no NVML call."""
@@ -115,6 +129,15 @@ class Supervisor:
 
     def _watch(self) -> None:
         self._workers.report()
+        if self._shall_let_go.is_set():
+            self._let_go()
+        else:
+            self._follow_gpus()
+
+    def _follow_gpus(self) -> None:
+        """Start NVML and look for GPUs where it is time for that."""
+        if self._has_let_go:
+            self._has_let_go, self._next_scan = False, float("-inf")
         now = self._sampling.clock.monotonic()
         has_news = self._workers.want_look() or self._looks.has_news()
         if now < self._next_scan and (self._nvml.trouble or not has_news):
@@ -135,6 +158,21 @@ class Supervisor:
         self._nvml.report(trouble)
         if trouble:
             self._back_off()
+
+    def _let_go(self) -> None:
+        if self._has_let_go:
+            return
+        try:
+            self._end_nvml()
+        except RuntimeError:
+            self._nvml.report(NO_THREAD)
+            return
+        if self._nvml.is_started:
+            self._nvml.report(STILL_HELD)
+            return
+        self._workers.let_go()
+        self._nvml.report(LET_GO, level=logging.WARNING)
+        self._has_let_go = True
 
     def _hanging(self) -> frozenset[int]:
         return self._workers.hanging() | self._looks.under_way()

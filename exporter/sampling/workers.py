@@ -173,6 +173,14 @@ class Workers:
         self._crew = _Crew(in_a_call, (*self._crew.others, *lost))
         return not in_a_call
 
+    def let_go(self) -> None:
+        """Count all GPUs as released, after the end."""
+        for state in self.states():
+            if state.gpu is not None and state.condition is not Condition.RELEASED:
+                self._failures(Missing(Entity(state.gpu), EVERYTHING, Reason.RELEASED))
+        released = (replace(state, condition=Condition.RELEASED, snapshot=None) for state in self.states())
+        self._crew = _Crew({}, tuple(released))
+
 
 def _state(index: int, worker: Worker, condition: Condition) -> GpuState:
     entities = tuple(target.entity for target in worker.device.targets)

@@ -142,6 +142,45 @@ def test_the_mock_is_announced_first_of_all_and_serves_every_default_counter(sta
     program.must_end(signal.SIGINT)
 
 
+def test_sigusr1_lets_go_of_all_gpus_and_sigusr2_takes_them_again(start: Start) -> None:
+    program = start("--mock", "-k=false")
+    program.until(lambda: "DCGM_FI_DEV_GPU_TEMP" in program.names())
+    program.send(signal.SIGUSR1)
+    program.until(lambda: program.names() == set())
+    program.until(lambda: program.value("gpu_exporter_nvml_up") == 0)
+    status, text = program.get("/health")
+    assert (status, "SIGUSR2 takes them again" in text) == (200, True)
+    page = program.get("/metrics")[1]
+    ups = re.findall(r"^gpu_exporter_gpu_up\{.*\} (\S+)$", page, re.MULTILINE)
+    assert ups
+    assert set(ups) == {"0.0"}
+    assert f'gpu_exporter_reading_errors_total{{reading="all",reason="released"}} {len(ups)}.0' in page
+    program.send(signal.SIGUSR2)
+    program.until(lambda: "DCGM_FI_DEV_GPU_TEMP" in program.names())
+    program.until(lambda: program.value("gpu_exporter_nvml_up") == 1)
+    program.must_end()
+
+
+def test_a_sigusr1_in_the_first_moment_is_taken_as_a_later_one_is(start: Start) -> None:
+    program = start("--mock")
+    program.until(lambda: "serves MOCK GPUs" in program.log())
+    program.send(signal.SIGUSR1)
+    program.until(lambda: "were let go" in program.get("/health")[1])
+    program.send(signal.SIGUSR2)
+    program.until(lambda: "DCGM_FI_DEV_GPU_TEMP" in program.names())
+    program.must_end()
+
+
+def test_a_debug_log_tells_of_no_xids_that_have_not_come(start: Start) -> None:
+    program = start("--mock", "--debug", "-c", "100")
+    program.until(lambda: program.value("gpu_exporter_nvml_up") == 1)
+    first = program.value('gpu_exporter_snapshot_timestamp_seconds{gpu="0"}')
+    program.until(lambda: program.value('gpu_exporter_snapshot_timestamp_seconds{gpu="0"}') > first + 1)
+    assert "DEBUG" in program.log()
+    assert "nvmlEventSetWait" not in program.log()
+    program.must_end()
+
+
 def test_a_mocks_pods_are_on_the_first_page_of_a_ready_exporter(start: Start) -> None:
     program = start("--mock", "-a", "127.0.0.1:0")
     program.until(lambda: program.get("/ready")[0] == 200)

@@ -16,7 +16,7 @@ from exporter.model import Condition, DeviceSnapshot, GpuState, Reason
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import ASK_AGAIN_S
-from exporter.sampling.supervisor import Sampling, Supervisor
+from exporter.sampling.supervisor import LET_GO, Sampling, Supervisor
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -25,6 +25,7 @@ from tests.waiting import PATIENCE_S, until
 
 FIELDS = {"DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_FB_USED"}
 SAMPLED, LOST, HANGING, STARTING = Condition.SAMPLED, Condition.LOST, Condition.HANGING, Condition.STARTING
+RELEASED = Condition.RELEASED
 TWO = "gpus: [{profile: h100-sxm}, {profile: h100-sxm}]"
 
 INTERVAL_S = 0.01
@@ -399,6 +400,58 @@ def test_a_gpu_that_is_taken_out_of_the_machine_in_good_health_leaves_nothing(ma
     bench.nvml.replaced["nvmlDeviceGetCount"] = lambda: 1
     bench.pci = frozenset()
     bench.become(SAMPLED)
+
+
+def test_gpus_that_are_let_go_are_asked_nothing_until_they_are_taken_again(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: xid, at_s: 2, code: 31}]}, {profile: h100-sxm}]")
+    bench.start(SAMPLED, SAMPLED)
+    bench.pass_until(lambda: bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 31)
+    bench.sound = ()
+    bench.supervisor.let_go()
+    bench.become(RELEASED, RELEASED)
+    let_go_at = bench.clock.now
+    until(lambda: bench.nvml.calls["nvmlShutdown"] == 1)
+    assert [state.snapshot for state in bench.supervisor.states()] == [None, None]
+    assert bench.supervisor.trouble() == LET_GO
+    assert bench.supervisor.holdable() == ()
+    assert threads_of("gpu-0") == 0
+    assert bench.failures.totals()["all", Reason.RELEASED] == 2
+    calls = bench.nvml.calls.total()
+    bench.pass_until(lambda: bench.clock.now > let_go_at + 30)
+    assert bench.nvml.calls.total() == calls
+    assert caplog.messages.count(LET_GO) == 1
+    bench.supervisor.take_again()
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.supervisor.trouble() == ""
+    assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 31
+    assert bench.nvml.calls["nvmlInit"] == 2
+
+
+def test_gpus_are_let_go_only_when_every_call_has_returned_and_it_is_said_until_then(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm, faults: [{kind: hang, at_s: 5, for_s: 40}]}, {profile: h100-sxm}]")
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = (1,)
+    bench.become(HANGING, SAMPLED)
+    bench.sound = ()
+    bench.supervisor.let_go()
+    bench.pass_until(lambda: "a call on a GPU does not return" in bench.supervisor.trouble())
+    assert bench.nvml.calls["nvmlShutdown"] == 0
+    bench.become(RELEASED, RELEASED)
+    assert bench.supervisor.trouble() == LET_GO
+    assert bench.nvml.calls["nvmlShutdown"] == 1
+
+
+def test_gpus_that_are_let_go_before_they_were_found_are_found_later(make: Make) -> None:
+    bench = make()
+    bench.supervisor.let_go()
+    bench.supervisor.start()
+    until(lambda: bench.supervisor.trouble() == LET_GO)
+    bench.pass_until(lambda: bench.clock.now > 1000 + 30)
+    assert bench.nvml.calls.total() == 0
+    bench.supervisor.take_again()
+    bench.become(SAMPLED, SAMPLED)
 
 
 @pytest.fixture
