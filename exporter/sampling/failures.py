@@ -1,19 +1,28 @@
-"""Counts values that could not be read, and says each in the log once."""
+"""Counts values that could not be read, and says in the log what is missing: one line for all that a model has not."""
 
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
-from exporter.model import Missing, Reason
+from exporter.model import Entity, Missing, Reason
 
 log = logging.getLogger(__name__)
 
 NORMAL = frozenset({Reason.NOT_SUPPORTED, Reason.NOT_A_NUMBER})
-"""Reasons that every fleet meets; no warnings."""
+"""Reasons that every fleet meets, for all GPUs of a model alike; no warnings."""
 
 EVERYTHING = "all"
 """Stands where a field would, when a GPU answers nothing at all; workers says that in the log."""
+
+
+class _Lack(NamedTuple):
+    """What is said once: who has no value of which field, and why."""
+
+    who: str
+    reason: Reason
+    name: str
 
 
 class Failures:
@@ -23,24 +32,47 @@ class Failures:
         """Count under the names that `printed` gives the fields: those of the user's counters file."""
         self._printed = printed
         self._totals: Counter[tuple[str, Reason]] = Counter()
-        self._said: set[tuple[str, str, Reason]] = set()
+        self._said: set[_Lack] = set()
+        self._news: dict[_Lack, None] = {}
+        self._news_before = 0
         self._lock = threading.Lock()
 
     def __call__(self, missing: Missing) -> None:
-        """Count one failed value; log it if this entity has not failed in this way before."""
-        name = self._printed(missing.field)
-        instance = missing.entity.instance
-        place = f"GPU {missing.entity.gpu.index}" + (f" instance {instance.gpu_instance_id}" if instance else "")
-        said = (place, name, missing.reason)
+        """Count one failed value; `report` says it if its GPU, or model, has not failed in this way before."""
+        name, reason = self._printed(missing.field), missing.reason
+        lack = _Lack(_model(missing.entity) if reason in NORMAL else _place(missing.entity), reason, name)
         with self._lock:
-            self._totals[name, missing.reason] += 1
-            if said in self._said or missing.field == EVERYTHING:
+            self._totals[name, reason] += 1
+            if lack not in self._said and missing.field != EVERYTHING:
+                self._news.setdefault(lack)
+
+    def report(self) -> None:
+        """Say what is new, in one line for all fields that something has not for one reason.
+
+        Called now and then; waits until a call finds no more news than the one before, as the first collections of a
+        start are under way until then.
+        """
+        with self._lock:
+            if len(self._news) != self._news_before:
+                self._news_before = len(self._news)
                 return
-            self._said.add(said)
-        level = logging.INFO if missing.reason in NORMAL else logging.WARNING
-        log.log(level, "%s has no %s: %s", place, name, missing.reason)
+            news, self._news, self._news_before = self._news, {}, 0
+            self._said |= news.keys()
+        for who, reason in dict.fromkeys((lack.who, lack.reason) for lack in news):
+            names = ", ".join(lack.name for lack in news if (lack.who, lack.reason) == (who, reason))
+            log.log(logging.INFO if reason in NORMAL else logging.WARNING, "%s has no %s: %s", who, names, reason)
 
     def totals(self) -> dict[tuple[str, Reason], int]:
         """Return how often each field has been missing for each reason."""
         with self._lock:
             return dict(self._totals)
+
+
+def _model(entity: Entity) -> str:
+    """Return what all entities of this kind have in common."""
+    model = entity.gpu.model or _place(entity)
+    return f"MIG {entity.instance.profile} of {model}" if entity.instance else model
+
+
+def _place(entity: Entity) -> str:
+    return f"GPU {entity.gpu.index}" + (f" instance {entity.instance.gpu_instance_id}" if entity.instance else "")

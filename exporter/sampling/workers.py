@@ -88,6 +88,7 @@ class Workers:
             elif condition is Condition.SAMPLED and before in {Condition.HANGING, Condition.LOST}:
                 log.info("GPU %d answers again", index)
         self._reported = conditions
+        self._failures.report()
 
     def all_lost(self) -> bool:
         """Say whether there are GPUs, and every one is lost."""

@@ -87,7 +87,8 @@ def test_a_utilization_that_is_no_percentage_has_no_series_and_a_reason(start: S
         assert set(utilization.values()) == {"40"}
         assert "1" not in series(program, "DCGM_FI_DEV_MEM_COPY_UTIL")
     assert errors(program, "out_of_range") == {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_MEM_COPY_UTIL"}
-    assert program.log().count("GPU 1 has no DCGM_FI_DEV_GPU_UTIL: out_of_range") == 1
+    both = "DCGM_FI_DEV_GPU_UTIL, DCGM_FI_DEV_MEM_COPY_UTIL"
+    program.until(lambda: program.log().count(f"GPU 1 has no {both}: out_of_range") == 1)
     program.until(lambda: program.log().count("GPU 2 has no DCGM_FI_DEV_GPU_UTIL: out_of_range") == 1)
     ends_without_a_claim(program)
 
