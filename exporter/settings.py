@@ -80,7 +80,7 @@ class ListenAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that is decided at start. Names ending in _s are seconds, in _ms milliseconds.
+    """Everything that is decided at start. Names ending in _s are seconds.
 
     Counters come from `configmap` where it is set, else from `inline_counters` where that is not empty (the
     text of a counters file, from the lines of `config_file`), else from the file `collectors`;
@@ -96,8 +96,6 @@ class Settings:
     config_file: str | None
     collect_interval_s: float
     devices: tuple[DeviceSelection, ...]
-    xid_window_ms: int
-    clock_events_window_ms: int
     disable_startup_validate: bool
     gpu_bind_unbind_watch: bool
     gpu_bind_unbind_poll_s: float
@@ -117,7 +115,6 @@ class Settings:
     replace_blanks_in_model_name: bool
     address: ListenAddress
     systemd_socket: bool
-    web_config_file: str | None
     web_read_timeout_s: float
     web_write_timeout_s: float
     max_concurrent_scrapes: int

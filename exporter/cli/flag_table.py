@@ -36,10 +36,10 @@ class Status(Enum):
 class Flag:
     """One flag.
 
-    `setting` is the attribute of Settings that it gives its value to; None for those that change nothing and
-    for those that only the parser needs. `note` completes the sentence that tells the user of a status
-    other than WORKS. To build a LATER flag is to make it WORKS here. `needs` is the flag without which it has no
-    effect, if there is one.
+    `setting` is the attribute of Settings that it gives its value to; None for those that change nothing, and
+    for those that only the parser needs. `note` completes the sentence that tells the user of a status other than
+    WORKS. To build a LATER flag is to give it a setting and to make it WORKS here. `needs` is the flag without which
+    it has no effect, if there is one.
     """
 
     name: str
@@ -107,7 +107,6 @@ FLAGS = (
         "Milliseconds over which DCGM_EXP_XID_ERRORS_COUNT counts.",
         "x",
         "DCGM_EXPORTER_XID_COUNT_WINDOW_SIZE",
-        setting="xid_window_ms",
         status=Status.LATER,
         note="DCGM_EXP_XID_ERRORS_COUNT is not exported",
     ),
@@ -118,7 +117,6 @@ FLAGS = (
         Group.COLLECTION,
         "Milliseconds over which DCGM_EXP_CLOCK_EVENTS_COUNT counts.",
         variable="DCGM_EXPORTER_CLOCK_EVENTS_COUNT_WINDOW_SIZE",
-        setting="clock_events_window_ms",
         status=Status.LATER,
         note="DCGM_EXP_CLOCK_EVENTS_COUNT is not exported",
     ),
@@ -326,7 +324,6 @@ FLAGS = (
         Group.SERVER,
         "Prometheus' web configuration file: TLS and basic authentication.",
         variable="DCGM_EXPORTER_WEB_CONFIG_FILE",
-        setting="web_config_file",
         status=Status.REFUSED,
         note="TLS and authentication are not supported yet, and what needs them is not served in the clear",
     ),

@@ -1,6 +1,7 @@
 """The table of flags, walked whole beside dcgm-exporter's: names, defaults, values, notices, help and docs."""
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -50,10 +51,10 @@ EXAMPLES: Mapping[str, tuple[str, str | None, Any, str | None]] = {
     "switch-devices": ("g", None, None, "g:x"),
     "fake-gpus": ("true", "mock", "h100-sxm", "h100"),
     "web-config-file": ("/web.yaml", None, None, None),
-    "xid-count-window-size": ("1000", "xid_window_ms", 1000, "0"),
+    "xid-count-window-size": ("1000", None, None, "0"),
     "replace-blanks-in-model-name": ("True", "replace_blanks_in_model_name", True, "no"),
     "debug": ("t", "debug", True, "2"),
-    "clock-events-count-window-size": ("0x10", "clock_events_window_ms", 16, "-5"),
+    "clock-events-count-window-size": ("0x10", None, None, "-5"),
     "enable-dcgm-log": ("true", None, None, "verbose"),
     "dcgm-log-level": ("WARN", None, None, "warn"),
     "log-format": ("json", "log_format", LogFormat.JSON, "JSON"),
@@ -223,6 +224,23 @@ def test_no_two_flags_share_a_name_a_variable_or_a_setting() -> None:
     for values in (names, variables, set_by_flags):
         assert len(values) == len(set(values))
     assert {*set_by_flags, "given", "inline_counters", "hostname"} == {field.name for field in fields(Settings)}
+
+
+EXPORTER = Path(__file__).parents[3] / "exporter"
+PARSERS_OWN = {"fake-gpus", "help", "version"}
+
+
+def test_a_flag_has_a_setting_if_and_only_if_it_works() -> None:
+    with_setting = {flag.name for flag in FLAGS if flag.setting}
+    assert with_setting == {flag.name for flag in FLAGS if flag.status is Status.WORKS} - PARSERS_OWN
+
+
+def test_every_setting_is_read_where_the_work_is_done() -> None:
+    texts = [path.read_text() for path in (EXPORTER / "agent").glob("*.py")]
+    commands = (EXPORTER / "cli/commands.py").read_text()
+    for field in fields(Settings):
+        read = re.compile(rf"settings\.{field.name}\b")
+        assert any(map(read.search, (*texts, commands))), f"nothing reads {field.name}"
 
 
 def test_flags_that_do_not_work_say_why() -> None:
