@@ -3,13 +3,14 @@
 import base64
 import http.client
 import json
+import re
 import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,24 @@ from tests.chart.helm import Rendered
 from tests.tools.build import build
 
 _TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """How Prometheus scrapes one page: what its target is called, and what it makes of the series' own labels."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    honors_labels: bool = False
+    relabelings: Sequence[Mapping[str, Any]] = ()
+
+
+def metric_relabelings(rendered: Rendered) -> list[dict[str, Any]]:
+    """Return what the chart's own monitor does with series, in Prometheus' own spelling."""
+    [endpoint] = rendered.one("ServiceMonitor", "dcgm-exporter-metrics")["spec"]["endpoints"]
+    return [
+        {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): value for key, value in one.items()}
+        for one in endpoint.get("metricRelabelings", ())
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +75,11 @@ class Adapter:
 def running_adapter(
     rendered: Rendered,
     pages: Mapping[str, str],
-    targets: Mapping[str, Mapping[str, str]],
+    scrapes: Mapping[str, Scrape],
     pods: Sequence[str],
     folder: Path,
 ) -> Iterator[Adapter]:
-    """Run it: Prometheus scrapes these pages, each with the labels of its target; the cluster has these pods."""
+    """Run it: Prometheus scrapes these pages, each in its way; the cluster has these pods."""
     secret = rendered.one("Secret")["data"]
     for name, value in secret.items():
         (folder / name).write_bytes(base64.b64decode(value))
@@ -72,7 +91,7 @@ def running_adapter(
         kubeconfig = folder / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig)
         server = stack.enter_context(_pages(pages))
-        prometheus = stack.enter_context(_prometheus(server.server_port, targets, folder))
+        prometheus = stack.enter_context(_prometheus(server.server_port, scrapes, folder))
         port = _free_port()
         places = {
             "/etc/adapter-tls/": f"{folder}/",
@@ -90,15 +109,16 @@ def running_adapter(
 
 
 @contextmanager
-def _prometheus(page_port: int, targets: Mapping[str, Mapping[str, str]], folder: Path) -> Iterator[int]:
+def _prometheus(page_port: int, scrapes: Mapping[str, Scrape], folder: Path) -> Iterator[int]:
     jobs = [
         {
             "job_name": page,
-            "honor_labels": not labels,
+            "honor_labels": scrape.honors_labels,
             "metrics_path": f"/{page}",
-            "static_configs": [{"targets": [f"127.0.0.1:{page_port}"], "labels": dict(labels)}],
+            "static_configs": [{"targets": [f"127.0.0.1:{page_port}"], "labels": dict(scrape.labels)}],
+            "metric_relabel_configs": list(scrape.relabelings),
         }
-        for page, labels in targets.items()
+        for page, scrape in scrapes.items()
     ]
     config = folder / "prometheus.yaml"
     config.write_text(yaml.safe_dump({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.chart.alert_cases import STYLES
 from tests.chart.fake_cluster import Access
 from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
 from tests.chart.helm import Helm, Refused, Rendered
-from tests.chart.running_adapter import Adapter, running_adapter
+from tests.chart.running_adapter import Adapter, Scrape, metric_relabelings, running_adapter
 from tests.waiting import NotYet, wait_for
 
 Object = dict[str, Any]
@@ -72,15 +73,53 @@ def adapter(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ad
     }
     another_s = exporter_page().replace('"inference"', '"elsewhere"')
     pages = {"exporter": exporter_page(), "server": SERVER, "nvidia-dcgm-exporter": another_s}
-    targets: Mapping[str, Mapping[str, str]] = {
-        "exporter": {},
-        "server": {"namespace": "inference", "pod": "left"},
-        "nvidia-dcgm-exporter": {"namespace": "gpu-operator", "pod": "x"},  # whose labels are renamed
+    scrapes = {
+        "exporter": Scrape(honors_labels=True),
+        "server": Scrape({"namespace": "inference", "pod": "left"}),
+        "nvidia-dcgm-exporter": Scrape({"namespace": "gpu-operator", "pod": "x"}),  # whose labels are renamed
     }
     folder = tmp_path_factory.mktemp("adapter")
-    with running_adapter(helm.template(values), pages, targets, PODS, folder) as running:
+    with running_adapter(helm.template(values), pages, scrapes, PODS, folder) as running:
         answer_of(running, f"{API}/v1beta2", "resources", count=2 * len(EXPECTED) + 2)
         yield running
+
+
+OURS = """
+DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-1",Hostname="n1",container="c",namespace="monitoring",pod="near"} 10
+DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="GPU-2",Hostname="n1",container="c",namespace="inference",pod="far"} 20
+DCGM_FI_DEV_GPU_UTIL{gpu="2",UUID="GPU-3",Hostname="n1",container="",namespace="",pod=""} 30
+"""
+NVIDIA_S = (
+    'DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="GPU-9",Hostname="n2",container="c",namespace="inference",pod="theirs"} 40\n'
+)
+
+
+@pytest.mark.parametrize("their_namespace", ["gpu-operator", "monitoring"])
+def test_pods_beside_the_exporter_elsewhere_and_on_a_node_of_nvidia_s_exporter_all_have_their_value(
+    their_namespace: str, helm: Helm, tmp_path: Path
+) -> None:
+    """Our own monitor writes exported_pod, too; a rule that found it there would take the metric from NVIDIA's."""
+    intervals = {"interval": "1s", "scrapeTimeout": "1s"}
+    values = {**DEPLOYED, "serviceMonitor": intervals, "prometheus": {"url": "http://prometheus.test:9090"}}
+    rendered = helm.template(values)
+    ours = Scrape(
+        {"job": "dcgm-exporter", "exporter_pod": "x"}, honors_labels=True, relabelings=metric_relabelings(rendered)
+    )
+    theirs = Scrape(
+        {"job": "nvidia-dcgm-exporter", "namespace": their_namespace, "pod": "nvidia-x"}, honors_labels=True
+    )
+    namesake = Scrape({"job": "dcgm-exporter", "namespace": "gpu-lab", "pod": "dcgm-exporter-x"})
+    pages = {"ours": OURS, "theirs": NVIDIA_S, "namesake": NVIDIA_S}
+    scrapes = {"ours": ours, "theirs": theirs, "namesake": namesake}
+    with running_adapter(rendered, pages, scrapes, (), tmp_path) as adapter:
+        for namespace, pod, value in (
+            ("monitoring", "near", 10),
+            ("inference", "far", 20),
+            ("inference", "theirs", 40),
+        ):
+            path = f"{API}/v1beta2/namespaces/{namespace}/pods/{pod}/gpu_utilization"
+            [item] = answer_of(adapter, path, "items")["items"]
+            assert _number(item["value"]) == value
 
 
 @pytest.mark.parametrize("version", ["v1beta1", "v1beta2"])
@@ -217,7 +256,7 @@ def test_a_change_of_the_rules_restarts_it_and_nothing_else_does(helm: Helm) -> 
 
     same = {**DEPLOYED, "alerts": {"enabled": False}, "autoscaling": []}
     assert checksum(DEPLOYED) == checksum(same)
-    assert checksum(DEPLOYED) != checksum({**DEPLOYED, "labels": {"style": "4.9"}})
+    assert checksum(DEPLOYED) != checksum({**DEPLOYED, "labels": {"oldNames": True}})
 
 
 def test_it_runs_as_nobody_with_nothing(helm: Helm) -> None:

@@ -2,8 +2,9 @@
 One endpoint of a ServiceMonitor or PodMonitor. The operator gives each target the exporter's own pod, namespace and
 container as labels. With honorLabels they are dropped, so that those on the series are the workload's even where a
 Prometheus overrides it, and series that nobody owns stay unowned. Without it everything is as with dcgm-exporter: the
-workload's are exported_pod, exported_namespace and exported_container. The operator drops, and does not say so where anybody
-looks, what has a timeout longer than its interval.
+workload's are exported_pod, exported_namespace and exported_container; people's dashboards for it ask for those names, so DCGM's
+series have them here, too (exportedLabels), where a pod holds the GPU. The operator drops, and does not say so where anybody looks,
+what has a timeout longer than its interval.
 */}}
 {{- define "dcgm-exporter.scrapeEndpoint" -}}
 {{- $interval := .Values.serviceMonitor.interval -}}
@@ -22,9 +23,17 @@ relabelings:
   {{- with .Values.serviceMonitor.relabelings }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-{{- with .Values.serviceMonitor.metricRelabelings }}
+{{- with concat (include "dcgm-exporter.exportedLabels" . | fromYamlArray) (default list .Values.serviceMonitor.metricRelabelings) }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{- define "dcgm-exporter.exportedLabels" -}}
+{{- if and .Values.serviceMonitor.exportedLabels .Values.serviceMonitor.honorLabels (not (include "dcgm-exporter.hasOldNames" .)) }}
+{{- range list "pod" "namespace" "container" }}
+- {action: replace, sourceLabels: [__name__, {{ . }}], regex: DCGM_.+;(.+), targetLabel: exported_{{ . }}}
+{{- end }}
 {{- end }}
 {{- end -}}
 
