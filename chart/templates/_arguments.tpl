@@ -13,6 +13,13 @@
 {{- $found -}}
 {{- end -}}
 
+{{/* What a flag is told by its argument, else by its variable: (list . NAMES VARIABLE), or nothing. */}}
+{{- define "dcgm-exporter.flagValue" -}}
+{{- $variable := "" -}}
+{{- range (index . 0).Values.extraEnv -}}{{- if eq .name (index $ 2) -}}{{- $variable = default "" .value -}}{{- end -}}{{- end -}}
+{{- include "dcgm-exporter.argumentValue" (list (index . 0) (index . 1)) | default $variable -}}
+{{- end -}}
+
 {{/* "true" where a switch is on by its argument, else by its variable, else by DEFAULT: (list . NAMES VARIABLE DEFAULT). */}}
 {{- define "dcgm-exporter.isSwitchedOn" -}}
 {{- $root := index . 0 -}}

@@ -125,8 +125,9 @@ EFFECTS = {
             looks.exporter(all_)["ports"][0]["containerPort"],
         ),
         (9500, 9500),
+        beside={"service": {"address": "$(POD_IP):9500"}},  # one without the other is refused
     ),
-    "service.address": variable("DCGM_EXPORTER_LISTEN", "127.0.0.1:9400", "127.0.0.1:9400"),
+    "service.address": variable("DCGM_EXPORTER_LISTEN", "0.0.0.0:9400", "0.0.0.0:9400"),
     "service.annotations": same(looks.service, "metadata", "annotations", given={"prometheus.io/scrape": "true"}),
     "service.webReadTimeout": argument("20s", "--web-read-timeout=20s"),
     "service.webWriteTimeout": argument("40s", "--web-write-timeout=40s"),
@@ -147,8 +148,10 @@ EFFECTS = {
         lambda all_: looks.endpoint(all_)["relabelings"][-1],
         {"targetLabel": "nodename", "replacement": "x"},
     ),
-    "serviceMonitor.metricRelabelings": same(
-        looks.endpoint, "metricRelabelings", given=[{"action": "drop", "regex": "x"}]
+    "serviceMonitor.metricRelabelings": Effect(
+        [{"action": "drop", "regex": "x"}],
+        at(looks.endpoint, "metricRelabelings", -1),
+        {"action": "drop", "regex": "x"},
     ),
     "nodeSelector": same(looks.pod, "nodeSelector", given={"node": "gpu"}),
     "tolerations": Effect([{"operator": "Exists"}], at(looks.pod, "tolerations", 0), {"operator": "Exists"}),

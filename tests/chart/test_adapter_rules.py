@@ -190,15 +190,15 @@ def test_every_series_of_a_rule_is_one_that_the_exporter_has_by_default() -> Non
     [
         (
             {"arguments": ["--label-style", "4.10"]},
-            "arguments: --label-style is 4.10, and has to be classic, 4.8.3 or 4.9",
+            'arguments: --label-style takes classic, 4.8.3 or 4.9, not "4.10"',
         ),
         (
             {"arguments": ["--label-style=4.10"]},
-            "arguments: --label-style is 4.10, and has to be classic, 4.8.3 or 4.9",
+            'arguments: --label-style takes classic, 4.8.3 or 4.9, not "4.10"',
         ),
         (
             {"extraEnv": [{"name": "DCGM_EXPORTER_LABEL_STYLE", "value": "new"}]},
-            "extraEnv: DCGM_EXPORTER_LABEL_STYLE is new, and has to be classic, 4.8.3 or 4.9",
+            'extraEnv: DCGM_EXPORTER_LABEL_STYLE takes classic, 4.8.3 or 4.9, not "new"',
         ),
         (
             {

@@ -48,7 +48,48 @@ def test_helm_test_may_scrape_where_a_network_policy_names_who_may(helm: Helm) -
     assert any(selector <= rendered.one("Pod")["metadata"]["labels"].items() for selector in selectors)
 
 
-def test_notes_say_that_nvidia_s_image_is_another_program(helm: Helm) -> None:
-    values = {"image": {"repository": "nvcr.io/nvidia/k8s/dcgm-exporter", "tag": "4.5.3-4.8.2-distroless"}}
-    assert "NVIDIA's program" in helm.notes(values, apis=ALL_APIS)
-    assert "NVIDIA's program" not in helm.notes({"image": {"repository": "registry.example/x"}}, apis=ALL_APIS)
+PAUSED = {
+    "key": "nvidia.com/gpu.deploy.dcgm-exporter",
+    "operator": "NotIn",
+    "values": ["paused-for-driver-upgrade", "paused-for-mig-change"],
+}
+
+
+@pytest.mark.parametrize("values", [{}, {"gpuNodes": {"only": False}}, {"nodeSelector": {"gpu": "yes"}}])
+def test_the_pod_goes_where_the_gpu_operator_is_about_to_change_driver_or_mig(
+    values: dict[str, Any], helm: Helm
+) -> None:
+    affinity = looks.pod(helm.template(values))["affinity"]["nodeAffinity"]
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert terms
+    assert all(PAUSED in term["matchExpressions"] for term in terms)
+
+
+def test_an_affinity_of_the_user_s_is_taken_as_it_is_and_a_mock_holds_no_device(helm: Helm) -> None:
+    own: dict[str, Any] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}}
+    assert looks.pod(helm.template({"affinity": own}))["affinity"] == own
+    assert "affinity" not in looks.pod(helm.template({"mock": {"enabled": True}}))
+
+
+@pytest.mark.parametrize("context", [{"privileged": True}, {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}])
+def test_what_the_api_server_takes_with_privilege_escalation_alone_is_rendered_with_it(
+    context: dict[str, Any], helm: Helm
+) -> None:
+    made = looks.exporter(helm.template({"securityContext": context}))["securityContext"]
+    assert made["allowPrivilegeEscalation"] is True
+    assert looks.exporter(helm.template())["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_a_config_map_that_a_variable_names_has_its_role_and_is_made_where_it_is_the_chart_s(helm: Helm) -> None:
+    variable = {"name": "DCGM_EXPORTER_CONFIGMAP_DATA", "value": "monitoring:exporter-metrics-config-map"}
+    rendered = helm.template({"extraEnv": [variable]})
+    [rule] = rendered.one("Role")["rules"]
+    assert rule["resourceNames"] == ["exporter-metrics-config-map"]
+    assert looks.config_map(rendered, "exporter-metrics-config-map")
+    assert looks.pod(rendered)["automountServiceAccountToken"] is True
+
+
+def test_notes_say_that_scrapes_are_too_far_apart(helm: Helm) -> None:
+    said = "no\n   autoscaler should act on values as old as that"
+    assert said in helm.notes({"serviceMonitor": {"interval": "2m1s"}}, apis=ALL_APIS)
+    assert said not in helm.notes({"serviceMonitor": {"interval": "2m"}}, apis=ALL_APIS)

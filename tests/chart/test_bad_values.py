@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from exporter.cli.flag_table import FLAGS, Flag
 from tests.chart.helm import Helm, Refused
 from tests.chart.values import merged
+from tools.chart_known import known, written
 
 TARGET = {"name": "llm", "maxReplicas": 4, "metrics": [{"preset": "gpu_utilization"}]}
 _SCHEMA = re.compile(r"Error: values don't meet .*\ndcgm-exporter:\n- (.*)")
@@ -28,6 +30,30 @@ def target(**changes: object) -> dict[str, Any]:
     """Return values with one autoscaling target; a change to None takes the key away."""
     entry = {key: value for key, value in merged(TARGET, changes).items() if value is not None}
     return {"autoscaling": [entry]}
+
+
+def env(name: str, value: str) -> dict[str, Any]:
+    return {"extraEnv": [{"name": name, "value": value}]}
+
+
+def mock(**scenario: object) -> dict[str, Any]:
+    return {"mock": {"enabled": True, "scenario": scenario}}
+
+
+def counters(*rows: str) -> dict[str, Any]:
+    return {"customMetrics": "\n".join(rows)}
+
+
+DCP = "/etc/dcgm-exporter/dcp-metrics-included.csv"
+USED = "DCGM_FI_DEV_FB_USED, gauge, x"
+CONFIG = {
+    "version": 1,
+    "metrics": {"fields": [{"name": "DCGM_FI_DEV_FB_USED", "prometheusType": "gauge", "help": "x"}]},
+}
+OWN_FILE = {
+    "extraConfigMapVolumes": [{"name": "mine", "configMap": {"name": "mine"}}],
+    "extraVolumeMounts": [{"name": "mine", "mountPath": "/etc/dcgm-exporter"}],
+}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +94,48 @@ def target(**changes: object) -> dict[str, Any]:
         ({"extraHostVolumes": [{"name": "x", "hostPath": "/x", "readOnly": True}]}, "at '/extraHostVolumes/0': "),
         ({"arguments": "-f x"}, "at '/arguments': got string, want array"),
         ({"gpuAccess": {"mode": "device"}}, "at '/gpuAccess/mode': value must be one of"),
+        ({"image": {"repository": "nvcr.io/nvidia/k8s/dcgm-exporter"}}, "image.repository: nvcr.io/nvidia/k8s/dcgm"),
+        ({"image": {"repository": "mirror/nvidia/k8s/dcgm-exporter"}}, "take image out of your values"),
+        ({"image": {"tag": "4.5.3-4.8.2-distroless"}}, "image.tag: 4.5.3-4.8.2-distroless is a release of NVIDIA's"),
+        ({"arguments": ["--kubernets"]}, "arguments: the exporter has no flag --kubernets"),
+        ({"arguments": ["-f"]}, "arguments: --f needs a value"),
+        ({"arguments": ["--kubernetes", "false"]}, 'arguments: "false" belongs to no flag'),
+        ({"arguments": ["--kubernetes=no"]}, 'arguments: --kubernetes takes true or false, not "no"'),
+        ({"arguments": ["-c", "5s"]}, "arguments: --c takes a whole number of milliseconds"),
+        ({"arguments": ["--web-config-file=/x"]}, "arguments: --web-config-file: TLS and authentication"),
+        (env("DCGM_EXPORTER_WEB_CONFIG_FILE", "/x"), "extraEnv: DCGM_EXPORTER_WEB_CONFIG_FILE: TLS and"),
+        (env("DCGM_EXPORTER_INTERVAL", "5s"), "extraEnv: DCGM_EXPORTER_INTERVAL takes a whole number"),
+        ({"arguments": ["-f", "/etc/dcgm-exporter/my.csv"]}, "arguments: -f /etc/dcgm-exporter/my.csv: no such file"),
+        ({"arguments": ["--mock=h1000"]}, "arguments: --mock takes a profile or a scenario file"),
+        ({"mock": {"enabled": True, "profile": "h1000"}}, "mock.profile is h1000, and has to be one of"),
+        (mock(gpu=[]), "mock.scenario has no key gpu"),
+        (mock(seed=1), "mock.scenario: gpus is missing"),
+        (mock(gpus=[{"profile": "t4"}, {"profile": "t5"}]), "mock.scenario: gpus[1]: profile is t5, and has to be"),
+        (
+            counters("# x", "DCGM_FI_DEV_GPU_UTILL, gauge, x"),
+            "customMetrics: line 2: neither DCGM nor the exporter has",
+        ),
+        (counters(USED) | {"arguments": ["-f", DCP]}, f"customMetrics is never read, because -f {DCP} is"),
+        (counters(USED) | env("DCGM_EXPORTER_CONFIGMAP_DATA", "a:b"), "customMetrics is never read, because -m a:b is"),
+        (counters(USED) | OWN_FILE, "customMetrics is never read, because the file that extraVolumeMounts put"),
+        ({"config": CONFIG}, "config.metrics is never read, because -f /etc/dcgm-exporter/default-counters.csv is"),
+        ({"service": {"port": 9500}}, "service.port is 9500, and the exporter listens at :9400"),
+        ({"service": {"address": ":9401"}}, "service.port is 9400, and the exporter listens at :9401"),
+        ({"arguments": ["-a", ":9401"]}, "service.port is 9400, and the exporter listens at :9401"),
+        (env("DCGM_EXPORTER_LISTEN", ":9401"), "service.port is 9400, and the exporter listens at :9401"),
+        ({"service": {"address": "127.0.0.1:9400"}}, "service.address: at 127.0.0.1:9400 the exporter hears"),
+        (
+            {"serviceMonitor": {"interval": "3m"}} | target(),
+            "autoscaling[0] (monitoring/llm) scales on GPU metrics, and serviceMonitor.interval 3m is too long",
+        ),
+        (
+            {"dcgmExporter": {"enabled": True, "config": {"data": "x"}, "serviceMonitor": {"enabled": True}}},
+            "give its config to customMetrics (the text), or arguments: [-m, NAMESPACE:NAME]",
+        ),
+        (
+            target(metrics=[{"preset": "gpu_utilization", "authenticationRef": {"name": "x"}}]),
+            "authenticationRef is KEDA's",
+        ),
     ],
 )
 def test_what_can_not_work_is_refused_in_one_sentence_that_names_the_key(
@@ -88,3 +156,60 @@ def test_a_threshold_given_as_a_number_becomes_the_string_that_kubernetes_wants(
 def test_as_many_replicas_at_least_as_at_most_are_taken(helm: Helm) -> None:
     hpa = helm.template(target(minReplicas=4)).one("HorizontalPodAutoscaler")
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        counters("\ufeff# x", "", ' "DCGM_FI_DEV_FB_USED" , gauge, "a, b"', "DCGM_FI_DEV_SM_CLOCK_HERTZ,gauge,x"),
+        counters(USED) | env("DCGM_EXPORTER_CONFIGMAP_DATA", "monitoring:exporter-metrics-config-map"),
+        counters(USED) | {"arguments": ["-f", "/etc/dcgm-exporter/default-counters.csv", "-c", "5000"]},
+        {"arguments": ["-f", "/etc/dcgm-exporter/mine.csv"]} | OWN_FILE,
+        {"arguments": ["-f", "/opt/counters.csv", "-kubernetes", "--k=false", "-d", "g:0-3", "--mock", "-v"]},
+        {"arguments": ["--mock", "/scenarios/mine.yaml"]},
+        {"arguments": [], "config": CONFIG},
+        {"service": {"port": 9500, "address": "0.0.0.0:9500"}},
+        {"service": {"address": "$(POD_IP):9400"}} | env("POD_IP", "10.0.0.1"),
+        {"serviceMonitor": {"interval": "3m"}} | target(metrics=[{"metric": "queue", "threshold": 1}]),
+        {"serviceMonitor": {"interval": "2m"}} | target(),
+        {"image": {"repository": "registry/dcgm-exporter", "tag": "1.2.3-rc.1"}},
+    ],
+)
+def test_what_can_work_renders(values: dict[str, Any], helm: Helm) -> None:
+    assert helm.template(values).all("DaemonSet")
+
+
+def test_what_the_chart_knows_of_the_exporter_is_as_the_exporter_has_it() -> None:
+    for path, text in written().items():
+        assert path.read_text(encoding="utf-8") == text, "run `make docs`"
+
+
+SAMPLES = (
+    "true",
+    "0",
+    "5000",
+    "0x10",
+    "5s",
+    "1m30s",
+    ".5h",
+    ":9400",
+    "[::1]:1",
+    "g:0,2-4",
+    "f",
+    "i:1+g",
+    "a:b",
+    "none",
+)
+WORDS = ("uid", "device-name", "classic", "4.8.3", "text", "json", "h100-sxm", "/a/b.yaml", "NONE", "^app$", "-1", "x")
+
+
+@pytest.mark.parametrize("flag", FLAGS, ids=lambda flag: flag.name)
+def test_no_form_of_a_value_is_refused_that_the_exporter_takes(flag: Flag) -> None:
+    form = known()["flags"][flag.name].get("form", "")
+    for text in (*SAMPLES, *WORDS, flag.default):
+        try:
+            flag.type.read(text)
+        except ValueError:
+            continue
+        is_fallback = flag.type.placeholder == "PROFILE|FILE"  # any word may be a file; a bare one is none in a pod
+        assert is_fallback or not form or not text or re.search(form, text), text

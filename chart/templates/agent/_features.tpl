@@ -10,9 +10,9 @@
 {{- if or .Values.kubernetesDRA.enabled (include "dcgm-exporter.isSwitchedOn" (list . "kubernetes-enable-dra" "KUBERNETES_ENABLE_DRA" false)) -}}true{{- end -}}
 {{- end -}}
 
-{{/* The ConfigMap that the exporter reads its counters from by the API server, as NAMESPACE:NAME, or nothing: -m, as dcgm-exporter has it. */}}
+{{/* The ConfigMap that the exporter reads its counters from by the API server, as NAMESPACE:NAME, or nothing: -m or its variable. */}}
 {{- define "dcgm-exporter.countersConfigMap" -}}
-{{- with include "dcgm-exporter.argumentValue" (list . "(m|configmap-data)") -}}
+{{- with include "dcgm-exporter.flagValue" (list . "(m|configmap-data)" "DCGM_EXPORTER_CONFIGMAP_DATA") -}}
 {{- if contains ":" . -}}{{- . -}}{{- end -}}
 {{- end -}}
 {{- end -}}
@@ -43,9 +43,9 @@
 {{- end -}}
 {{- end -}}
 
-{{/* dcgm-exporter's ConfigMap is made where a volume or an argument mentions it. */}}
+{{/* dcgm-exporter's ConfigMap is made where a volume, an argument or a variable mentions it. */}}
 {{- define "dcgm-exporter.mentionsMetricsConfigMap" -}}
-{{- if or (contains "exporter-metrics-config-map" (toJson .Values.extraConfigMapVolumes)) (contains "exporter-metrics-config-map" (toJson .Values.arguments)) -}}true{{- end -}}
+{{- if contains "exporter-metrics-config-map" (list .Values.extraConfigMapVolumes .Values.arguments .Values.extraEnv | toJson) -}}true{{- end -}}
 {{- end -}}
 
 {{- define "dcgm-exporter.counters" -}}

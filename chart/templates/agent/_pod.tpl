@@ -12,6 +12,10 @@
 {{/* As the values say, but root only where the kubelet's socket or the host's driver needs it. */}}
 {{- define "dcgm-exporter.securityContext" -}}
 {{- $context := default dict .Values.securityContext | deepCopy -}}
+{{- $added := default list (default dict $context.capabilities).add -}}
+{{- if or $context.privileged (has "CAP_SYS_ADMIN" $added) -}}{{/* the API server takes these with it alone */}}
+{{- $_ := set $context "allowPrivilegeEscalation" true -}}
+{{- end -}}
 {{- if eq (include "dcgm-exporter.gpuAccess" .) "hostDriver" -}}
 {{- $context = merge (dict "privileged" true "allowPrivilegeEscalation" true) $context -}}
 {{- else if and (not (include "dcgm-exporter.asksKubelet" .)) (eq (toString (get $context "runAsUser")) "0") -}}
@@ -34,8 +38,23 @@ nodeAffinity:
       {{- else }}
       - {key: {{ $label.key }}, operator: Exists}
       {{- end }}
+      {{- include "dcgm-exporter.notPaused" $ | nindent 6 }}
     {{- end }}
+{{- else if not .Values.mock.enabled -}}
+nodeAffinity:
+  requiredDuringSchedulingIgnoredDuringExecution:
+    nodeSelectorTerms:
+    - matchExpressions:
+      {{- include "dcgm-exporter.notPaused" . | nindent 6 }}
 {{- end -}}
+{{- end -}}
+
+{{/*
+Before it unloads the driver, and before it changes MIG's layout, the GPU Operator asks dcgm-exporter off the node by this label, and
+waits for it to go. A pod of ours that stayed would hold the devices, and the change would fail.
+*/}}
+{{- define "dcgm-exporter.notPaused" -}}
+- {key: nvidia.com/gpu.deploy.dcgm-exporter, operator: NotIn, values: [paused-for-driver-upgrade, paused-for-mig-change]}
 {{- end -}}
 
 {{/* Labels by which GPU nodes are known: each alone is enough. No value: any. */}}

@@ -94,6 +94,8 @@ What can't work ends the rendering with a sentence that names the entry.
 {{- $names = append $names $one.metric -}}
 {{- $threshold := kindIs "invalid" $item.threshold | ternary $one.threshold $item.threshold -}}
 {{- if kindIs "invalid" $threshold -}}{{- fail (printf "%s: threshold is missing, and %s has none that suits everybody" $where $one.metric) -}}{{- end -}}
+{{- if and $item.authenticationRef (ne $type "keda") -}}{{- fail (printf "%s: authenticationRef is KEDA's; an HPA asks the adapter" $where) -}}{{- end -}}
+{{- $one = merge $one (pick $item "authenticationRef" "authModes") -}}
 {{- $_ := set $one "threshold" (include "dcgm-exporter.positiveNumber" (list $where "threshold" $threshold)) -}}
 {{- $metrics = append $metrics $one -}}
 {{- end -}}

@@ -1,5 +1,5 @@
 {{/*
-KEDA's triggers of a target, as a JSON list of {name, query, threshold}: (list . TARGET).
+KEDA's triggers of a target, as a JSON list of {name, query, threshold, authenticationRef, authModes}: (list . TARGET).
 
 With minReplicas 0 one more wakes the workload: it is 1 while somebody asks and 0 while nobody does, so it never asks for more than
 one replica. The others are known to be 0 while no pod answers and nobody asks; while somebody asks, no answer stays an error.
@@ -14,7 +14,7 @@ Otherwise KEDA would take the missing metrics of no pods for a fault, and its fa
 {{- $asked := printf "sum(%s)" $target.activation.query -}}
 {{- $from := include "dcgm-exporter.number" (list $target.where "activation.threshold" (default 0 $target.activation.threshold)) -}}
 {{- $idle = printf "0 * (%s <= %s)" $asked $from -}}
-{{- $triggers = append $triggers (dict "name" "activation" "query" (printf "%s > bool %s" $asked $from) "threshold" "1") -}}
+{{- $triggers = append $triggers (merge (dict "name" "activation" "query" (printf "%s > bool %s" $asked $from) "threshold" "1") (pick $target.activation "authenticationRef" "authModes")) -}}
 {{- end -}}
 {{- range $target.metrics -}}
 {{- $query := .ownQuery -}}
@@ -24,7 +24,7 @@ Otherwise KEDA would take the missing metrics of no pods for a fault, and its fa
 {{- $query = printf "sum(%s)" $query -}}
 {{- end -}}
 {{- if $idle -}}{{- $query = printf "%s or %s" $query $idle -}}{{- end -}}
-{{- $triggers = append $triggers (dict "name" .metric "query" $query "threshold" .threshold) -}}
+{{- $triggers = append $triggers (merge (dict "name" .metric "query" $query "threshold" .threshold) (pick . "authenticationRef" "authModes")) -}}
 {{- end -}}
 {{- toJson $triggers -}}
 {{- end -}}

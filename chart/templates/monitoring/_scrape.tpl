@@ -9,11 +9,15 @@ what has a timeout longer than its interval.
 {{- define "dcgm-exporter.scrapeEndpoint" -}}
 {{- $interval := .Values.serviceMonitor.interval -}}
 {{- $timeout := .Values.serviceMonitor.scrapeTimeout -}}
-{{- $isLonger := gt (include "dcgm-exporter.milliseconds" (list "serviceMonitor.scrapeTimeout" $timeout) | int64) (include "dcgm-exporter.milliseconds" (list "serviceMonitor.interval" $interval) | int64) -}}
+{{- $isLonger := and $timeout $interval (gt (include "dcgm-exporter.milliseconds" (list "serviceMonitor.scrapeTimeout" (default "0s" $timeout)) | int64) (include "dcgm-exporter.milliseconds" (list "serviceMonitor.interval" (default "0s" $interval)) | int64)) -}}
 port: metrics
 path: /metrics
-interval: {{ $interval }}
-scrapeTimeout: {{ $isLonger | ternary $interval $timeout }}
+{{- with $interval }}
+interval: {{ . }}
+{{- end }}
+{{- with empty $isLonger | ternary $timeout $interval }}
+scrapeTimeout: {{ . }}
+{{- end }}
 honorLabels: {{ .Values.serviceMonitor.honorLabels }}
 relabelings:
   - {action: replace, sourceLabels: [__meta_kubernetes_pod_name], targetLabel: exporter_pod}
