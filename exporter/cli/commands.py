@@ -65,10 +65,12 @@ def print_text(text: str) -> int:
 
 def _command(arguments: Sequence[str]) -> tuple[Subcommand, Sequence[str]]:
     """Return the command and its flags; serving is what is done without a name."""
+    by_name = {command.name: command for command in COMMANDS}
+    if arguments and arguments[0].startswith("-") and arguments[0].lstrip("-") in by_name:
+        raise ConfigError(f"{arguments[0]} is a command and no flag; write it without dashes")
     if not arguments or arguments[0].startswith("-"):
         return SERVE, arguments
     name, *flags = arguments
-    by_name = {command.name: command for command in COMMANDS}
     if name not in by_name:
         raise ConfigError(
             f"there is no command {name!r}{suggestion(name, by_name)}; the commands are {', '.join(by_name)}"

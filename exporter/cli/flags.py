@@ -158,6 +158,4 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 
 def _is_kubernetes_own(name: str, environ: Mapping[str, str]) -> bool:
     """Say whether a variable tells of a Service, as Kubernetes gives it to pods beside one named dcgm-exporter."""
-    if name.endswith("_PORT"):
-        return "://" in environ[name] or _SERVICE.fullmatch(name) is not None
-    return _SERVICE.fullmatch(name) is not None
+    return _SERVICE.fullmatch(name) is not None or (name.endswith("_PORT") and "://" in environ[name])

@@ -182,6 +182,12 @@ def test_check_ends_with_2_where_something_is_wrong(arguments: tuple[str, ...]) 
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_a_command_with_dashes_is_told_what_it_is() -> None:
+    done = answer("--check", "-k")
+    assert done.returncode == 2
+    assert done.stderr == "gpu-metrics-exporter: --check is a command and no flag; write it without dashes\n"
+
+
 def test_a_command_that_is_none_is_refused_with_the_nearest_one() -> None:
     done = answer("chekc", "-k")
     assert done.returncode == 2
