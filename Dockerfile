@@ -34,7 +34,7 @@ RUN python3 -m pip install --root=/out --break-system-packages --root-user-actio
     && python3 -m compileall -q -s /out /out
 
 FROM pip AS program
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY exporter exporter
 COPY podresources podresources
 RUN python3 -m pip install --root=/out --break-system-packages --root-user-action=ignore --no-warn-script-location \
@@ -46,6 +46,7 @@ FROM python
 LABEL org.opencontainers.image.title="gpu-metrics-exporter" \
     org.opencontainers.image.description="DCGM-compatible GPU metrics for Prometheus, read through NVML alone" \
     org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.base.name="docker.io/library/debian:trixie-20261005-slim"
 # NVIDIA_*: what the NVIDIA container runtime looks at; dcgm-exporter's DaemonSets rely on the image to set them.
 ENV NVIDIA_VISIBLE_DEVICES=all \

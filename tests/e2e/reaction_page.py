@@ -97,7 +97,7 @@ def written_into(page: str, measured: Sequence[Measured]) -> str:
 def _lines(measured: Sequence[Measured]) -> Iterator[str]:
     first = measured[0]
     places = sorted({f"{one.date} on {one.machine}, seed {one.seed}" for one in measured})
-    yield f"`make reaction`, {'; '.join(places)}. Seconds; of each part and of the whole the median.\n"
+    yield f"`make reaction`, {'; '.join(places)}.\nSeconds; of each part and of the whole the median.\n"
     yield from _table(measured, median(first.totals))
     for one in measured:
         yield f"\n**{_title(one.setting)}**, {len(one.rises)} rises:\n```"
