@@ -84,6 +84,20 @@ def test_a_list_of_allocations_may_be_cut_off(tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("[\n", "")
 
 
+def test_an_interrupted_list_of_allocations_has_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "kubelet.sock"
+    with socket.socket(socket.AF_UNIX) as silent:  # it takes connections, and never answers
+        silent.bind(str(path))
+        silent.listen()
+        command = [sys.executable, "-m", "podresources", "--socket", str(path)]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
+        silent.settimeout(PATIENCE_S)
+        silent.accept()[0].close()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=PATIENCE_S)[1] == b""
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize(("module", "code"), [("exporter", 1), ("podresources", 1)])
 def test_an_output_that_can_not_be_written_is_one_sentence(module: str, code: int) -> None:
     with Path("/dev/full").open("w") as full:

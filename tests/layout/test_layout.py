@@ -25,6 +25,7 @@ PLANTED = {
     "from the package itself": ("exporter.sampling.plan", "from exporter import pages"),
     "relative": ("exporter.nvml.calls", "from ..sampling import worker"),
     "relative to the package": ("exporter.nvml.calls", "from .. import server"),
+    "what reads files of users": ("exporter.user_file", "from exporter.settings import Settings"),
     "in a function": ("exporter.catalogue.power", "def f():\n    from exporter.nvml import calls"),
     "under TYPE_CHECKING": ("exporter.exposition", "if TYPE_CHECKING:\n    from exporter.telemetry import Telemetry"),
     "pynvml outside nvml": ("exporter.sampling.worker", "import pynvml"),
