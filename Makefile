@@ -79,11 +79,11 @@ kubelet-test: $(VENV)/installed-dev ## tests on a real kubelet (root, Linux)
 
 # On Linux, as root. The chart in a real cluster; builds and fetches what is missing. ARGS=--regenerate writes tests/chart/golden anew.
 chart-test: $(VENV)/installed-dev ## tests of the chart on real Kubernetes parts (root, Linux)
-	$(BIN)/python -m tests.chart $(ARGS)
+	$(BIN)/python -m tests.chart --numprocesses=2 --dist=loadfile $(ARGS)
 
 # The same machine, shorter: lint, rendering and goldens with every helm from the oldest that the chart's README promises.
 chart-helms: $(VENV)/installed-dev ## tests of the chart with other versions of helm
-	$(BIN)/python -m tests.chart --all-helms -k any_helm $(ARGS)
+	$(BIN)/python -m tests.chart --numprocesses=2 --all-helms -k any_helm $(ARGS)
 
 .PHONY: image lock
 

@@ -4,7 +4,9 @@ The namespace enforces Pod Security's level `privileged` and warns of what is no
 """
 
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +41,7 @@ GUIDE_S_SERVICE_MONITOR = {
         "endpoints": [{"port": "metrics", "interval": "15s", "path": "/metrics"}],
     },
 }
+DCGM_RELEASE = Path(__file__).parent / "data" / "dcgm-exporter-release.yaml"
 DELETE_IT = "kubectl delete servicemonitor dcgm-exporter -n monitoring"
 
 
@@ -178,6 +181,32 @@ def test_notes_tell_the_next_command_and_it_works(bare_cluster: Cluster) -> None
     assert "ServiceMonitor dcgm-exporter-metrics is made" in notes
     assert cluster.get("servicemonitor", "dcgm-exporter-metrics", "-n", NAMESPACE)
     assert "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS" in str(daemon_set(cluster))
+
+
+def test_a_release_of_dcgm_exporter_s_chart_is_upgraded_in_place(cluster: Cluster, tmp_path: Path) -> None:
+    """Same names, selectors and service: nothing is made anew that has to stay, and nothing of the old is left."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: dcgm-exporter, version: 4.8.2}")
+    shutil.copy(DCGM_RELEASE, tmp_path / "templates")
+    cluster.helm("install", "dcgm-exporter", str(tmp_path))
+    before, service = cluster.manifest(), cluster.get("service", "dcgm-exporter", "-n", NAMESPACE)
+    identity = cluster.get("daemonset", "dcgm-exporter", "-n", NAMESPACE)["metadata"]["uid"]
+    cluster.upgrade(GUIDE, "--reset-then-reuse-values")
+    after = cluster.get("daemonset", "dcgm-exporter", "-n", NAMESPACE)
+    assert after["metadata"]["uid"] == identity
+    assert "nvidia" not in after["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert cluster.get("service", "dcgm-exporter", "-n", NAMESPACE)["spec"]["clusterIP"] == service["spec"]["clusterIP"]
+    kept = set(cluster.existing(before))
+    assert {"daemonset.apps/dcgm-exporter", "service/dcgm-exporter", "serviceaccount/dcgm-exporter"} <= kept
+    assert "servicemonitor.monitoring.coreos.com/dcgm-exporter" not in kept
+    assert "role.rbac.authorization.k8s.io/dcgm-exporter-read-cm" not in kept
+    cluster.helm("rollback", "dcgm-exporter", "1")
+    assert len(cluster.existing(before)) == len(before)
+
+
+@pytest.mark.parametrize("context", [{"privileged": True}, {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}])
+def test_the_api_server_takes_a_privileged_exporter(context: dict[str, Any], cluster: Cluster) -> None:
+    cluster.install({"securityContext": context})
 
 
 def test_guide_s_own_service_monitor_can_be_applied_and_notes_tell_to_delete_it(cluster: Cluster) -> None:

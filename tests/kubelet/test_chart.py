@@ -10,6 +10,7 @@ import yaml
 
 from podresources.client import PodResourcesClient
 from tests.chart.helm import CHART, Helm
+from tests.cluster.certificates import NODE_NAME
 from tests.kubelet.exporter_image import archive, import_image
 from tests.kubelet.exporter_pods import page_of, wait_until_ready
 from tests.kubelet.exporter_run import owners_by, owners_on
@@ -19,6 +20,7 @@ from tests.tools.build import build
 from tests.waiting import NotYet, wait_for
 
 RELEASE = "dcgm-exporter"
+PAUSE_LABEL = "nvidia.com/gpu.deploy.dcgm-exporter"
 EXPORTERS = f"app.kubernetes.io/name={RELEASE}"
 
 
@@ -131,3 +133,28 @@ def test_helm_test_s_pod_finds_the_series(node: RealNode, values: dict[str, Any]
 
         assert wait_for("the test", look) == "Succeeded"
         assert "series of GPUs" in node.kubectl("logs", name, "-n", namespace)
+
+
+def test_the_pod_goes_while_the_gpu_operator_changes_the_driver_and_comes_back(
+    node: RealNode, values: dict[str, Any], tmp_path: Path
+) -> None:
+    """The operator sets the label, waits until its pods are gone, unloads the driver, and sets the label back."""
+    mock_on_a_gpu_node = {
+        "image": values["image"],
+        "arguments": ["--mock", "--pod-resources-kubelet-socket=/var/lib/kubelet/pod-resources/kubelet.sock"],
+    }
+    namespace = level(node, "chart-driver", "privileged")
+    node.kubectl("label", "node", NODE_NAME, "nvidia.com/gpu.present=true")
+    with installed(node, namespace, mock_on_a_gpu_node, tmp_path) as first:
+        wait_until_ready(node, namespace, first)
+        for reason in ("paused-for-driver-upgrade", "paused-for-mig-change"):
+            node.kubectl("label", "node", NODE_NAME, f"{PAUSE_LABEL}={reason}", "--overwrite")
+            wait_for("the pod's end", lambda: none_of(node, namespace))
+            node.kubectl("label", "node", NODE_NAME, f"{PAUSE_LABEL}=true", "--overwrite")
+            wait_until_ready(node, namespace, wait_for("another pod", lambda: pod_of(node, namespace)))
+    node.kubectl("label", "node", NODE_NAME, f"{PAUSE_LABEL}-", "nvidia.com/gpu.present-")
+
+
+def none_of(node: RealNode, namespace: str) -> None:
+    if found := node.cluster.get("pods", "-n", namespace, "-l", EXPORTERS)["items"]:
+        raise NotYet(f"{len(found)} pods")
