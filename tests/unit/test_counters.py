@@ -197,7 +197,7 @@ def test_of_the_names_in_use_only_those_of_forks_are_refused(name: str) -> None:
     [
         ("de317-clock-events.csv", ()),
         ("de581-c2c.csv", ()),
-        ("de700-nvlink-errors.csv", ("DCGM_FI_DEV_GPU_NVLINK_ERRORS is skipped: DCGM makes it itself",)),
+        ("de700-nvlink-errors.csv", ("and NVML has no such value; take DCGM_FI_DEV_XID_ERRORS",)),
         (
             "gmt143-1x-pcie.csv",
             (
