@@ -5,10 +5,10 @@ Used by one thread, the server's.
 
 import gzip
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from exporter.counters import Counter
-from exporter.exposition import Format, render
+from exporter.exposition import Format, Rendering, render
 from exporter.labels import LabelCache
 from exporter.model import Attribution, Clock, GpuState, Page
 from exporter.telemetry import Telemetry
@@ -28,8 +28,12 @@ class Content:
 
 @dataclass(slots=True)
 class _Rendered:
-    page: Page
+    """What pages in every format are made of, until when, and those that have been asked for."""
+
+    rendering: Rendering
     made_of: tuple[object, ...]
+    expires: float
+    pages: dict[Format, Page] = field(default_factory=dict)
 
 
 class Pages:
@@ -40,20 +44,26 @@ class Pages:
         self._telemetry = telemetry
         self._cache = cache
         self._clock = clock
-        self._rendered: dict[Format, _Rendered] = {}
+        self._rendered: _Rendered | None = None
 
     def page(self, form: Format) -> Page:
         """Return a page without any sample that has expired; the same one as long as nothing has changed."""
+        rendered = self._current()
+        page = rendered.pages.get(form)
+        if page is None:
+            text = (rendered.rendering.text(form) + self._telemetry.text(form)).encode("utf-8", "replace")
+            page = Page(text, gzip.compress(text, compresslevel=1, mtime=0), rendered.expires)
+            rendered.pages[form] = page
+        return page
+
+    def _current(self) -> _Rendered:
         content = self._content
         made_of = states, attribution, counters = content.states(), content.attribution(), content.counters()
         now = self._clock.monotonic()
-        known = self._rendered.get(form)
-        if known is not None and now < known.page.expires and known.made_of == made_of:
-            return known.page
+        known = self._rendered
+        if known is not None and now < known.expires and known.made_of == made_of:
+            return known
         snapshots = [state.snapshot for state in states if state.snapshot is not None]
         rendering = render(snapshots, attribution, counters, self._cache, now)
-        text = (rendering.text(form) + self._telemetry.text(form)).encode("utf-8", "replace")
-        expires = min(rendering.expires, now + LONGEST_LIFE_S)
-        page = Page(text, gzip.compress(text, compresslevel=1, mtime=0), expires)
-        self._rendered[form] = _Rendered(page, made_of)
-        return page
+        self._rendered = _Rendered(rendering, made_of, min(rendering.expires, now + LONGEST_LIFE_S))
+        return self._rendered

@@ -1,12 +1,13 @@
 import gzip
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
 from exporter.counters import Counter
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
-from exporter.model import Attribution, Condition, DeviceSnapshot, GpuState, Holder, Owner, Owners
+from exporter.model import Attribution, Condition, DeviceSnapshot, Entity, GpuState, Holder, Owner, Owners
 from exporter.pages import LONGEST_LIFE_S, Content, Pages
 from exporter.telemetry import Telemetry, TelemetrySources
 from tests.golden.soundness import parse
@@ -34,13 +35,20 @@ class Exporter:
             for i, newest in enumerate(self.snapshots)
         )
 
-    def pages(self) -> Pages:
-        known = TelemetrySources(
-            "1.2.3", "mock", self.states, lambda: True, dict, lambda: {"ok": self.scrapes}, lambda: (True, 1.5)
-        )
+    def content(self) -> Content:
         # as Supervisor and Workers have it: equal answers, made anew for each question
-        content = Content(self.states, lambda: Attribution(dict(self.owners)), lambda: self.counters)
-        return Pages(content, Telemetry(known), LabelCache(LabelOptions(kubernetes=True)), self.clock)
+        return Content(self.states, lambda: Attribution(dict(self.owners)), lambda: self.counters)
+
+    def telemetry(self) -> Telemetry:
+        return Telemetry(
+            TelemetrySources(
+                "1.2.3", "mock", self.states, lambda: True, dict, lambda: {"ok": self.scrapes}, lambda: (True, 1.5)
+            )
+        )
+
+    def pages(self) -> Pages:
+        cache = LabelCache(LabelOptions(kubernetes=True))
+        return Pages(self.content(), self.telemetry(), cache, self.clock)
 
 
 def values(text: bytes, name: str = "DCGM_FI_DEV_GPU_UTIL") -> list[str]:
@@ -65,6 +73,31 @@ def test_formats_have_pages_of_their_own() -> None:
     assert openmetrics.text.endswith(b"\n# EOF\n")
     assert b"# EOF" not in text.text
     assert pages.page(Format.TEXT) is text
+
+
+class Asked(dict[Entity, tuple[Owner, ...]]):
+    """Owners that count how often they are asked for."""
+
+    count = 0
+
+    def get(self, *args: Any) -> Any:
+        self.count += 1
+        return super().get(*args)
+
+
+def test_both_formats_come_of_one_rendering() -> None:
+    exporter, owners = Exporter(), Asked()
+    pages = Pages(
+        replace(exporter.content(), attribution=lambda: Attribution(owners)),
+        exporter.telemetry(),
+        LabelCache(LabelOptions(kubernetes=True)),
+        exporter.clock,
+    )
+    pages.page(Format.TEXT)
+    asked = owners.count
+    assert asked
+    assert values(pages.page(Format.OPENMETRICS).text) == ["7"]
+    assert owners.count == asked
 
 
 @pytest.mark.parametrize("form", Format)
