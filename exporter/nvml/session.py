@@ -81,13 +81,15 @@ def _text(error: Exception) -> str:
         return replaced(undecodable)
 
 
-def driver_gpus(folder: Path) -> frozenset[str]:
-    """Return the PCI names of the GPUs that the kernel module drives, empty where it does not tell.
+def driver_gpus(folder: Path) -> frozenset[str] | None:
+    """Return the PCI names of the GPUs that the kernel module drives, None where that can't be told now.
 
     Args:
         folder: /proc/driver/nvidia/gpus, with a folder for each GPU.
     """
     try:
         return frozenset(path.name for path in folder.iterdir())
-    except OSError:
+    except FileNotFoundError:
         return frozenset()
+    except OSError:  # no file descriptor is left, for one
+        return None

@@ -38,7 +38,7 @@ class Sampling:
     """How to sample: by which NVML, which devices, how often, and how often to look for changed devices.
 
     `pci_devices` lists the GPUs that the operating system has, as far as it can tell: NVML sees a new one only
-    after it was started anew.
+    after it was started anew. It answers None where the system does not tell now.
     """
 
     library: Any
@@ -46,7 +46,7 @@ class Sampling:
     clock: Clock
     interval_s: float
     scan_s: float
-    pci_devices: Callable[[], frozenset[str]]
+    pci_devices: Callable[[], frozenset[str] | None]
 
 
 class Supervisor:
@@ -66,7 +66,7 @@ class Supervisor:
         self._unmatched: frozenset[int] = frozenset()
         self._retry_s = FIRST_RETRY_S
         self._next_scan = float("-inf")
-        self._pci: frozenset[str] = frozenset()
+        self._pci: frozenset[str] | None = None
         self._shall_let_go = threading.Event()
         self._has_let_go = False
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -220,7 +220,8 @@ class Supervisor:
 
     def _needs_restart(self) -> bool:
         """Say whether nothing short of starting NVML anew can help; at most once a back-off."""
-        if self._sampling.pci_devices() != self._pci:
+        pci = self._sampling.pci_devices()
+        if pci is not None and self._pci is not None and pci != self._pci:
             log.info("GPUs have been added or removed: starting NVML anew")
             return True
         if self._workers.all_lost():

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,14 @@ class Connections:
     def opened(self, connection: "HTTP1ServerConnection") -> None:
         """Take in a new connection; at the cap the oldest idle one goes, so a newcomer always gets in."""
         while len(self._open) >= self._limits.max_connections:
-            idle = (other for other in self._open if not other.stream.writing())
-            self._drop(next(idle, next(iter(self._open))))
+            self._drop(next(self._idle(), next(iter(self._open))))
         self._open[connection] = _Sending()
+
+    def drop_idle(self) -> None:
+        """Close the oldest idle connection, if there is one."""
+        idle = next(self._idle(), None)
+        if idle is not None:
+            self._drop(idle)
 
     def closed(self, connection: "HTTP1ServerConnection") -> None:
         """Forget a connection."""
@@ -90,6 +96,9 @@ class Connections:
         for connection in connections:
             self._drop(connection)
         await asyncio.gather(*(connection.close() for connection in connections))
+
+    def _idle(self) -> Iterator["HTTP1ServerConnection"]:
+        return (connection for connection in self._open if not connection.stream.writing())
 
     def _sending(self) -> list["HTTP1ServerConnection"]:
         return [connection for connection in self._open if connection.stream.writing()]

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 _PATHS = ("/metrics", "/health", "/ready", "/")
 _TEXT = "text/plain; charset=utf-8"
-_ORIGIN = re.compile(r"\Ahttps?://[^/?]*")  # a proxy may send the whole URL
+_ORIGIN = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)  # a proxy may send the whole URL
 
 
 class Health(NamedTuple):

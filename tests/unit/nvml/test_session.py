@@ -76,5 +76,7 @@ def test_the_real_library_is_pynvml() -> None:
 def test_the_kernel_module_tells_its_gpus_by_folders(tmp_path: Path) -> None:
     (tmp_path / "0000:1b:00.0").mkdir()
     (tmp_path / "0000:43:00.0").mkdir()
-    assert session.driver_gpus(tmp_path) == {"0000:1b:00.0", "0000:43:00.0"}
+    assert session.driver_gpus(tmp_path) == frozenset({"0000:1b:00.0", "0000:43:00.0"})
     assert session.driver_gpus(tmp_path / "absent") == frozenset()
+    (tmp_path / "file").touch()
+    assert session.driver_gpus(tmp_path / "file") is None, "it can't be told"

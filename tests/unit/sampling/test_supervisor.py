@@ -42,7 +42,7 @@ class Bench:
         self.mock = MockNvml(scenario(machine), self.clock)
         self.nvml = FaultyNvml(self.mock)
         self.failures = Failures()
-        self.pci: frozenset[str] = frozenset({"0000:1b:00.0"})
+        self.pci: frozenset[str] | None = frozenset({"0000:1b:00.0"})
         self.sound: tuple[int, ...] = ()
         sampling = Sampling(
             library=self.nvml,
@@ -639,6 +639,18 @@ def test_gpus_that_are_added_to_the_machine_are_found_by_starting_nvml_anew(make
     bench.pci = frozenset({"0000:1b:00.0", "0000:43:00.0"})
     bench.become(SAMPLED, SAMPLED)
     assert (bench.nvml.calls["nvmlInit"], bench.nvml.calls["nvmlShutdown"]) == (2, 1)
+
+
+def test_a_list_of_the_machines_gpus_that_can_not_be_read_changes_nothing(make: Make) -> None:
+    """As where no file descriptor is left: NVML that is ended then does not start again."""
+    bench = make()
+    bench.start(SAMPLED, SAMPLED)
+    bench.pci = None
+    bench.pass_scans(2)
+    bench.pci = frozenset({"0000:1b:00.0"})
+    bench.pass_scans(2)
+    assert bench.conditions() == [SAMPLED, SAMPLED]
+    assert bench.nvml.calls["nvmlShutdown"] == 0
 
 
 def test_a_changed_mig_layout_gets_a_new_worker_and_other_gpus_keep_theirs(make: Make) -> None:

@@ -46,7 +46,7 @@ def test_gzip_with_weight_zero_is_refused() -> None:
 def test_head_gives_the_headers_of_get_and_no_body(path: str) -> None:
     with serving() as served:
         get, head = served.ask(path), served.ask(path, "HEAD")
-        alone = served.send(f"HEAD {path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        alone = served.send(f"HEAD {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
     assert head.status == get.status
     assert {**head.headers, "Date": ""} == {**get.headers, "Date": ""}
     assert alone.endswith(b"\r\n\r\n")
@@ -70,17 +70,20 @@ def test_answer_names_no_software_and_no_etag() -> None:
 )
 def test_query_and_origin_of_a_target_do_not_matter(target: str) -> None:
     with serving() as served:
-        assert b"\r\n\r\nas text\n" in served.send(f"GET {target} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        assert b"\r\n\r\nas text\n" in served.send(
+            f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode()
+        )
 
 
 def test_requests_on_one_connection_are_answered_in_order() -> None:
     with serving() as served:
-        received = served.send(SCRAPE + b"GET /health HTTP/1.1\r\n\r\n" + LAST_SCRAPE)
+        received = served.send(SCRAPE + b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n" + LAST_SCRAPE)
     assert re.findall(rb"\r\n\r\n(.*)\n", received) == [b"as text", b"all GPUs are read", b"as text"]
 
 
 @pytest.mark.parametrize(
-    "request_text", ["GET /metrics HTTP/1.0\r\n\r\n", "GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n"]
+    "request_text",
+    ["GET /metrics HTTP/1.0\r\n\r\n", "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"],
 )
 def test_connection_ends_after_the_answer_where_the_client_says_so(request_text: str) -> None:
     with serving() as served, served.connect() as sock:
@@ -90,7 +93,7 @@ def test_connection_ends_after_the_answer_where_the_client_says_so(request_text:
 
 def test_small_request_body_is_ignored() -> None:
     with serving() as served:
-        received = served.send(b"GET /metrics HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello" + LAST_SCRAPE)
+        received = served.send(b"GET /metrics HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello" + LAST_SCRAPE)
     assert received.count(b"as text") == 2
 
 
@@ -110,7 +113,7 @@ def test_status_is_200_when_well_and_503_when_not(path: str) -> None:
 )
 def test_other_paths_are_not_found(path: str) -> None:
     with serving() as served:
-        received = served.send(f"GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n".encode())
+        received = served.send(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
     assert received.startswith(b"HTTP/1.1 404 Not Found\r\n")
     assert received.endswith(b"Not found; this exporter serves /metrics, /health, /ready, /.\n")
 

@@ -97,12 +97,47 @@ def test_headers_without_end_are_cut_off() -> None:
 def test_headers_of_16_kib_are_read_and_larger_ones_are_not() -> None:
     with serving() as served:
         assert served.send(with_header_bytes(15_000)).startswith(b"HTTP/1.1 200 OK")
-        assert served.send(with_header_bytes(17_000)) == b""
+        for count in (17_000, 40_000, 1_000_000):
+            refusal = served.send(with_header_bytes(count))
+            assert refusal.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+            assert refusal.endswith(b"\r\n\r\nThe headers are too large.\n")
         assert honest_scrape_works(served)
 
 
 def with_header_bytes(count: int) -> bytes:
     return LAST_SCRAPE.replace(b"Host: test", b"Host: " + b"x" * count)
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /metrics HTTP/1.1\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nAccept: text/plain\r\n\r\n",
+        b"GET /metrics HTTP/1.1\r\nHost: one\r\nHost: two\r\n\r\n",
+        b"GET ftp://test/metrics HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET file:///etc/passwd HTTP/1.1\r\nHost: test\r\n\r\n",
+    ],
+)
+def test_a_request_without_one_host_or_of_an_unknown_scheme_is_refused_and_closed(request_head: bytes) -> None:
+    with serving() as served:
+        answer = served.send(request_head)
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert served.server.counts.ok == 0
+        assert honest_scrape_works(served)
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"GET /metrics HTTP/1.0\r\n\r\n",
+        b"GET http://test/metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        b"GET HTTPS://test/metrics HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_an_old_request_without_a_host_and_a_proxys_whole_url_are_answered(request_head: bytes) -> None:
+    with serving() as served:
+        assert served.send(request_head).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 5000", b"Transfer-Encoding: chunked"])

@@ -1,0 +1,71 @@
+"""Accepts connections; when file descriptors run out, it pauses, and the log has one line."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
+
+PAUSE_S = 0.5
+"""How long clients wait in the kernel's queue before it is tried again; the kernel would tell of them at once."""
+
+QUIET_S = 60.0
+"""How long all must have been well before trouble is logged again."""
+
+_AT_ONCE = 128  # then others have their turn
+
+
+class Acceptor:
+    """Accepts on the running event loop until `stop`."""
+
+    def __init__(
+        self, sock: socket.socket, accepted: Callable[[socket.socket, object], None], make_room: Callable[[], None]
+    ) -> None:
+        """Begin.
+
+        Args:
+            sock: Listens, and does not block.
+            accepted: Is given each connection and the address of its other end.
+            make_room: Is called where no connection can be accepted, and closes one that can be spared.
+        """
+        self._sock = sock
+        self._accepted = accepted
+        self._make_room = make_room
+        self._loop = asyncio.get_running_loop()
+        self._trouble_at = float("-inf")
+        self._pause: asyncio.TimerHandle | None = None
+        self._resume()
+
+    def stop(self) -> None:
+        """Accept no more."""
+        self._loop.remove_reader(self._sock)
+        if self._pause is not None:
+            self._pause.cancel()
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._sock, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
+                self._wait(error)
+                return
+            self._accepted(connection, address)
+
+    def _wait(self, error: OSError) -> None:
+        """Let clients wait for a moment; those that are connected are served meanwhile."""
+        now = self._loop.time()
+        if now - self._trouble_at >= QUIET_S:
+            _log.error("no connection can be accepted: %s; new clients wait (ulimit -n, LimitNOFILE=)", error.strerror)
+        self._trouble_at = now
+        self._make_room()
+        self._loop.remove_reader(self._sock)
+        self._pause = self._loop.call_later(PAUSE_S, self._resume)
