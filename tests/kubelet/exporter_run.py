@@ -1,6 +1,6 @@
 """The exporter as a process beside a real kubelet, scraped ten times a second."""
 
-import re
+import os
 import socket
 import subprocess
 import sys
@@ -14,14 +14,11 @@ from typing import Self
 
 from podresources.allocations import Allocation, Allocations
 from tests.cluster.rounds import Rounds
+from tests.golden.series import read_series
 from tests.waiting import NotYet, until
 
-LABELLED = re.compile(
-    r'^DCGM_FI_DEV_GPU_UTIL\{.*UUID="([^"]+)".*container="([^"]*)",namespace="([^"]*)",pod="([^"]*)"', re.MULTILINE
-)
-
 Owners = Mapping[str, frozenset[str]]
-"""namespace/pod/container of each owner, by the GPU's UUID; a GPU that nobody owns has none."""
+"""namespace/pod/container of each owner, by the GPU's UUID, for a MIG instance with its number; others have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +43,14 @@ def owners_by(allocations: Allocations) -> Owners:
 class ExporterRun:
     """Runs and scrapes the exporter while `with` lasts."""
 
-    def __init__(self, kubelet_socket: Path) -> None:
+    def __init__(
+        self, kubelet_socket: Path, *arguments: str, mock: str = "h100-sxm", variables: Mapping[str, str] | None = None
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._address = f"127.0.0.1:{free.getsockname()[1]}"
-        self._command = [sys.executable, "-m", "exporter", "-a", self._address, "--mock", "-k"]
-        self._command += ["--pod-resources-kubelet-socket", str(kubelet_socket)]
+        self._command = [sys.executable, "-m", "exporter", "-a", self._address, f"--mock={mock}", "-k"]
+        self._command += ["--pod-resources-kubelet-socket", str(kubelet_socket), *arguments]
+        self._variables = {**os.environ, **(variables or {})}
         self._scrapes: list[Scrape] = []
         self._rounds = Rounds("scraper", 0.1, self._scrape)
 
@@ -71,7 +71,7 @@ class ExporterRun:
             raise NotYet(f"shown {dict(shown)}, not {dict(owners)}")
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command, env=self._variables, stderr=subprocess.DEVNULL)
         until(lambda: self._fetch("/ready") is not None, what="the exporter's readiness")
         self._rounds.__enter__()
         return self
@@ -104,7 +104,10 @@ class ExporterRun:
 def owners_on(page: str) -> Owners:
     """Return the owners that a page shows, of the GPUs that have one."""
     found: dict[str, set[str]] = {}
-    for uuid, container, namespace, pod in LABELLED.findall(page):
-        if pod:
-            found.setdefault(uuid, set()).add(f"{namespace}/{pod}/{container}")
-    return {uuid: frozenset(owners) for uuid, owners in found.items()}
+    for series in read_series(page):
+        labels = series.labels
+        if series.name == "DCGM_FI_DEV_FB_USED" and labels.get("pod"):
+            entity = "/".join(filter(None, (labels["UUID"], labels.get("GPU_I_ID"))))
+            owner = f"{labels['namespace']}/{labels['pod']}/{labels['container']}"
+            found.setdefault(entity, set()).add(owner)
+    return {entity: frozenset(owners) for entity, owners in found.items()}
