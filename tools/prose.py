@@ -82,8 +82,9 @@ def _wrapped(lines: list[str]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Check all Markdown that git knows, or wrap it; returns the program's exit status."""
-    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
+    """Check all Markdown of the tree, or wrap it; returns the program's exit status."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603
     found = []
     for name in listed.stdout.splitlines():
         text = (ROOT / name).read_text(encoding="utf-8")
