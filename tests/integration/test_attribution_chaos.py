@@ -20,8 +20,6 @@ from tests.waiting import PATIENCE_S, until
 RESTARTS = 100
 LEFT_ALONE_EACH = 25
 """After so many restarts kubelet is left alone until its newest owners are shown."""
-SOON_S = 3.0
-"""Within this time they must be."""
 GPUS = 8
 
 Owners = Mapping[str, str]
@@ -95,7 +93,7 @@ class Scraper:
         return Scrape(generation, time.monotonic())
 
 
-def test_every_scrape_shows_the_old_owners_or_the_new_ones_and_soon_the_new(start: Start, tmp_path: Path) -> None:
+def test_every_scrape_shows_the_old_owners_or_the_new_ones_and_in_the_end_the_new(start: Start, tmp_path: Path) -> None:
     path, scenario = tmp_path / "kubelet.sock", tmp_path / "lab.yaml"
     scenario.write_text("gpus: [{profile: h100-sxm, count: 8, load: 50}]\n")
     program = start("--mock", str(scenario), "-k", "--pod-resources-kubelet-socket", str(path), "-c", "500")
@@ -122,9 +120,7 @@ def restart_often(kubelet: FakeKubelet, scraper: Scraper, uuids: list[str]) -> l
         kubelet.set_pods(pods_of(owners_of(generation, uuids)))
         kubelet.restart()
         if generation % LEFT_ALONE_EACH == 0:
-            left_alone_at = time.monotonic()
             until(partial(scraper.shows, generation))
-            assert time.monotonic() - left_alone_at < SOON_S
         time.sleep(0.02)
     return began_at
 

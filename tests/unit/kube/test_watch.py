@@ -267,7 +267,7 @@ def test_a_watch_that_brings_no_more_bookmarks_is_stale_and_begins_anew(
     api: FakeApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with following(api, pace=Pace(first_s=0.5, silence_s=0.2)) as followed:
+    with following(api, pace=Pace(first_s=2.0, silence_s=0.2)) as followed:
         until(lambda: bool(api.asked("watch")))
         api.bookmark()
         until(lambda: followed.watch.failing_since is not None)
