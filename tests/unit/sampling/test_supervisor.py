@@ -416,7 +416,7 @@ def test_gpus_that_are_let_go_are_asked_nothing_until_they_are_taken_again(
     assert [state.snapshot for state in bench.supervisor.states()] == [None, None]
     assert bench.supervisor.trouble() == LET_GO
     assert bench.supervisor.holdable() == ()
-    assert threads_of("gpu-0") == 0
+    until(lambda: threads_of("gpu-0") == 0)
     assert bench.failures.totals()["all", Reason.RELEASED] == 2
     calls = bench.nvml.calls.total()
     bench.pass_until(lambda: bench.clock.now > let_go_at + 30)
