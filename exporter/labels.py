@@ -58,14 +58,14 @@ _NOBODY = Owner(Holder("", "", ""))
 class _EntityBlocks:
     """An entity's blocks, with and without the model's name, and from what they were rendered.
 
-    `own` are the blocks of samples with labels or a holder of their own, by these and whether the model is named.
+    `own` are the blocks of samples with labels of their own, by these and whether the model is named.
     """
 
     texts: Labels
     owners: tuple[Owner, ...]
     blocks: tuple[str, ...]
     nameless_blocks: tuple[str, ...]
-    own: dict[tuple[Labels, Holder | None, bool], tuple[str, ...]] = field(default_factory=dict)
+    own: dict[tuple[Labels, bool], tuple[str, ...]] = field(default_factory=dict)
 
 
 class LabelCache:
@@ -98,25 +98,21 @@ class LabelCache:
         self._known = known
 
     def blocks(self, sample: Sample, *, names_model: bool = True) -> Iterable[str]:
-        """Return a sample's label blocks: one for each owner of its entity, or one for nobody, or its holder's.
+        """Return a sample's label blocks: one for each owner of its entity, or one for nobody.
 
         Without `names_model` they lack the model's name, whose classic spelling Prometheus's linter objects to.
         """
         known = self._known[sample.entity]
-        if not sample.labels and sample.holder is None:
+        if not sample.labels:
             return known.blocks if names_model else known.nameless_blocks
-        key = sample.labels, sample.holder, names_model
+        key = sample.labels, names_model
         if key not in known.own:
             known.own[key] = self._own_blocks(sample, known, names_model=names_model)
         return known.own[key]
 
     def _own_blocks(self, sample: Sample, known: _EntityBlocks, *, names_model: bool) -> tuple[str, ...]:
-        owners = known.owners
-        if sample.holder is not None:
-            same = tuple(owner for owner in owners if owner.holder == sample.holder)
-            owners = same[:1] or (Owner(sample.holder),)
         head = self._head(sample.entity, names_model=names_model)
-        return tuple(self._block(head, known.texts, owner, sample.labels) for owner in owners)
+        return tuple(self._block(head, known.texts, owner, sample.labels) for owner in known.owners)
 
     def _owners(self, entity: Entity, owners: Owners) -> tuple[Owner, ...]:
         device = entity if entity.link is None else Entity(entity.gpu, entity.instance)

@@ -84,7 +84,7 @@ class Entity:
 
 
 class Holder(NamedTuple):
-    """The container whose own part of a shared entity a sample is about."""
+    """A container that an entity is allocated to."""
 
     namespace: str
     pod: str
@@ -115,7 +115,6 @@ class Sample(NamedTuple):
     value: Value
     expires: float
     labels: Labels = ()
-    holder: Holder | None = None
 
 
 class Attribution(NamedTuple):

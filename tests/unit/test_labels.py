@@ -24,8 +24,8 @@ HEAD = (
 )
 
 
-def value_of(entity: Entity = GPU, labels: Labels = (), holder: Holder | None = None) -> Sample:
-    return Sample(entity, "DCGM_FI_DEV_GPU_UTIL", 1, LATER, labels, holder)
+def value_of(entity: Entity = GPU, labels: Labels = ()) -> Sample:
+    return Sample(entity, "DCGM_FI_DEV_GPU_UTIL", 1, LATER, labels)
 
 
 def blocks(
@@ -166,17 +166,6 @@ def test_instance_does_not_inherit_the_owners_of_its_gpu() -> None:
     assert found.endswith(',container="",namespace="",pod=""')
 
 
-def test_sample_of_one_holder_has_that_holder_alone() -> None:
-    labelled = replace(OTHER_POD, labels=(("app", "train"),))
-    found = blocks(value_of(holder=OTHER_POD.holder), IN_KUBERNETES, {GPU: (POD, labelled)})
-    assert found == [f'{HEAD},app="train",container="train",namespace="team-b",pod="batch"']
-
-
-def test_holder_that_is_no_owner_any_more_is_printed_all_the_same() -> None:
-    found = blocks(value_of(holder=OTHER_POD.holder), IN_KUBERNETES, {GPU: (POD,)})
-    assert found == [f'{HEAD},container="train",namespace="team-b",pod="batch"']
-
-
 # Changes.
 
 
@@ -204,22 +193,18 @@ def test_blocks_are_rendered_once_while_nothing_changes() -> None:
     assert after is before
 
 
-def test_blocks_of_samples_with_labels_or_holders_of_their_own_are_rendered_once_and_kept_apart() -> None:
+def test_blocks_of_samples_with_labels_of_their_own_are_rendered_once_and_kept_apart() -> None:
     cache = LabelCache(IN_KUBERNETES)
     cache.update([GPU], {}, {GPU: (POD, OTHER_POD)})
-    samples = [
-        value_of(labels=labels, holder=holder)
-        for labels in ((), (("err_code", "13"),), (("err_code", "31"),))
-        for holder in (None, POD.holder, OTHER_POD.holder)
-    ]
+    samples = [value_of(labels=labels) for labels in ((), (("err_code", "13"),), (("err_code", "31"),))]
     found = {
         (n, named): tuple(cache.blocks(s, names_model=bool(named))) for n, s in enumerate(samples) for named in (0, 1)
     }
-    assert len(set(found.values())) == len(found) == 18
+    assert len(set(found.values())) == len(found) == 6
     for (n, named), before in found.items():
         assert all(a is b for a, b in zip(cache.blocks(samples[n], names_model=bool(named)), before, strict=True))
     cache.update([GPU], {}, {GPU: (OTHER_POD,)})
-    assert [len(list(cache.blocks(sample))) for sample in samples] == [1] * 9
+    assert [len(list(cache.blocks(sample))) for sample in samples] == [1] * 3
 
 
 def test_instance_that_was_made_anew_is_another_one() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from exporter.catalogue.reading import Reading, Tracked
-from exporter.model import Entity, Holder, Reason
+from exporter.model import Entity, Reason
 from exporter.nvml.calls import FieldAnswer, FieldId
 
 FieldValues = Mapping[FieldId, FieldAnswer]
@@ -17,7 +17,6 @@ class Observation(NamedTuple):
     reading: Reading
     entity: Entity
     answer: Any | Reason
-    holder: Holder | None = None
 
 
 class DeviceTracker(Protocol):

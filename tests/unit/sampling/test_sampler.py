@@ -8,7 +8,7 @@ import pytest
 from exporter.catalogue import ANSWERED, CATALOGUE
 from exporter.catalogue.convert import same
 from exporter.catalogue.reading import LAYOUT, LINKS, SLOW, Call, Field, FieldValue, Reading, Scope, Tracked, Tracker
-from exporter.model import Entity, Gpu, Holder, Missing, Reason
+from exporter.model import Entity, Gpu, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.pace import life_s
@@ -617,18 +617,6 @@ class Shares(DeviceTracker):
 
     def close(self) -> None:
         """Hold nothing."""
-
-
-def test_the_holder_of_a_part_of_a_device_goes_with_each_of_its_samples() -> None:
-    holders = (Holder("ns", "one", "main"), Holder("ns", "two", "main"))
-    tracker = Shares(Observation(SHARE, ENTITY, 60, holders[0]), Observation(SHARE, ENTITY, 40, holders[1]))
-    samples = TrackerSource(tracker, (SHARE,)).read({}, 1003.0).samples
-    assert [(s.field, s.value, s.holder, s.expires) for s in samples] == [
-        ("SHARE", 60, holders[0], 1003.0),
-        ("SHARE_AGAIN", 60, holders[0], 1003.0),
-        ("SHARE", 40, holders[1], 1003.0),
-        ("SHARE_AGAIN", 40, holders[1], 1003.0),
-    ]
 
 
 def test_a_tracked_reading_is_given_up_when_nothing_supports_it_and_not_when_it_has_no_answer() -> None:
