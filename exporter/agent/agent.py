@@ -144,11 +144,11 @@ class Agent:
         self._server.stop()
 
     def _find_gpus(self) -> bool:
-        """Wait until NVML has listed the GPUs or can't; one that takes very long is not waited for."""
+        """Wait until NVML has listed the GPUs or can't; one that hangs, or was let go, is not waited for."""
         deadline = time.monotonic() + FIRST_LOOK_S
-        while not self._supervisor.listed() and not self._is_stopping and time.monotonic() < deadline:
-            if self._supervisor.trouble() and not self._supervisor.is_waiting():
-                return False
+        while not (self._supervisor.listed() or self._is_stopping or time.monotonic() >= deadline):
+            if self._supervisor.trouble():
+                return not self._supervisor.has_failed()
             time.sleep(0.01)
         return True
 

@@ -28,14 +28,14 @@ class NvmlSession:
     Attributes:
         is_started: Whether NVML is started.
         trouble: One sentence on what is wrong with NVML as a whole, empty if nothing is.
-        is_waiting: Whether the trouble is only that a call has not returned yet.
+        has_failed: Whether that is a failure; a call that has not returned yet, and GPUs that were let go, are none.
     """
 
     def __init__(self, library: Any, clock: Clock, stopping: threading.Event, meanwhile: Callable[[], None]) -> None:
         """Start nothing yet; `meanwhile` is called again and again while a call does not return."""
         self.is_started = False
         self.trouble = ""
-        self.is_waiting = False
+        self.has_failed = False
         self._library = library
         self._clock = clock
         self._stopping = stopping
@@ -78,13 +78,13 @@ class NvmlSession:
         with contextlib.suppress(RuntimeError):
             wait([on_own_thread("nvml", partial(session.end, self._library))], seconds)
 
-    def report(self, trouble: str, *, is_waiting: bool = False, level: int = logging.ERROR) -> None:
+    def report(self, trouble: str, *, is_failure: bool = True) -> None:
         """Remember what is wrong, and say in the log what is new."""
         if trouble and trouble != self.trouble:
-            log.log(level, "%s", trouble)
+            log.log(logging.ERROR if is_failure else logging.WARNING, "%s", trouble)
         if self.trouble and not trouble:
             log.info("NVML works again")
-        self.trouble, self.is_waiting = trouble, is_waiting
+        self.trouble, self.has_failed = trouble, bool(trouble) and is_failure
 
     def _ask(self, function: str, call: Callable[[], T]) -> T | None:
         """Make a call; return None if the thread is asked to stop first."""
@@ -97,7 +97,7 @@ class NvmlSession:
             self._meanwhile()
             if self._clock.monotonic() - began >= HANGING_AFTER_S:
                 trouble = f"{function} does not return: the driver is starting or hangs; check nvidia-smi"
-                self.report(trouble, is_waiting=True)
+                self.report(trouble, is_failure=False)
         return None
 
     def _start(self) -> str:

@@ -111,9 +111,9 @@ class Supervisor:
         """Return one sentence on what is wrong with NVML as a whole, empty if nothing is."""
         return self._nvml.trouble
 
-    def is_waiting(self) -> bool:
-        """Say whether the trouble is only that a call on NVML as a whole has not returned yet."""
-        return self._nvml.is_waiting
+    def has_failed(self) -> bool:
+        """Say whether the trouble is a failure, and not a call that has not returned yet, or GPUs that were let go."""
+        return self._nvml.has_failed
 
     def listed(self) -> bool:
         """Say whether the devices have been listed at least once."""
@@ -168,10 +168,10 @@ class Supervisor:
             self._nvml.report(NO_THREAD)
             return
         if self._nvml.is_started:
-            self._nvml.report(STILL_HELD)
+            self._nvml.report(STILL_HELD, is_failure=False)
             return
         self._workers.let_go()
-        self._nvml.report(LET_GO, level=logging.WARNING)
+        self._nvml.report(LET_GO, is_failure=False)
         self._has_let_go = True
 
     def _hanging(self) -> frozenset[int]:
