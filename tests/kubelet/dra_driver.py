@@ -58,13 +58,17 @@ class DraDriver:
         kind = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
         self._cluster.kubectl("apply", manifests=[{**kind, "metadata": {"name": slice_name}, "spec": spec}])
 
+    def stop(self) -> None:
+        """Go away for good."""
+        REGISTRATION.unlink(missing_ok=True)
+        self._servers.close()
+
     def must_have_no_slices(self) -> None:
         """Raise NotYet while there are slices."""
         if slices := self._cluster.get("resourceslices")["items"]:
             raise NotYet(f"{len(slices)} slices")
 
     def __enter__(self) -> Self:
-        self._is_registered.clear()
         self._serve(SOCKET, "k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin", self._driver_methods())
         self._serve(REGISTRATION, "pluginregistration.Registration", self._registration_methods())
         wait_for("the driver's registration", self._must_be_registered)
@@ -73,8 +77,7 @@ class DraDriver:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        REGISTRATION.unlink(missing_ok=True)
-        self._servers.close()
+        self.stop()
 
     def _must_be_registered(self) -> None:
         if not self._is_registered.is_set():

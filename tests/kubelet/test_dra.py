@@ -100,26 +100,6 @@ def test_who_holds_a_gpu_by_a_claim_is_shown_and_who_looks_by_admin_access_is_no
         wait_for("the owner", lambda: run.must_show({uuids[0]: frozenset({holder})}))
 
 
-def test_running_pod_keeps_its_gpu_when_the_pool_moves_on_and_when_its_driver_goes(
-    node: RealNode, driver: DraDriver, uuids: tuple[str, ...]
-) -> None:
-    driver.publish({"gpu-0": gpu(uuids[0])})
-    first = run_user(node, claim_of(gpu(uuids[0]), "first"))
-    with exporter(node, "h100-sxm") as run:
-        wait_for("the owner", lambda: run.must_show({uuids[0]: frozenset({first})}))
-        driver.publish({"gpu-1": gpu(uuids[1])}, generation=2)
-        both = {uuids[0]: frozenset({first}), uuids[1]: frozenset({run_user(node, claim_of(gpu(uuids[1]), "second"))})}
-        wait_for("both owners", lambda: run.must_show(both))
-        driver.__exit__(None, None, None)
-        try:
-            wait_for("kubelet's removal of the slices", driver.must_have_no_slices, 120.0)
-            seen = len(run.scrapes)
-            wait_for("more scrapes", lambda: run.must_have_scraped(seen + SCRAPES))
-        finally:
-            driver.__enter__()
-        assert all(scrape.owners == both for scrape in run.scrapes[seen:])
-
-
 def test_mig_device_without_a_uuid_is_found_by_its_gpu_and_profile(node: RealNode, driver: DraDriver) -> None:
     parent, instance = divided_gpu()
     abstract = {"type": "mig", "parentUUID": parent, "profile": "2g.20gb"}
@@ -143,3 +123,21 @@ def divided_gpu() -> tuple[str, int]:
             if "2g.20gb" in nvml.nvmlDeviceGetName(mig):
                 return nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetGpuInstanceId(mig)
     raise AssertionError("the mock has no such instance")
+
+
+def test_running_pod_keeps_its_gpu_when_the_pool_moves_on_and_when_its_driver_goes(
+    node: RealNode, driver: DraDriver, uuids: tuple[str, ...]
+) -> None:
+    """The last test here, because the driver does not come back."""
+    driver.publish({"gpu-0": gpu(uuids[0])})
+    first = run_user(node, claim_of(gpu(uuids[0]), "first"))
+    with exporter(node, "h100-sxm") as run:
+        wait_for("the owner", lambda: run.must_show({uuids[0]: frozenset({first})}))
+        driver.publish({"gpu-1": gpu(uuids[1])}, generation=2)
+        both = {uuids[0]: frozenset({first}), uuids[1]: frozenset({run_user(node, claim_of(gpu(uuids[1]), "second"))})}
+        wait_for("both owners", lambda: run.must_show(both))
+        driver.stop()
+        wait_for("kubelet's removal of the slices", driver.must_have_no_slices, 120.0)
+        seen = len(run.scrapes)
+        wait_for("more scrapes", lambda: run.must_have_scraped(seen + SCRAPES))
+        assert all(scrape.owners == both for scrape in run.scrapes[seen:])
