@@ -29,10 +29,33 @@ _FIELDS = {
     pynvml.NVML_FI_DEV_PCIE_COUNT_TX_BYTES: ("pcie_transmitted_bytes", _UNSIGNED_INT),
     pynvml.NVML_FI_DEV_PCIE_COUNT_RX_BYTES: ("pcie_received_bytes", _UNSIGNED_INT),
 }
-_LINK_FIELDS = {
+_LINK_TOTALS = {
     pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX: "nvlink_transmitted_kib",
     pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX: "nvlink_received_kib",
 }
+"""What all links together carry."""
+
+_OF_LINKS = {
+    pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY: "nvlink_replay_errors",
+    pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY: "nvlink_recovery_errors",
+    pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_CRC: "nvlink_crc_flit_errors",
+    pynvml.NVML_FI_DEV_NVLINK_GET_STATE: "nvlink_state",
+}
+"""What each link has of its own."""
+
+_UNSIGNED_INTS = frozenset(
+    getattr(pynvml, f"NVML_FI_DEV_{name}") for name in ("PCIE_COUNT_CORRECTABLE_ERRORS", "GET_GPU_RECOVERY_ACTION")
+)
+
+
+def _quantities() -> dict[int, tuple[str, ...]]:
+    """Return for each field value the names field.* that a profile or scenario may give it."""
+    names: dict[int, tuple[str, ...]] = {}
+    for name, number in vars(pynvml).items():
+        if name.startswith("NVML_FI_") and isinstance(number, int):
+            short = name.removeprefix("NVML_FI_DEV_").removeprefix("NVML_FI_")
+            names[number] = (*names.get(number, ()), f"field.{short}")
+    return names
 
 
 class FieldCalls:
@@ -40,6 +63,7 @@ class FieldCalls:
 
     def __init__(self, library: Library) -> None:
         self._library = library
+        self._quantities = _quantities()
 
     def nvmlDeviceGetFieldValues(self, handle: Any, fieldIds: Iterable[int | tuple[int, int]]) -> Any:
         target = self._library.enter(handle, "nvmlDeviceGetFieldValues")
@@ -49,32 +73,40 @@ class FieldCalls:
         for answer, (field_id, scope_id) in zip(answers, wanted, strict=True):
             answer.fieldId, answer.scopeId = field_id, scope_id
             answer.timestamp = self._library.driver_us(t)
-            _fill(answer, target, t)
+            self._fill(answer, target, t)
         return answers
 
-
-def _fill(answer: Any, target: MockDevice, t: float) -> None:
-    if target.instance is None and answer.fieldId in _LINK_FIELDS:
-        _fill_from_links(answer, target.gpu, t)
-        return
-    name, (value_type, member) = _FIELDS.get(answer.fieldId, ("", _UNSIGNED_LONG_LONG))
-    value = target.gauges.values.get(name)
-    if value is None:
-        answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
-        return
-    answer.valueType = value_type
-    setattr(answer.value, member, round(value.value(t)))
+    def _fill(self, answer: Any, target: MockDevice, t: float) -> None:
+        if target.instance is None and answer.fieldId in _LINK_TOTALS.keys() | _OF_LINKS.keys():
+            _fill_from_links(answer, target.gpu, t)
+            return
+        name, (value_type, member) = _FIELDS.get(answer.fieldId, ("", _UNSIGNED_LONG_LONG))
+        if not name:
+            named = (one for one in self._quantities.get(answer.fieldId, ()) if one in target.gauges.values)
+            name = next(named, "")
+            value_type, member = _UNSIGNED_INT if answer.fieldId in _UNSIGNED_INTS else _UNSIGNED_LONG_LONG
+        value = target.gauges.values.get(name)
+        if value is None:
+            answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
+            return
+        answer.valueType = value_type
+        setattr(answer.value, member, round(value.value(t)))
 
 
 def _fill_from_links(answer: Any, gpu: MockGpu, t: float) -> None:
-    total = gpu.gauges.values.get(_LINK_FIELDS[answer.fieldId])
-    if total is None or gpu.profile.nvlink is None:
+    if not gpu.links:
         answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
         return
-    links = gpu.profile.nvlink.links
-    if answer.scopeId != ALL_LINKS and answer.scopeId >= links:
+    if answer.scopeId != ALL_LINKS and answer.scopeId >= gpu.links:
         answer.nvmlReturn = pynvml.NVML_ERROR_INVALID_ARGUMENT
         return
-    of_each = round(total.value(t) / links)
+    of_each = _of_link(answer.fieldId, gpu, t)
     answer.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
-    answer.value.ullVal = of_each * links if answer.scopeId == ALL_LINKS else of_each
+    answer.value.ullVal = of_each * gpu.links if answer.scopeId == ALL_LINKS else of_each
+
+
+def _of_link(field_id: int, gpu: MockGpu, t: float) -> int:
+    values = gpu.gauges.values
+    if field_id in _LINK_TOTALS:
+        return round(values[_LINK_TOTALS[field_id]].value(t) / gpu.links)
+    return round(values[_OF_LINKS[field_id]].value(t))

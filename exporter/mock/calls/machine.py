@@ -2,11 +2,15 @@
 
 # ruff: noqa: N802, D102 - the methods have pynvml's names, and NVIDIA's documentation describes them
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pynvml
 
 from exporter.mock.calls.library import Library, MockDevice, failure
+
+CUDA_VERSION = 13000
 
 
 class MachineCalls:
@@ -29,6 +33,15 @@ class MachineCalls:
         self._library.check()
         return f"13.{self._library.driver}"
 
+    def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
+        """Answer for the drivers that the profiles name: 580 comes with CUDA 13.0."""
+        self._library.check()
+        return CUDA_VERSION
+
+    def nvmlSystemGetProcessName(self, pid: int) -> str:  # noqa: ARG002 - there is only one process
+        self._library.check()
+        return Path(sys.executable).name
+
     def nvmlDeviceGetCount(self) -> int:
         self._library.check()
         return len(self._library.gpus)
@@ -49,6 +62,9 @@ class MachineCalls:
         target = self._library.enter(handle, "nvmlDeviceGetName")
         return target.gpu.profile.model if target.instance is None else target.instance.name
 
+    def nvmlDeviceGetIndex(self, handle: Any) -> int:
+        return self._library.enter_gpu(handle, "nvmlDeviceGetIndex").index
+
     def nvmlDeviceGetMinorNumber(self, handle: Any) -> int:
         return self._library.enter_gpu(handle, "nvmlDeviceGetMinorNumber").minor
 
@@ -57,6 +73,7 @@ class MachineCalls:
         info = pynvml.nvmlPciInfo_t()
         info.domain, info.bus, info.device = 0, gpu.pci_bus, 0
         info.pciDeviceId = gpu.profile.pci_device_id
+        info.pciSubSystemId = gpu.profile.pci_subsystem_id
         info.busIdLegacy = f"0000:{gpu.pci_bus:02X}:00.0"
         info.busId = f"00000000:{gpu.pci_bus:02X}:00.0"
         return info

@@ -8,10 +8,12 @@ import pynvml
 from exporter.mock.calls.events import EventCalls
 from exporter.mock.calls.field_values import FieldCalls
 from exporter.mock.calls.gauges import GaugeCalls
+from exporter.mock.calls.getters import GetterCalls
 from exporter.mock.calls.gpm import GpmCalls
 from exporter.mock.calls.library import Library, failure
 from exporter.mock.calls.machine import MachineCalls
 from exporter.mock.calls.mig import MigCalls
+from exporter.mock.calls.structures import StructureCalls
 from exporter.mock.machine.demands import Holders
 from exporter.mock.machine.machine import Machine
 from exporter.mock.machine.pods import MockPod
@@ -38,7 +40,17 @@ class MockNvml:
         self.machine = Machine(scenario, clock)
         library = Library(self.machine)
         self.redivide = library.redivide
-        for calls in (MachineCalls, MigCalls, GaugeCalls, FieldCalls, GpmCalls, EventCalls):
+        groups = (
+            MachineCalls,
+            MigCalls,
+            GaugeCalls,
+            GetterCalls,
+            StructureCalls,
+            FieldCalls,
+            GpmCalls,
+            EventCalls,
+        )
+        for calls in groups:
             group = calls(library)
             for name in dir(group):
                 if name.startswith("nvml"):

@@ -53,6 +53,11 @@ class MockGpu:
     is_mig_on: bool
 
     @property
+    def links(self) -> int:
+        """How many NVLinks it has; none where the scenario leaves them out."""
+        return self.profile.nvlink.links if self.profile.nvlink and "nvlink_received_kib" in self.gauges.values else 0
+
+    @property
     def is_divided(self) -> bool:
         """Whether it has MIG devices."""
         return bool(self.instances)

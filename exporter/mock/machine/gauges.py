@@ -17,12 +17,88 @@ from exporter.mock.machine.loads import UTILIZATION
 from exporter.mock.machine.placement import COMPUTE_SLICES
 from exporter.mock.machine.profile import Span
 from exporter.mock.machine.scenario import ScenarioGpu, ScenarioInstance
-from exporter.mock.machine.signals import Between, GrowingTotal, LastSample, Mix, Signal, Trailing, Value
+from exporter.mock.machine.signals import Between, Either, GrowingTotal, LastSample, Mix, Signal, Trailing, Value
 
 SAMPLE_PERIOD_S = 0.2
 """How often the driver samples utilization; recorded on an H100."""
 
 MIB = 1 << 20
+
+REASONS = "clock_event_reasons"
+"""Why clocks are held down, as bits: between idle and busy there is no middle."""
+
+GETTERS = frozenset(
+    {
+        "performance_state",
+        "compute_mode",
+        "persistence_mode",
+        "virtualization_mode",
+        "confidential_computing",
+        "brand",
+        "compute_capability_major",
+        "compute_capability_minor",
+        "auto_boost",
+        "power_limit_mw",
+        "power_limit_min_mw",
+        "power_limit_max_mw",
+        "power_limit_default_mw",
+        "power_limit_enforced_mw",
+        "gpu_temperature_margin_c",
+        "gpu_temperature_max_c",
+        "gpu_temperature_slowdown_c",
+        "gpu_temperature_shutdown_c",
+        "memory_temperature_max_c",
+        "app_graphics_clock_mhz",
+        "app_memory_clock_mhz",
+        "max_graphics_clock_mhz",
+        "max_sm_clock_mhz",
+        "max_memory_clock_mhz",
+        "max_video_clock_mhz",
+        "pcie_max_link_generation",
+        "pcie_max_link_width",
+        "pcie_link_generation",
+        "pcie_link_width",
+        "pcie_transmitted_kb_per_s",
+        "pcie_received_kb_per_s",
+        "bar1_total_bytes",
+        "bar1_used_bytes",
+        "inforom_checksum",
+        "inforom_valid",
+        "unrepairable_memory",
+        "sram_threshold_exceeded",
+        "retired_pages_sbe",
+        "banks_remap_available_max",
+        "banks_remap_available_high",
+        "banks_remap_available_partial",
+        "banks_remap_available_low",
+        "banks_remap_available_none",
+        "cpu_affinity_mask",
+        "memory_affinity_mask",
+        "fabric_state",
+        "fabric_status",
+        "fabric_clique",
+        "fabric_health_mask",
+        "fabric_health_summary",
+        "platform_slot",
+        "platform_tray",
+        "platform_host",
+        "platform_peer_type",
+        "platform_module",
+        "nvlink_state",
+        "nvlink_replay_errors",
+        "nvlink_recovery_errors",
+        "nvlink_crc_flit_errors",
+        "nvlink_crc_data_errors",
+        "nvlink_ecc_data_errors",
+        *(
+            f"ecc_{kind}_{life}_{place}"
+            for kind in ("sbe", "dbe")
+            for life in ("volatile", "aggregate")
+            for place in ("l1", "l2", "dram", "registers", "texture", "shared", "cbu", "sram")
+        ),
+    }
+)
+"""Quantities of NVML's plain getters. Those of NVLink are of each link."""
 
 SAMPLED = (
     UTILIZATION,
@@ -51,12 +127,17 @@ QUANTITIES = frozenset(
         "remapped_rows_uncorrectable",
         "remapped_rows_pending",
         "remapped_rows_failure",
+        REASONS,
+        *GETTERS,
     }
 )
-"""Every quantity that the mock can answer, GPM metrics apart: those are named gpm.* by pynvml's NVML_GPM_METRIC_*."""
+"""Every quantity that the mock can answer, but for those of many: gpm.* are GPM's metrics by pynvml's names of them
+(NVML_GPM_METRIC_*), field.* the field values (NVML_FI_DEV_*, NVML_FI_*) that have no name of their own.
+"""
 
 _POWER_WINDOW_S = 1.0
 _GPM = "gpm."
+_FIELD = "field."
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +168,21 @@ class Gauges:
 
 def is_quantity(name: str) -> bool:
     """Say whether the mock can answer a quantity of this name."""
-    return name in QUANTITIES or (name.startswith(_GPM) and _gpm_number(name.removeprefix(_GPM)) is not None)
+    if name.startswith(_GPM):
+        return _gpm_number(name.removeprefix(_GPM)) is not None
+    return name in QUANTITIES or (name.startswith(_FIELD) and field_number(name.removeprefix(_FIELD)) is not None)
+
+
+def field_number(name: str) -> int | None:
+    """Return a field value's number by pynvml's name of it, without what these begin with."""
+    number: int | None = getattr(pynvml, f"NVML_FI_DEV_{name}", getattr(pynvml, f"NVML_FI_{name}", None))
+    return number
 
 
 def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     """Return what a GPU answers under a drive."""
     profile = gpu.profile
+    totals = {name: total for name, total in profile.totals.items() if name not in gpu.values}
     quantities = _without_links(profile.quantities) if gpu.instances else profile.quantities
     signals = _signals({**quantities, UTILIZATION: Span(0, 100)}, drive, gpu.values)
     replayed = drive.replayed - gpu.values.keys()
@@ -101,7 +191,11 @@ def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     values |= {name: LastSample(signals[name], SAMPLE_PERIOD_S) for name in SAMPLED if name not in replayed}
     averages_power = profile.averages_power and "power_average_mw" not in replayed | gpu.values.keys()
     values |= _power_and_energy(signals, averages=averages_power)
+    if REASONS in signals and REASONS not in replayed:
+        reasons = gpu.values.get(REASONS) or quantities[REASONS]
+        values[REASONS] = Either(drive.activity, reasons.idle, reasons.busy)
     values |= _pcie_bytes(signals)
+    values |= {name: GrowingTotal(total.start, drive.quantity(name, total.rate)) for name, total in totals.items()}
     values |= {f"nvlink_{way}_kib": GrowingTotal(0.0, rate) for way, rate in links.items()}
     memory = Memory(profile.memory_total_bytes, profile.memory_reserved_bytes, values["memory_used_bytes"])
     sampled = {name: signals[name] for name in SAMPLED}

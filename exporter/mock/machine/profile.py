@@ -13,6 +13,14 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Total:
+    """What grows: its value when the mock begins, and its growth in a second at no load and at full load."""
+
+    start: float
+    rate: Span
+
+
+@dataclass(frozen=True, slots=True)
 class NvLink:
     """The NVLinks of a model, and what all of them together carry, in KiB per second."""
 
@@ -46,11 +54,14 @@ class Profile:
         name: The profile's name, such as h100-sxm.
         model: NVML's name of the GPU.
         quantities: What it answers, by quantity; what is not in here is not supported.
+        totals: What of it grows, by quantity.
+        texts: What it answers in words, by the name that the mock has for it.
         memory_total_bytes: The framebuffer.
         memory_reserved_bytes: What of it the driver keeps.
         averages_power: Whether nvmlDeviceGetPowerUsage is the mean over the last second rather than the present.
         has_gpm: Whether it has GPU performance monitoring.
         pci_device_id: Device and vendor, as nvmlPciInfo_t has them.
+        pci_subsystem_id: The board's, likewise.
         pci_buses: Bus numbers of its GPUs in one machine.
         nvlink: Its NVLinks, or None.
         mig: Kinds of GPU instances by name; empty where the model has no MIG.
@@ -60,11 +71,14 @@ class Profile:
     name: str
     model: str
     quantities: Mapping[str, Span]
+    totals: Mapping[str, Total]
+    texts: Mapping[str, str]
     memory_total_bytes: int
     memory_reserved_bytes: int
     averages_power: bool
     has_gpm: bool
     pci_device_id: int
+    pci_subsystem_id: int
     pci_buses: tuple[int, ...]
     nvlink: NvLink | None
     mig: Mapping[str, MigProfile]

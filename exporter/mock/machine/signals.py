@@ -143,6 +143,19 @@ class Between:
 
 
 @dataclass(frozen=True, slots=True)
+class Either:
+    """A quantity that is one thing at no load and another under any."""
+
+    load: Signal
+    idle: float
+    busy: float
+
+    def value(self, t: float) -> float:
+        """Return which of the two it is."""
+        return self.busy if self.load.value(t) > 0 else self.idle
+
+
+@dataclass(frozen=True, slots=True)
 class LastSample:
     """What a sampling driver says at once: the mean over the last whole period, not the present.
 

@@ -10,7 +10,7 @@ from importlib.resources.abc import Traversable
 
 from exporter.errors import ConfigError
 from exporter.mock.document import UNLIMITED, Section, parse_document
-from exporter.mock.machine.profile import MigProfile, NvLink, Profile, Span
+from exporter.mock.machine.profile import MigProfile, NvLink, Profile, Span, Total
 from exporter.mock.recordings.packaged import packaged_recording
 
 
@@ -44,12 +44,15 @@ def load_profile(name: str) -> Profile:
     profile = Profile(
         name=name,
         model=top.text("model"),
-        quantities=_recorded(top) | _stated(top.section("quantities")),
+        quantities=_recorded(top) | _constants(top) | _stated(top.section("quantities")),
+        totals=_totals(top.section("totals")) if top.has("totals") else {},
+        texts=_texts(top.section("texts")) if top.has("texts") else {},
         memory_total_bytes=memory.integer("total_bytes", 1, 2**50),
         memory_reserved_bytes=memory.integer("reserved_bytes", 0, 2**40),
         averages_power=top.choice("power_usage", ("average", "instant")) == "average",
         has_gpm=top.flag("gpm", default=False),
         pci_device_id=pci.integer("device_id", 1, 2**32),
+        pci_subsystem_id=pci.integer("subsystem_id", 0, 2**32, default=0),
         pci_buses=tuple(pci.items("buses")),
         nvlink=_nvlink(top.section("nvlink")) if top.has("nvlink") else None,
         mig=_mig_profiles(top.section("mig")) if top.has("mig") else {},
@@ -74,6 +77,36 @@ def _recorded(top: Section) -> dict[str, Span]:
     idle, busy = (packaged_recording(names.text(state)) for state in ("idle", "busy"))
     names.finish()
     return {name: Span(idle.mean(name), busy.mean(name)) for name in idle.names() & busy.names()}
+
+
+def _constants(top: Section) -> dict[str, Span]:
+    """Return what does not depend on the load: groups of values with one source each."""
+    spans = {}
+    for group in top.sections("constants") if top.has("constants") else ():
+        group.text("source")
+        values = group.section("values")
+        for name in values.names():
+            number = values.number(name, 0, UNLIMITED)
+            spans[name] = Span(number, number)
+        group.finish()
+    return spans
+
+
+def _totals(section: Section) -> dict[str, Total]:
+    totals = {}
+    for name in section.names():
+        stated = section.section(name)
+        totals[name] = Total(stated.number("start", 0, UNLIMITED), read_span(stated))
+        stated.text("source")
+        stated.finish()
+    return totals
+
+
+def _texts(section: Section) -> dict[str, str]:
+    section.text("source")
+    values = section.section("values")
+    section.finish()
+    return {name: values.text(name) for name in values.names()}
 
 
 def _stated(section: Section) -> dict[str, Span]:
