@@ -49,6 +49,8 @@ class Tracker(Enum):
     """What must be remembered between collections; sampling/trackers has one module for each."""
 
     GPM = auto()
+    LINK_REGISTERS = auto()
+    PEERS = auto()
     RATES = auto()
     XIDS = auto()
 
@@ -81,7 +83,9 @@ class Call:
 
     `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM), the number of the
     link (for Scope.LINK and Scope.ALL_LINKS) and `args`. `older` is what a driver that lacks it has in its place,
-    newest first; the conversions take the answers of all.
+    newest first; the conversions take the answers of all. A function that fills a structure is given a new one, of the
+    first kind in `fills` that the library knows, and that is the answer. `errors` are return codes that are answers,
+    with what they say.
     """
 
     function: str
@@ -90,6 +94,8 @@ class Call:
     scope: Scope = Scope.GPU
     period: float = COLLECTION
     older: tuple[Version, ...] = ()
+    fills: tuple[Callable[[], Any], ...] = ()
+    errors: tuple[tuple[int, Any], ...] = ()
 
     @property
     def versions(self) -> tuple[Version, ...]:

@@ -7,7 +7,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from ctypes import byref
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -48,6 +49,9 @@ _NO_EVENT = ("nvmlEventSetWait_v2", pynvml.NVML_ERROR_TIMEOUT)
 DEVICE_GONE = frozenset({Reason.GPU_LOST, Reason.DRIVER_GONE})
 """Reasons after which no other call on the same device can work."""
 
+
+Errors = tuple[tuple[int, Any], ...]
+"""Return codes that are answers, each with what it says."""
 
 FieldId = tuple[int, int]
 """A field value's number and its scope id, such as that of a link."""
@@ -111,15 +115,51 @@ class Calls:
         self.count = 0
         self.ledger = ledger or Ledger()
         self._newest: dict[tuple[Version, ...], int] = {}
+        self._answers: dict[tuple[Any, ...], Any] = {}
 
-    def __call__(self, function: str, *args: Any) -> Any | Reason:
+    def __call__(self, function: str, *args: Any, errors: Errors = ()) -> Any | Reason:
         """Call a function of NVML by pynvml's name.
+
+        Args:
+            function: The name.
+            args: What it takes.
+            errors: What return codes mean that are answers.
 
         Returns:
             What pynvml returns, with text that is no UTF-8 mended, or the reason why there is no answer. Whatever
             pynvml raises, as it may for a library or an answer that it does not expect, costs this call alone.
         """
-        return self._noted(function, args).answer
+        return self._noted(function, args, errors).answer
+
+    def once(self, function: str, *args: Any, errors: Errors = ()) -> Any | Reason:
+        """Call a function, or return what it answered already since `begin`, to the same handle and numbers."""
+        key = (function, *(arg if isinstance(arg, int) else id(arg) for arg in args))
+        if key not in self._answers:
+            self._answers[key] = self(function, *args, errors=errors)
+        return self._answers[key]
+
+    def begin(self) -> None:
+        """Forget what `once` has kept."""
+        self._answers.clear()
+
+    def fill(self, function: str, structures: Iterable[Callable[[], Any]], *args: Any) -> Any | Reason:
+        """Call a function that fills a structure.
+
+        Args:
+            function: The name in pynvml.
+            structures: Kinds of the structure, the newest first; the first one that the library knows is filled.
+            args: What stands before the structure.
+
+        Returns:
+            The structure, or the reason why there is no answer.
+        """
+        answer: Any = Reason.NOT_SUPPORTED
+        for kind in structures:
+            structure = kind()
+            answer = self(function, *args, byref(structure))
+            if answer is not Reason.NOT_SUPPORTED:
+                return answer if isinstance(answer, Reason) else structure
+        return answer
 
     def newest(self, versions: tuple[Version, ...], *args: Any) -> Any | Reason:
         """Call the newest version of a function that the library has; which one it has is remembered.
@@ -163,12 +203,12 @@ class Calls:
         self.ledger.add(zip((field_value_name(field_id) for field_id, _ in ids), shares, strict=True))
         return [FieldAnswer(field_value(answer), answer.timestamp) for answer in answers]
 
-    def _noted(self, function: str, args: tuple[Any, ...]) -> _Timed:
-        made = self._timed(function, args)
+    def _noted(self, function: str, args: tuple[Any, ...], errors: Errors = ()) -> _Timed:
+        made = self._timed(function, args, errors)
         self.ledger.add(((function, made.seconds),))
         return made
 
-    def _timed(self, function: str, args: tuple[Any, ...]) -> _Timed:
+    def _timed(self, function: str, args: tuple[Any, ...], errors: Errors = ()) -> _Timed:
         call = getattr(self._library, function, None)
         if call is None:
             return _Timed(Reason.NOT_SUPPORTED, 0.0, is_absent=True)
@@ -179,7 +219,7 @@ class Calls:
         except pynvml.NVMLError as error:
             if (function, error.value) != _NO_EVENT:
                 log.debug("%s: NVML error %s", function, error.value)
-            answer = REASONS.get(error.value, Reason.UNKNOWN)
+            answer = dict(errors).get(error.value, REASONS.get(error.value, Reason.UNKNOWN))
             is_absent = error.value in _ABSENT
         except UnicodeDecodeError as error:
             answer = replaced(error)
@@ -214,7 +254,10 @@ def field_value(answer: Any) -> int | float | Reason:
     """Return the number that a c_nvmlFieldValue_t holds, or the reason why it holds none."""
     if answer.nvmlReturn != pynvml.NVML_SUCCESS:
         return REASONS.get(answer.nvmlReturn, Reason.UNKNOWN)
-    member = _MEMBER_OF_TYPE.get(answer.valueType)
-    if member is None:
-        return Reason.UNKNOWN
-    return number_of(getattr(answer.value, member))
+    return number_of_type(answer.valueType, answer.value)
+
+
+def number_of_type(value_type: int, value: Any) -> int | float | Reason:
+    """Return the number that a c_nvmlValue_t holds as one of NVML's value types."""
+    member = _MEMBER_OF_TYPE.get(value_type)
+    return Reason.UNKNOWN if member is None else number_of(getattr(value, member))

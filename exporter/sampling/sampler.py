@@ -141,6 +141,7 @@ class Sampler:
     def _read_due(self) -> Reason | None:
         """Read what is due; return why the GPU as a whole answers nothing, if that is so."""
         has_answered, silence = False, None
+        self._calls.begin()
         due = [slot for slot in self._slots if slot.due <= self._pace.now]
         values: FieldValues | None = None
         for slot in due:
@@ -191,7 +192,7 @@ class Sampler:
         if source.has_given_up and slot.retry == math.inf:
             slot.retry = now + ASK_AGAIN_S
         self.is_outdated = self.is_outdated or source.contradicts_itself
-        period_s = source.period
+        period_s = COLLECTION if source.is_waiting else source.period
         if period_s == LAYOUT and any(missing.reason is not Reason.NOT_SUPPORTED for missing in slot.last.missing):
             period_s = SLOW
         # half an interval of tolerance, so that a tick that comes early by a little is not a tick lost

@@ -53,12 +53,14 @@ class Source(Protocol):
         has_given_up: Whether something is not asked any more, because NVML said that it is not supported.
         contradicts_itself: Whether NVML said so of what it answered before, as it does when a MIG instance's handle
             has become void. Then that is asked again.
+        is_waiting: Whether it needs one reading more before it has a value, whatever its period is.
         speaks_for_gpu: Whether an answer shows that the GPU itself answers.
     """
 
     period: float
     ids: tuple[FieldId, ...]
     has_given_up: bool
+    is_waiting: bool
     contradicts_itself: bool
     speaks_for_gpu: bool
 
@@ -105,6 +107,7 @@ def _asked(
 class CallSource:
     """One NVML call; with several lists of first arguments, the sum of what the calls answer."""
 
+    is_waiting = False
     ids: tuple[FieldId, ...] = ()
 
     def __init__(self, calls: Calls, call: Call, prefixes: list[tuple[Any, ...]], entities: tuple[Entity, ...]) -> None:
@@ -135,7 +138,7 @@ class CallSource:
         return outcome
 
     def _answer(self) -> Any | Reason:
-        answers: list[Any] = [self._calls.newest(self._versions, *prefix) for prefix in self._prefixes]
+        answers: list[Any] = [self._ask(prefix) for prefix in self._prefixes]
         if len(answers) == 1:
             return answers[0]
         answers = [answer if isinstance(answer, Reason) else number_of(answer) for answer in answers]
@@ -144,6 +147,14 @@ class CallSource:
         if failed or not supported:
             return failed[0] if failed else Reason.NOT_SUPPORTED
         return sum(supported)
+
+    def _ask(self, prefix: tuple[Any, ...]) -> Any | Reason:
+        call = self._call
+        if call.fills:
+            return self._calls.fill(call.function, call.fills, *prefix, *call.args)
+        if call.older:
+            return self._calls.newest(self._versions, *prefix)
+        return self._calls.once(call.function, *prefix, *call.args, errors=call.errors)  # links and their sum share it
 
     def ask_again(self) -> None:
         """Make the call again."""
@@ -155,6 +166,7 @@ class FieldValueSource:
 
     contradicts_itself = False
     speaks_for_gpu = True
+    is_waiting = False
 
     def __init__(self, value: FieldValue, field_id: FieldId, entities: tuple[Entity, ...]) -> None:
         self.period = value.period
@@ -187,6 +199,7 @@ class TrackerSource:
         self.speaks_for_gpu = not tracker.outlives_gpu
         self._tracker = tracker
         self._all = readings
+        self.is_waiting = False
         self.ask_again()
 
     def ask_again(self) -> None:
@@ -209,6 +222,7 @@ class TrackerSource:
             outcome.add(answer, expires)
             names = unsupported if answer.answer is Reason.NOT_SUPPORTED else supported
             names.add(answer.reading.fields[0].name)
+        self.is_waiting = not outcome.samples and any(m.reason is Reason.NO_SAMPLE_YET for m in outcome.missing)
         if unsupported - supported:
             self._give_up(unsupported - supported, outcome.missing)
         return outcome

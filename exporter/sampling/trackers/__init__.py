@@ -10,12 +10,16 @@ from exporter.model import Clock
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.trackers.gpm import GpmTracker
+from exporter.sampling.trackers.link_registers import LinkRegisterTracker
+from exporter.sampling.trackers.peers import PeerTracker
 from exporter.sampling.trackers.rates import RateTracker
 from exporter.sampling.trackers.tracker import DeviceTracker
 from exporter.sampling.trackers.xids import XidTracker
 
 TRACKERS: Mapping[Tracker, Callable[[Calls, Device, Clock], DeviceTracker]] = {
     Tracker.GPM: GpmTracker,
+    Tracker.LINK_REGISTERS: LinkRegisterTracker,
+    Tracker.PEERS: PeerTracker,
     Tracker.RATES: RateTracker,
     Tracker.XIDS: XidTracker,
 }

@@ -1,3 +1,4 @@
+import ctypes
 from types import SimpleNamespace
 from typing import Any
 
@@ -5,13 +6,14 @@ import pynvml
 import pytest
 
 from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES
-from exporter.catalogue.convert import attr
+from exporter.catalogue.convert import attr, same
 from exporter.catalogue.framebuffer import READINGS
 from exporter.catalogue.reading import Call, Field
 from exporter.catalogue.units import checked
 from exporter.catalogue.xids import message
 from exporter.counters import parse_counters
 from exporter.counters_source import PACKAGED
+from exporter.fields import FIELDS
 from exporter.model import Reason, Value
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
@@ -26,6 +28,28 @@ from tests.unit.mock_machines import scenario, started
 MIB = 1 << 20
 MEMORY = SimpleNamespace(total=1000 * MIB + 7, reserved=200 * MIB + 6, used=300 * MIB + 5, free=499 * MIB + 4)
 RATES = SimpleNamespace(gpu=41, memory=23)
+PCI = SimpleNamespace(busId=b"00000000:1b:00.0", pciDeviceId=590352606, pciSubSystemId=381751518)
+BAR1 = SimpleNamespace(bar1Total=137_438_953_472, bar1Free=137_437_249_536, bar1Used=1_703_936)
+HISTOGRAM = SimpleNamespace(max=2560, high=4, partial=3, low=2, none=1)
+
+
+def _fabric(**members: int) -> Any:
+    info = pynvml.c_nvmlGpuFabricInfo_v3_t()
+    info.clusterUuid = (ctypes.c_uint8 * 16)(*range(16))
+    info.cliqueId, info.healthMask, info.healthSummary = 7, 21, 1
+    for name, value in ({"state": 3, "status": 0} | members).items():
+        setattr(info, name, value)
+    return info
+
+
+def _platform() -> Any:
+    info = pynvml.c_nvmlPlatformInfo_v2_t()
+    raw = bytes.fromhex("3f26f0def26b9c79") + bytes(8) + bytes(15) + bytes([1, 1, 2, 3, 0, 200])
+    ctypes.memmove(ctypes.addressof(info) + 4, raw, len(raw))
+    return info
+
+
+FABRIC, PLATFORM = _fabric(), _platform()
 
 
 def _licences(*states: int, supported: bool = True) -> Any:
@@ -67,20 +91,80 @@ CONVERSIONS: dict[str, tuple[Any, int | float | str]] = {
     "DCGM_FI_DEV_FB_FREE_BYTES": (MEMORY, 499 * MIB + 4),
     "DCGM_FI_DEV_FB_USED_BYTES": (MEMORY, 300 * MIB + 5),
     "DCGM_FI_DEV_FB_RESERVED_BYTES": (MEMORY, 200 * MIB + 6),
-    "DCGM_FI_DEV_ROW_REMAP_CORRECTABLE_TOTAL": (4, 4),
-    "DCGM_FI_DEV_ROW_REMAP_UNCORRECTABLE_TOTAL": (3, 3),
-    "DCGM_FI_DEV_ROW_REMAP_FAILED": (1, 1),
+    "DCGM_FI_DEV_GPU_BRAND": (14, "NVIDIA"),
+    "DCGM_FI_DEV_PCI_BUS_ID": (PCI, "00000000:1B:00.0"),
+    "DCGM_FI_DEV_PCI_COMBINED_ID": (PCI, 590352606),
+    "DCGM_FI_DEV_PCI_SUBSYS_ID": (PCI, 381751518),
+    "DCGM_FI_CUDA_GPU_COMPUTE_CAPABILITY": ((9, 0), 589824),  # as dcgm-exporter prints it on an H100
+    "DCGM_FI_DEV_MIG_MODE": ([1, 0], 1),
+    "DCGM_FI_DEV_CC_MODE": (SimpleNamespace(environment=3, ccFeature=1, devToolsMode=0), 1),
+    "DCGM_FI_DEV_GPM_SUPPORT": (SimpleNamespace(version=1, isSupportedDevice=1), 1),
+    **{f"DCGM_FI_DEV_CPU_AFFINITY_{word}": ([1, 2, 4, 8], 1 << word) for word in range(4)},
+    **{f"DCGM_FI_DEV_MEMORY_AFFINITY_{word}": ([1, 2, 4, 8], 1 << word) for word in range(4)},
+    "DCGM_FI_DEV_INFOROM_VALID": (None, 1),
+    "DCGM_FI_DEV_VIDEO_CLOCK_HERTZ": (1545, 1_545_000_000),
+    "DCGM_FI_DEV_SM_APP_CLOCK_HERTZ": (1980, 1_980_000_000),
+    "DCGM_FI_DEV_MEMORY_APP_CLOCK_HERTZ": (2619, 2_619_000_000),
+    "DCGM_FI_DEV_SM_MAX_CLOCK_HERTZ": (1980, 1_980_000_000),
+    "DCGM_FI_DEV_MEMORY_MAX_CLOCK_HERTZ": (2619, 2_619_000_000),
+    "DCGM_FI_DEV_VIDEO_MAX_CLOCK_HERTZ": (1545, 1_545_000_000),
+    "DCGM_FI_DEV_CLOCKS_AUTOBOOST_MODE": ([1, 0], 1),
+    "DCGM_FI_DEV_FAN_SPEED_RATIO": (33, 0.33),
+    "DCGM_FI_DEV_BOARD_POWER_RAW_WATTS": (73_260, 73.26),
+    "DCGM_FI_DEV_BOARD_POWER_LIMIT_REQUESTED_WATTS": (700_000, 700.0),
+    "DCGM_FI_DEV_BOARD_POWER_LIMIT_MIN_WATTS": ([200_000, 700_000], 200.0),
+    "DCGM_FI_DEV_BOARD_POWER_LIMIT_MAX_WATTS": ([200_000, 700_000], 700.0),
+    "DCGM_FI_DEV_BOARD_POWER_LIMIT_DEFAULT_WATTS": (650_000, 650.0),
+    "DCGM_FI_DEV_BOARD_POWER_LIMIT_ENFORCED_WATTS": (600_500, 600.5),
+    "DCGM_FI_DEV_FABRIC_MANAGER_STATUS": (FABRIC, 3),
+    "DCGM_FI_DEV_FABRIC_MANAGER_ERROR": (FABRIC, 0),
+    "DCGM_FI_DEV_FABRIC_CLUSTER_UUID": (FABRIC, "00010203-0405-0607-0809-0a0b0c0d0e0f"),
+    "DCGM_FI_DEV_FABRIC_CLIQUE_ID": (FABRIC, 7),
+    "DCGM_FI_DEV_FABRIC_HEALTH_MASK": (FABRIC, 21),
+    "DCGM_FI_DEV_FABRIC_HEALTH_SUMMARY": (FABRIC, 1),
+    "DCGM_FI_DEV_PLATFORM_INFINIBAND_GUID": (PLATFORM, "3f26f0de-f26b-9c79-0000-000000000000"),
+    "DCGM_FI_DEV_PLATFORM_CHASSIS_SERIAL_NUMBER": (PLATFORM, "00000000-0000-0000-0000-000000000001"),
+    "DCGM_FI_DEV_PLATFORM_CHASSIS_SLOT_NUMBER": (PLATFORM, 1),
+    "DCGM_FI_DEV_PLATFORM_TRAY_INDEX": (PLATFORM, 2),
+    "DCGM_FI_DEV_PLATFORM_HOST_ID": (PLATFORM, 3),
+    "DCGM_FI_DEV_PLATFORM_PEER_TYPE": (PLATFORM, 0),
+    "DCGM_FI_DEV_PLATFORM_MODULE_ID": (PLATFORM, 200),
+    "DCGM_FI_DEV_GPU_POWER_THROTTLE_SECONDS_TOTAL": (15_411_095_232, 15.411095232),
+    "DCGM_FI_DEV_GPU_THERMAL_THROTTLE_SECONDS_TOTAL": (2_000_000_000, 2.0),
+    "DCGM_FI_DEV_BAR1_TOTAL": (BAR1, 131_072),
+    "DCGM_FI_DEV_BAR1_USED": (BAR1, 1),
+    "DCGM_FI_DEV_BAR1_FREE": (BAR1, 131_070),
+    "DCGM_FI_DEV_BAR1_CAPACITY_BYTES": (BAR1, 137_438_953_472),
+    "DCGM_FI_DEV_BAR1_USED_BYTES": (BAR1, 1_703_936),
+    "DCGM_FI_DEV_BAR1_FREE_BYTES": (BAR1, 137_437_249_536),
+    "DCGM_FI_DEV_C2C_MAX_BANDWIDTH_BYTES_PER_SECOND": (450_000, 450_000_000_000),
+    "DCGM_FI_DEV_SRAM_EXCEEDED": (SimpleNamespace(aggregateCor=9, bThresholdExceeded=1), 1),
+    "DCGM_FI_DEV_BANK_REMAP_AVAIL_MAX": (HISTOGRAM, 2560),
+    "DCGM_FI_DEV_BANK_REMAP_AVAIL_HIGH": (HISTOGRAM, 4),
+    "DCGM_FI_DEV_BANK_REMAP_AVAIL_PARTIAL": (HISTOGRAM, 3),
+    "DCGM_FI_DEV_BANK_REMAP_AVAIL_LOW": (HISTOGRAM, 2),
+    "DCGM_FI_DEV_BANK_REMAP_AVAIL_NONE": (HISTOGRAM, 1),
+    "DCGM_FI_DEV_PAGE_RETIRED_SBE_TOTAL": ([4096, 8192, 12288], 3),
+    "DCGM_FI_DEV_NVLINK_SYMBOL_BER_RATIO": (0x50F, 5e-15),
+    "DCGM_FI_DEV_NVLINK_EFFECTIVE_BER_RATIO": (0xF0C, 1.5e-11),
     "DCGM_FI_DEV_NVLINK_THROUGHPUT_TOTAL": (5_678_900.5, 5678),
     "DCGM_FI_DEV_NVLINK_THROUGHPUT_BYTES_PER_SECOND": (5_678_900.5, 5_815_194_112),
     "DCGM_FI_DEV_NVLINK_RX_THROUGHPUT_TOTAL": (3_456_700.0, 3456),
     "DCGM_FI_DEV_NVLINK_TX_THROUGHPUT_TOTAL": (2_222_200.0, 2222),
     "DCGM_FI_DEV_VGPU_LICENSE_STATUS": (_licences(0, 1), 1),
-    "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO": (51.5, 0.515),
-    "DCGM_FI_PROF_TENSOR_UTIL_RATIO": (93.25, 0.9325),
-    "DCGM_FI_PROF_DRAM_UTIL_RATIO": (90.75, 0.9075),
-    "DCGM_FI_PROF_PCIE_TX_BYTES": (1.5, 1_572_864),
-    "DCGM_FI_PROF_PCIE_RX_BYTES": (2.25, 2_359_296),
 }
+
+
+def _conversion_of_a_kind(name: str) -> tuple[Any, int | float | str]:
+    """Return the same for the fields of which there are many alike, and for those that are as NVML has them."""
+    if name.startswith("DCGM_FI_PROF_"):
+        if name.endswith("_RATIO"):
+            return 93.25, 0.9325
+        return (1.5, 1_572_864) if "_BYTES" in name and not name.endswith("_TOTAL") else (7.9, 7)
+    if name.startswith("DCGM_FI_DEV_NVLINK_") and "THROUGHPUT" in name:
+        return (5_678_900.5, 5_815_194_112 if name.endswith("_BYTES_PER_SECOND") else 5678)
+    assert _field(name).convert is same, name
+    return (7, 7) if FIELDS[name].unit else ("text", "text")
 
 
 def _field(name: str) -> Field:
@@ -95,19 +179,26 @@ def _value(name: str, answer: Any) -> Value | Reason:
     return value if isinstance(value, Reason) else checked(name, value)
 
 
-def test_each_field_that_is_answered_has_its_conversion_tested_here() -> None:
-    assert set(CONVERSIONS) == ANSWERED
+CONVERSIONS |= {name: _conversion_of_a_kind(name) for name in sorted(ANSWERED - CONVERSIONS.keys())}
+
+
+def test_every_conversion_is_of_a_field_that_is_answered() -> None:
+    assert CONVERSIONS.keys() == ANSWERED
 
 
 @pytest.mark.parametrize("name", CONVERSIONS)
 def test_an_answer_is_converted_to_the_unit_that_dcgm_prints(name: str) -> None:
     answer, expected = CONVERSIONS[name]
     value = _field(name).convert(answer)
-    assert value == expected
+    assert value == (pytest.approx(expected) if isinstance(expected, float) else expected)
     assert type(value) is type(expected)
 
 
-NUMERIC_ANSWERS = sorted(name for name, (answer, _) in CONVERSIONS.items() if isinstance(answer, int | float))
+NUMERIC_ANSWERS = sorted(
+    name
+    for name, (answer, _) in CONVERSIONS.items()
+    if isinstance(answer, int | float) and FIELDS[name].unit not in {"bits", ""}
+)
 
 
 @pytest.mark.parametrize("name", NUMERIC_ANSWERS)
@@ -211,3 +302,31 @@ def test_both_generations_of_names_are_answered_by_the_same_calls() -> None:
     assert old["nvmlDeviceGetMemoryInfo"] == 2
     assert old["nvmlDeviceGetUtilizationRates"] == 2
     assert old["nvmlSystemGetDriverVersion"] == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "expected"), [(0, 0, 0), (1, 0, 1), (2, 0, 2), (3, 0, 3), (3, 10, 4), (27, 0, 5)]
+)
+def test_fabric_manager_has_dcgms_states(state: int, status: int, expected: int) -> None:
+    assert _field("DCGM_FI_DEV_FABRIC_MANAGER_STATUS").convert(_fabric(state=state, status=status)) == expected
+
+
+@pytest.mark.parametrize("name", ["DCGM_FI_DEV_FABRIC_MANAGER_ERROR", "DCGM_FI_DEV_FABRIC_CLUSTER_UUID"])
+def test_what_a_gpu_learns_by_joining_a_fabric_is_not_there_before(name: str) -> None:
+    assert _field(name).convert(_fabric(state=2)) is Reason.NO_SAMPLE_YET
+
+
+def test_structures_of_older_drivers_are_understood() -> None:
+    fabric, platform = pynvml.c_nvmlGpuFabricInfo_v2_t(), pynvml.c_nvmlPlatformInfo_v1_t()
+    fabric.state, platform.computeSlotIndex = 3, b"\x05"
+    assert _field("DCGM_FI_DEV_FABRIC_MANAGER_STATUS").convert(fabric) == 3
+    assert _field("DCGM_FI_DEV_FABRIC_HEALTH_SUMMARY").convert(fabric) is Reason.NOT_SUPPORTED
+    assert _field("DCGM_FI_DEV_PLATFORM_TRAY_INDEX").convert(platform) == 5
+
+
+def test_an_inforom_that_is_corrupted_is_not_valid() -> None:
+    nvml = started(scenario("gpus: [{profile: h100-sxm, values: {inforom_valid: 0}}]"), FakeClock())
+    reading = next(reading for reading in CATALOGUE if reading.fields[0].name == "DCGM_FI_DEV_INFOROM_VALID")
+    assert isinstance(reading, Call)
+    answer = Calls(nvml)(reading.function, nvml.nvmlDeviceGetHandleByIndex(0), errors=reading.errors)
+    assert reading.fields[0].convert(answer) == 0

@@ -1,0 +1,38 @@
+"""Counters from the port registers (PRM) of each NVLink: recoveries, losses of the link, codes. All from one call.
+
+Drivers before 590 do not have the call; Hopper answers that it supports none of the counters.
+"""
+
+import pynvml
+
+from exporter.catalogue.convert import same
+from exporter.catalogue.reading import SLOW, Field, Scope, Tracked, Tracker
+
+COUNTERS = {
+    "PPRM_OPER_RECOVERY": "PPRM_OPER_RECOVERY",
+    "PPCNT_RECOVERY_CTRS_TIME_SINCE_LAST_RECOVERY": "PPCNT_RECOVERY_TIME_SINCE_LAST",
+    "PPCNT_RECOVERY_CTRS_TIME_BETWEEN_LAST_TWO_RECOVERIES": "PPCNT_RECOVERY_TIME_BETWEEN_LAST_TWO",
+    "PPCNT_RECOVERY_CTRS_TOTAL_SUCCESSFUL_RECOVERY_EVENTS": "PPCNT_RECOVERY_SUCCESSFUL_TOTAL",
+    "PPCNT_PHYSICAL_LAYER_CTRS_SUCCESSFUL_RECOVERY_EVENTS": "PPCNT_PHYSICAL_RECOVERY_SUCCESSFUL_TOTAL",
+    "PPCNT_PHYSICAL_LAYER_CTRS_LINK_DOWN_EVENTS": "PPCNT_PHYSICAL_LINK_DOWN_TOTAL",
+    "PPCNT_PLR_RCV_CODES": "PPCNT_PLR_RX_CODE_TOTAL",
+    "PPCNT_PLR_RCV_CODE_ERR": "PPCNT_PLR_RX_CODE_ERROR_TOTAL",
+    "PPCNT_PLR_RCV_UNCORRECTABLE_CODE": "PPCNT_PLR_RX_CODE_UNCORRECTABLE_TOTAL",
+    "PPCNT_PLR_XMIT_CODES": "PPCNT_PLR_TX_CODE_TOTAL",
+    "PPCNT_PLR_XMIT_RETRY_CODES": "PPCNT_PLR_TX_RETRY_CODE_TOTAL",
+    "PPCNT_PLR_XMIT_RETRY_EVENTS": "PPCNT_PLR_TX_RETRY_EVENT_TOTAL",
+    "PPCNT_PLR_SYNC_EVENTS": "PPCNT_PLR_SYNC_EVENT_TOTAL",
+    "PPCNT_PORTCOUNTERS_PORT_XMIT_WAIT": "PPCNT_IBPC_PORT_XMIT_WAIT",
+}
+"""DCGM's names by NVML's."""
+
+READINGS = tuple(
+    Tracked(
+        Tracker.LINK_REGISTERS,
+        (getattr(pynvml, f"NVML_PRM_COUNTER_ID_{theirs}"),),
+        (Field(f"DCGM_FI_DEV_NVLINK_{name}", same),),
+        Scope.LINK,
+        SLOW,
+    )
+    for theirs, name in COUNTERS.items()
+)
