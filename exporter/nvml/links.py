@@ -4,8 +4,12 @@ from typing import Any
 
 import pynvml
 
+from exporter.catalogue.units import count_of
 from exporter.model import Reason
 from exporter.nvml.calls import REASONS, Calls, number_of_type
+
+MOST_GPUS = 64
+"""As many as a number of DCGM's has bits."""
 
 
 def read_registers(calls: Calls, device: Any, link: int, ids: list[int]) -> list[int | float | Reason]:
@@ -42,7 +46,8 @@ def reached_gpus(calls: Calls, device: Any, index: int, capability: int) -> int 
 
     Source: nvmlDeviceGetP2PStatus; 1.6 ms a pair on an H200.
     """
-    count = calls("nvmlDeviceGetCount")
+    answer = calls("nvmlDeviceGetCount")
+    count = answer if isinstance(answer, Reason) else count_of(answer, MOST_GPUS)
     if isinstance(count, Reason):
         return count
     mask = 0

@@ -138,7 +138,7 @@ class GetterCalls:
 
     def nvmlDeviceGetNvLinkErrorCounter(self, device: Any, link: int, counter: int) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetNvLinkErrorCounter")
-        if not gpu.links or gpu.is_divided:
+        if not gpu.links:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         if link >= gpu.links or counter not in LINK_ERRORS:
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
