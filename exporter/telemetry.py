@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from exporter.attribution.jobs import JobNews
 from exporter.exposition import Format
 from exporter.model import Condition, GpuState, Reason
+from exporter.nvml.calls import Spent
 
 
 class OwnerNews(NamedTuple):
@@ -45,6 +46,7 @@ class TelemetrySources:
     failures: Callable[[], Mapping[tuple[str, Reason], int]]
     scrapes: Callable[[], Mapping[str, int]]
     reloaded: Callable[[], tuple[bool, float]]
+    spent: Callable[[], Mapping[str, Spent]] = dict
     owner_news: Callable[[], OwnerNews | None] = lambda: None
     job_news: Callable[[], JobNews | None] = lambda: None
 
@@ -88,6 +90,7 @@ class _Own(Collector):
         for (field, reason), total in sorted(known.failures().items()):
             errors.add_metric((field, reason), total)
         yield errors
+        yield from _of_nvml(known.spent())
         scrapes = CounterMetricFamily("gpu_exporter_scrapes", "Answered scrapes by result.", labels=("result",))
         for result, total in known.scrapes().items():
             scrapes.add_metric((result,), total)
@@ -109,6 +112,19 @@ class _Own(Collector):
         jobs = known.job_news()
         if jobs is not None:
             yield from _of_jobs(jobs)
+
+
+def _of_nvml(spent: Mapping[str, Spent]) -> Iterator[Metric]:
+    times = CounterMetricFamily(
+        "gpu_exporter_nvml_reads", "How often NVML was asked, by its function or field value.", labels=("name",)
+    )
+    seconds = CounterMetricFamily(
+        "gpu_exporter_nvml_seconds", "How long NVML took to answer, likewise; of all GPUs together.", labels=("name",)
+    )
+    for name, total in sorted(spent.items()):
+        times.add_metric((name,), total.times)
+        seconds.add_metric((name,), total.seconds)
+    yield from (times, seconds)
 
 
 def _of_owners(news: OwnerNews) -> Iterator[Metric]:

@@ -79,6 +79,7 @@ class Agent:
             states=self._supervisor.states,
             nvml_works=lambda: self._supervisor.listed() and not self._supervisor.trouble(),
             failures=failures.totals,
+            spent=sampling.ledger.totals,
             scrapes=lambda: asdict(self._server.counts),
             reloaded=self._counters.reloaded,
             owner_news=self._ownership.news,

@@ -7,10 +7,12 @@ hangs NVML is not ended, and a GPU on which one hangs is asked nothing.
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from exporter.model import Clock, Entity, GpuState, Reason
+from exporter.nvml.calls import Calls, Ledger
 from exporter.nvml.entities import Device, Layout, select, unmatched_ids
 from exporter.sampling.failures import Failures
 from exporter.sampling.looks import Looks
@@ -38,7 +40,7 @@ class Sampling:
     """How to sample: by which NVML, which devices, how often, and how often to look for changed devices.
 
     `pci_devices` lists the GPUs that the operating system has, as far as it can tell: NVML sees a new one only
-    after it was started anew. It answers None where the system does not tell now.
+    after it was started anew. It answers None where the system does not tell now. `ledger` notes what NVML costs.
     """
 
     library: Any
@@ -47,6 +49,7 @@ class Sampling:
     interval_s: float
     scan_s: float
     pci_devices: Callable[[], frozenset[str] | None]
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 class Supervisor:
@@ -58,7 +61,11 @@ class Supervisor:
         self._stopping = threading.Event()
         self._looks = Looks(sampling.library, sampling.clock, self._stopping)
         self._workers = Workers(
-            sampling.library, sampling.clock, sampling.interval_s, plan=lambda: self._plan, failures=failures
+            partial(Calls, sampling.library, sampling.ledger),
+            sampling.clock,
+            sampling.interval_s,
+            plan=lambda: self._plan,
+            failures=failures,
         )
         self._nvml = NvmlSession(sampling.library, sampling.clock, self._stopping, self._workers.report)
         self._layouts: dict[int, Layout] = {}

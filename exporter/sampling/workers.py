@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from exporter.catalogue.reading import Tracker
 from exporter.model import Clock, Condition, DeviceSnapshot, Entity, GpuState, Missing, Reason
@@ -35,10 +34,10 @@ class Workers:
     """One worker a GPU, never two. Changed by the supervisor's thread alone; any thread may ask for the states."""
 
     def __init__(
-        self, library: Any, clock: Clock, interval_s: float, plan: Callable[[], Plan], failures: Failures
+        self, calls: Callable[[], Calls], clock: Clock, interval_s: float, plan: Callable[[], Plan], failures: Failures
     ) -> None:
-        """Make none yet; every worker asks for the plan before each collection."""
-        self._library = library
+        """Make none yet; every worker calls NVML in its own way, and asks for the plan before each collection."""
+        self._calls = calls
         self._clock = clock
         self._interval_s = interval_s
         self._plan = plan
@@ -129,7 +128,7 @@ class Workers:
 
     def _start(self, device: Device, phase_s: float) -> Worker | None:
         gpu, targets = device.gpu, device.targets
-        sampler = Sampler(device, Calls(self._library), self._clock, self._interval_s, self._failures)
+        sampler = Sampler(device, self._calls(), self._clock, self._interval_s, self._failures)
         sampler.inherit(self._legacies.get(gpu.uuid, {}))
         worker = Worker(sampler, self._plan, Rhythm(self._interval_s, phase_s), self._clock)
         try:

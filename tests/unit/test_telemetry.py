@@ -10,6 +10,7 @@ from exporter.attribution.owners import OWNER_INFO
 from exporter.exposition import Format
 from exporter.mock import Scenario, load_scenario
 from exporter.model import Condition, GpuState, Reason
+from exporter.nvml.calls import Spent
 from exporter.telemetry import OwnerNews, Telemetry, TelemetrySources
 from tests.golden.memory_scrape import Setup, scrape
 from tests.golden.series import read_series, read_types
@@ -47,6 +48,12 @@ HANGING = GpuState(4, OTHER_GPU.gpu, Condition.HANGING, snapshot(entity=OTHER_GP
 
 
 # What it says.
+
+
+def test_what_nvml_costs_is_told_by_its_own_names() -> None:
+    told = replace(known(), spent=lambda: {"nvmlDeviceGetName": Spent(3, 0.25)})
+    assert 'gpu_exporter_nvml_reads_total{name="nvmlDeviceGetName"} 3.0' in text(told)
+    assert 'gpu_exporter_nvml_seconds_total{name="nvmlDeviceGetName"} 0.25' in text(told)
 
 
 def test_build_info_tells_version_and_source() -> None:
