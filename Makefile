@@ -38,6 +38,7 @@ golden: $(VENV)/installed-dev ## write the golden scrapes anew; the diff is the 
 
 docs: $(VENV)/installed-dev ## write what is generated: exporter/fields.py, docs/flags.md, chart/files/known, tables of chart/README.md
 	$(BIN)/python tools/generate_fields.py > exporter/fields.py
+	$(BIN)/python tools/fields_doc.py > docs/fields.md
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
 	$(BIN)/python -m tools.chart_known
 	$(BIN)/python tools/chart_readme.py

@@ -6,6 +6,7 @@ one machine, such as its memory, stand with the readings that know them.
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
 from exporter.fields import FIELDS
@@ -77,6 +78,7 @@ def count_of(answer: object, most: int) -> int | Reason:
     return int(number) if 0 <= number <= most else Reason.OUT_OF_RANGE
 
 
+@cache
 def unit_of(field: str) -> str:
     """Return a field's unit, of our own series the one that the name ends in; empty for text and where it is open."""
     if field in FIELDS:

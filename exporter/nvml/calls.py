@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from ctypes import byref
+from ctypes import Array, Structure, byref
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -197,6 +197,7 @@ class Calls:
             return [FieldAnswer(found) if isinstance(found, Reason) else found[0] for found in alone]
         if isinstance(answers, Reason):
             return answers
+        answers = plain(answers)
         latencies = [max(answer.latencyUsec, 0) + 1 for answer in answers]
         second_of_latency = seconds / sum(latencies)
         shares = (latency * second_of_latency for latency in latencies)
@@ -230,6 +231,19 @@ class Calls:
         self.spent_s += seconds
         self.count += 1
         return _Timed(answer, seconds, is_absent)
+
+
+def plain(structures: Any) -> Any:
+    """Return an array of pynvml's structures without what pynvml does, in Python, at each look at a member."""
+    if not isinstance(structures, Array):
+        return structures
+    kind: Any = structures._type_
+    return (_plain(kind) * len(structures)).from_buffer(structures)
+
+
+@cache
+def _plain(kind: Any) -> type[Structure]:
+    return type(kind.__name__, (Structure,), {"_fields_": kind._fields_})
 
 
 @cache

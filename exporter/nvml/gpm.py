@@ -5,7 +5,7 @@ from typing import Any
 from pynvml import NVML_GPM_METRICS_GET_VERSION, NVML_SUCCESS, c_nvmlGpmMetricsGet_t
 
 from exporter.model import Reason
-from exporter.nvml.calls import REASONS, Calls
+from exporter.nvml.calls import REASONS, Calls, plain
 from exporter.nvml.entities import Device
 
 
@@ -83,7 +83,7 @@ class SamplePair:
         """Write metrics into the request; they stay there, as each write costs a microsecond."""
         self._ids = ids
         self._request.numMetrics = len(ids)
-        self._metrics = self._request.metrics[: len(ids)]
+        self._metrics = plain(self._request.metrics)[: len(ids)]
         for metric, metric_id in zip(self._metrics, ids, strict=True):
             metric.metricId = metric_id
 

@@ -52,6 +52,7 @@ class Sampler:
         self._interval_s = interval_s
         self._on_missing = on_missing
         self._slots: list[_Slot] = []
+        self._next_retry = math.inf
         self._trackers: dict[Tracker, DeviceTracker] = {}
         self._tracked: tuple[TrackerSource, ...] = ()
         self._former: Mapping[Tracker, DeviceTracker] = {}
@@ -160,10 +161,13 @@ class Sampler:
 
     def _take_up_again(self) -> None:
         """Let one source ask again for what was not supported: a driver says so, too, while it is not ready."""
-        slot = min(self._slots, key=lambda slot: slot.retry, default=None)
-        if slot and slot.retry <= self._pace.now:
+        if self._pace.now < self._next_retry:
+            return
+        slot = min(self._slots, key=lambda slot: slot.retry)
+        if slot.retry <= self._pace.now:
             slot.source.ask_again()
             slot.due, slot.retry = -math.inf, math.inf
+        self._next_retry = min(slot.retry for slot in self._slots)
 
     def _field_values(self, ids: list[FieldId]) -> FieldValues:
         """Ask for field values, all in one call."""
@@ -191,6 +195,7 @@ class Sampler:
         self._note_time()
         if source.has_given_up and slot.retry == math.inf:
             slot.retry = now + ASK_AGAIN_S
+            self._next_retry = min(self._next_retry, slot.retry)
         self.is_outdated = self.is_outdated or source.contradicts_itself
         period_s = COLLECTION if source.is_waiting else source.period
         if period_s == LAYOUT and any(missing.reason is not Reason.NOT_SUPPORTED for missing in slot.last.missing):
