@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exporter.catalogue import CATALOGUE
-from exporter.catalogue.reading import HOURLY, LAYOUT, SLOW, UNHURRIED, Call, FieldValue, Reading, Scope, Tracker
+from exporter.catalogue.reading import HOURLY, LAYOUT, SLOW, UNHURRIED, Scope, Tracked, Tracker
 from exporter.fields import ALIASES, FIELDS, FieldInfo
-from exporter.nvml.calls import field_value_name
+from exporter.nvml.names import names_of
 
 TOOLS = Path(__file__).parent
 
@@ -38,12 +38,6 @@ ENTITIES = {
     Scope.LINK: "NVLink",
     Scope.ALL_LINKS: "GPU",
 }
-TRACKED = {
-    Tracker.GPM: "nvmlGpmMetricsGet",
-    Tracker.LINK_REGISTERS: "nvmlDeviceReadPRMCounters_v1",
-    Tracker.PEERS: "nvmlDeviceGetP2PStatus",
-    Tracker.XIDS: "nvmlEventSetWait_v2",
-}
 LEFT_OUT = {
     "nscq": "NVSwitches: NVIDIA's library for them, not NVML, has it",
     "mlx": "network cards: not NVML's",
@@ -62,19 +56,6 @@ def read_pairs(name: str) -> dict[str, str]:
     with (TOOLS / name).open(encoding="utf-8", newline="") as file:
         _, *rows = csv.reader(file)
     return dict(rows)
-
-
-def sources(reading: Reading) -> tuple[str, ...]:
-    """Return NVML's names of what a reading asks for."""
-    match reading:
-        case Call():
-            return (reading.function,)
-        case FieldValue():
-            return (field_value_name(reading.field_id),)
-        case _ if reading.tracker is Tracker.RATES:
-            return tuple(map(field_value_name, reading.source[1:]))
-        case _:
-            return (TRACKED[reading.tracker],)
 
 
 def left_out(field: FieldInfo, answered: set[str]) -> str | None:
@@ -96,7 +77,8 @@ def generate() -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     for field in sorted((FIELDS[name] for name in by_name), key=lambda field: field.id):
         reading = by_name[field.name]
-        names = sources(reading)
+        is_rate = isinstance(reading, Tracked) and reading.tracker is Tracker.RATES
+        names = names_of(reading)[: None if is_rate else 1]
         measured = [costs[name] for name in names if name in costs]
         cells = (
             str(field.id),

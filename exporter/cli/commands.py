@@ -107,8 +107,15 @@ def _check(asked: Serve, _environ: Mapping[str, str]) -> int:
     return print_text("\n".join((*lines, found)))
 
 
+def _cost(asked: Serve, _environ: Mapping[str, str]) -> int:
+    from exporter.agent.cost import cost_report  # noqa: PLC0415
+
+    return print_text(cost_report(asked.settings))
+
+
 SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
 CHECK = Subcommand(
     "check", "Read all settings and files, say what would happen, and end with 0, or 2 if one is wrong.", _check
 )
-COMMANDS = (SERVE, CHECK)
+COST = Subcommand("cost", "Read a GPU a few times, and print what the counters file costs on this machine.", _cost)
+COMMANDS = (SERVE, CHECK, COST)

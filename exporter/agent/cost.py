@@ -1,0 +1,125 @@
+"""What a counters file costs on this machine: each reading is made a few times, and a line says what it took."""
+
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from exporter.agent.inputs import counters_source
+from exporter.catalogue import ANSWERED, CATALOGUE
+from exporter.catalogue.reading import Reading
+from exporter.counters import Counter, parse_counters
+from exporter.errors import NvmlError
+from exporter.mock import MockNvml, load_scenario
+from exporter.model import Reason
+from exporter.nvml.calls import Calls, Ledger, Spent
+from exporter.nvml.entities import Device, Layout, find_layout, select
+from exporter.nvml.names import names_of
+from exporter.nvml.session import end, real_nvml, start
+from exporter.sampling.plan import plan
+from exporter.sampling.sampler import Sampler
+from exporter.settings import Settings
+
+ROUNDS = 5
+APART_S = 0.15
+
+log = logging.getLogger(__name__)
+
+
+class Line(NamedTuple):
+    """What one function or field value of NVML costs on one GPU."""
+
+    name: str
+    period_s: float
+    uses: float
+    seconds: float
+    fields: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        """Return the share of a core that it takes at most: NVML may sleep meanwhile."""
+        return self.uses * self.seconds / self.period_s
+
+
+def cost_report(settings: Settings) -> str:
+    """Measure the first GPU that is selected.
+
+    Raises:
+        ExporterError: The counters can't be read, or there is no GPU that answers.
+    """
+    source = counters_source(settings)
+    parsed = parse_counters(source.read(), source.name, ANSWERED)
+    for warning in parsed.warnings:
+        log.warning("%s", warning)
+    library: Any = real_nvml() if settings.mock is None else MockNvml(load_scenario(settings.mock), time)
+    start(library)
+    try:
+        return "\n".join(_report(library, settings, parsed.counters))
+    finally:
+        end(library)
+
+
+def _report(library: Any, settings: Settings, counters: Collection[Counter]) -> Iterator[str]:
+    device = _first_device(library, settings)
+    printed = {counter.field: counter.name for counter in counters}
+    supported = _supported(library, device, printed.keys())
+    spent = _spent(library, device, supported)
+    lines = sorted(_lines(spent, supported, settings.collect_interval_s), key=lambda line: -line.share)
+    yield f"{device.gpu.model}, GPU {device.gpu.index}, a collection each {settings.collect_interval_s:g} s"
+    yield f"{'NVML':52} {'each':>7} {'uses':>5} {'us a use':>9} {'% of a core':>11}  fields"
+    for line in lines:
+        names = ", ".join(printed[field] for field in line.fields)
+        each = f"{line.period_s:g} s" if line.period_s < float("inf") else "once"
+        yield f"{line.name:52} {each:>7} {line.uses:5g} {line.seconds * 1e6:9.1f} {line.share * 100:11.4f}  {names}"
+    yield f"{'together, at most':52} {'':23} {sum(line.share for line in lines) * 100:11.4f}"
+    lacking = sorted(printed[field] for field in printed.keys() - supported)
+    if lacking:
+        yield f"not on this GPU: {', '.join(lacking)}"
+
+
+def _first_device(library: Any, settings: Settings) -> Device:
+    calls = Calls(library)
+    count = calls("nvmlDeviceGetCount")
+    found = {} if isinstance(count, Reason) else {index: find_layout(calls, index) for index in range(count)}
+    layouts = {index: layout for index, layout in found.items() if isinstance(layout, Layout)}
+    devices = select(layouts, settings.devices)
+    if not devices:
+        raise NvmlError("there is no GPU that answers and is selected")
+    return devices[min(devices)]
+
+
+def _supported(library: Any, device: Device, fields: Collection[str]) -> frozenset[str]:
+    """Return what of the fields the GPU answers."""
+    sampler = Sampler(device, Calls(library), time, 1.0, lambda _: None)
+    sampler.follow(plan(fields, CATALOGUE))
+    sampler.collect()
+    time.sleep(APART_S)
+    names = frozenset(sample.field for sample in sampler.collect().samples)
+    sampler.close()
+    return names & frozenset(fields)
+
+
+def _spent(library: Any, device: Device, fields: Collection[str]) -> Mapping[str, Spent]:
+    """Make every reading ROUNDS times, whatever its period."""
+    ledger = Ledger()
+    sampler = Sampler(device, Calls(library, ledger), time, 1.0, lambda _: None)
+    for _ in range(ROUNDS):
+        sampler.follow(plan(fields, CATALOGUE))
+        sampler.collect()
+        time.sleep(APART_S)
+    sampler.close()
+    return ledger.totals()
+
+
+def _lines(spent: Mapping[str, Spent], fields: Collection[str], interval_s: float) -> Iterator[Line]:
+    readings: dict[str, list[Reading]] = {}
+    for reading in CATALOGUE:
+        if any(field.name in fields for field in reading.fields):
+            for name in names_of(reading):
+                readings.setdefault(name, []).append(reading)
+    for name in readings.keys() & spent.keys():
+        of_name = readings[name]
+        answers = tuple(field.name for reading in of_name for field in reading.fields if field.name in fields)
+        period_s = max(min(reading.period for reading in of_name), interval_s)
+        times, seconds = spent[name]
+        yield Line(name, period_s, times / ROUNDS, seconds / times, answers)

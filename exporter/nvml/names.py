@@ -1,0 +1,25 @@
+"""What NVML calls what a reading asks for: the names under which its cost is noted."""
+
+from exporter.catalogue.reading import Call, FieldValue, Reading, Tracker
+from exporter.nvml.calls import field_value_name
+
+TRACKED = {
+    Tracker.GPM: ("nvmlGpmMetricsGet", "nvmlGpmSampleGet", "nvmlGpmMigSampleGet"),
+    Tracker.LINK_REGISTERS: ("nvmlDeviceReadPRMCounters_v1",),
+    Tracker.PEERS: ("nvmlDeviceGetP2PStatus",),
+    Tracker.XIDS: ("nvmlEventSetWait_v2",),
+}
+"""The functions of trackers that call NVML; what rates are made of are field values."""
+
+
+def names_of(reading: Reading) -> tuple[str, ...]:
+    """Return the names of the functions or field values of a reading, the one that answers it first."""
+    match reading:
+        case Call():
+            return tuple(version.function for version in reading.versions)
+        case FieldValue():
+            return (field_value_name(reading.field_id),)
+        case _ if reading.tracker in TRACKED:
+            return TRACKED[reading.tracker]
+        case _:
+            return tuple(field_value_name(field_id) for field_id in reading.source[1:])

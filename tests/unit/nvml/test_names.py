@@ -1,0 +1,21 @@
+from exporter.catalogue import CATALOGUE
+from exporter.catalogue.reading import Reading
+from exporter.nvml.names import names_of
+
+
+def reading_of(field: str) -> Reading:
+    return next(reading for reading in CATALOGUE if any(one.name == field for one in reading.fields))
+
+
+def test_a_call_has_the_name_of_its_function_and_a_field_value_its_own() -> None:
+    assert names_of(reading_of("DCGM_FI_DEV_SM_CLOCK")) == ("nvmlDeviceGetClockInfo",)
+    assert names_of(reading_of("DCGM_FI_DEV_MEMORY_TEMP_CELSIUS")) == ("NVML_FI_DEV_MEMORY_TEMP",)
+    assert names_of(reading_of("DCGM_FI_PROF_SM_UTIL_RATIO"))[0] == "nvmlGpmMetricsGet"
+    assert names_of(reading_of("DCGM_FI_DEV_NVLINK_THROUGHPUT_TOTAL")) == (
+        "NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX",
+        "NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX",
+    )
+
+
+def test_every_reading_has_a_name() -> None:
+    assert [reading.fields[0].name for reading in CATALOGUE if not names_of(reading)] == []
