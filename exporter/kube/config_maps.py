@@ -37,9 +37,12 @@ def _texts(path: str, kubeconfig: Path | None) -> dict[str, str]:
     with connect(kubeconfig) as server:
         answer = server.get(path)
         try:
-            return dict(answer.get("data") or {})
+            texts = dict(answer.get("data") or {})
         except GARBAGE:
             raise no_api_server(server.host) from None
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise no_api_server(server.host)
+        return texts
 
 
 def _explained(what: str, error: ExporterError) -> ExporterError:

@@ -170,10 +170,11 @@ class ApiServer:
 
     def _refusal(self, answer: Any) -> KubeError:
         try:
-            message = ": " + sentence(parse_json(self._read(answer, _CHUNK))["message"])[:_LONGEST_MESSAGE]
+            message = ": " + sentence(parse_json(self._read(answer, _CHUNK))["message"])
         except (KubeError, *GARBAGE):
             message = ""
-        return KubeError(f"the API server answered {answer.status} {answer.reason}{message}", answer.status)
+        said = f"{answer.status} {sentence(answer.reason)}{message}"
+        return KubeError(f"the API server answered {said}", answer.status)
 
     def _unreachable(self, error: Exception) -> KubeError:
         return KubeError(f"{self.host} is not reachable: {sentence(error)}")
@@ -228,5 +229,6 @@ def no_api_server(host: str) -> KubeError:
 
 
 def sentence(error: object) -> str:
-    """Return an error's text on one line."""
-    return " ".join(str(error).split())
+    """Return an error's text on one line, which does not get long whatever the API server says."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}..."

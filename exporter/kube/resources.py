@@ -22,6 +22,9 @@ PAGE = 500
 SMALL_PAGE = 10
 """How many, where that was too much: etcd takes no object of more than 1.5 MiB, about 3 MiB as JSON."""
 
+MOST_OBJECTS = 10_000
+"""More objects than this are no node's: kubelet runs 110 pods, some hundreds at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource(Generic[T]):
@@ -126,7 +129,7 @@ def _read_pages(server: ApiServer, selection: Selection, resource: Resource[T], 
     selected = (("fieldSelector", selection.field_selector), ("limit", str(limit)))
     query: Query = selected + wanted
     items: dict[Key, T] = {}
-    while True:
+    for _ in range(MOST_OBJECTS // limit):
         page = server.get(selection.path, query, accept)
         try:
             version, token = str(page["metadata"]["resourceVersion"]), page["metadata"].get("continue")
@@ -137,6 +140,7 @@ def _read_pages(server: ApiServer, selection: Selection, resource: Resource[T], 
         if not token:
             return Listed(version, items)
         query = (*selected, ("continue", str(token)))
+    raise KubeError(f"{server.host} gives a list of more than {MOST_OBJECTS} objects for {resource.called}")
 
 
 class WatchLimits(NamedTuple):

@@ -72,6 +72,7 @@ class FakeApiServer:
         groups: The versions that are served, by API group.
         requests: What was asked, in order.
         refusals: The statuses to answer with, by kind of request.
+        refusal: What these say; by default what is refused.
         answers: What to answer instead, by kind of request.
         page: How many objects an answer to a list holds at most. As with a real one, the limit that is asked for counts
             only where no version is, for those come from a cache.
@@ -83,6 +84,7 @@ class FakeApiServer:
         self.groups: dict[str, list[str]] = {}
         self.requests: list[Request] = []
         self.refusals: dict[str, int] = {}
+        self.refusal = ""
         self.answers: dict[str, bytes] = {}
         self.held = ""
         self.page = 1000
@@ -246,7 +248,7 @@ class Handler(BaseHTTPRequestHandler):
             api.changed.wait_for(lambda: request.kind != api.held)
         refusal = api.refusals.get(request.kind)
         if refusal is not None:
-            self._answer({"message": f"no {request.kind} for you"}, refusal)
+            self._answer({"message": api.refusal or f"no {request.kind} for you"}, refusal)
         elif request.kind in api.answers:
             self._send(api.answers[request.kind])
         elif request.kind == "discovery":

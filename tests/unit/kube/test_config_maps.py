@@ -133,7 +133,10 @@ def test_a_failing_api_server_is_asked_once(api_server: FakeApiServer, kubeconfi
     assert len(api_server.requests) == 1
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"{", b'{"data": "x"}', b'{"data": {"metrics": "\xff"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"[]", b"", b"{", b'{"data": "x"}', b'{"data": {"metrics": "\xff"}}', b'{"data": {"metrics": 5}}'],
+)
 def test_an_answer_that_is_no_config_map_is_refused(api_server: FakeApiServer, kubeconfig: Path, body: bytes) -> None:
     api_server.body = body
     assert "did not answer as an API server does" in refusal(kubeconfig, KubeError)

@@ -11,8 +11,9 @@ import pytest
 
 from exporter.kube import ApiServer, Key, Pace, Resource, Watch
 from exporter.kube.connection import LONGEST_LINE, MOST_BYTES
+from exporter.kube.resources import MOST_OBJECTS
 from exporter.model import Clock
-from tests.unit.fake_api_server import TOO_OLD, End, FakeApiServer
+from tests.unit.fake_api_server import TOO_OLD, End, FakeApiServer, event
 from tests.unit.fake_clock import FakeClock
 from tests.waiting import until
 
@@ -495,6 +496,30 @@ def test_a_list_that_is_too_large_for_one_answer_comes_in_small_pages(
         ("10", "20"),
     ]
     assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("kind", ["status", "stream"])
+def test_an_endless_message_of_the_api_server_makes_no_endless_line(
+    api: FakeApiServer, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    message = "x" * 50_000
+    if kind == "status":
+        api.refusals["watch"], api.refusal = 403, message
+    else:
+        api.ends = [End(event("ERROR", {"kind": "Status", "code": 500, "message": message}))]
+    with following(api):
+        until(lambda: len(warnings(caplog)) == 1)
+    assert "xxx" in warnings(caplog)[0]
+    assert len(warnings(caplog)[0]) < 1000
+
+
+def test_a_list_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
+    page = {"metadata": {"resourceVersion": "1", "continue": "again"}, "items": [{"metadata": {"name": "a"}}] * 500}
+    api.answers["list"] = json.dumps(page).encode()
+    with following(api) as followed:
+        until(lambda: len(warnings(caplog)) == 1)
+        assert followed.watch.latest() is None
+    assert f"a list of more than {MOST_OBJECTS} objects" in warnings(caplog)[0]
 
 
 def test_an_error_in_the_stream_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
