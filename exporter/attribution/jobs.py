@@ -27,6 +27,9 @@ MOST_BYTES = 1 << 14
 MOST_JOBS = 128
 """More jobs than this on one GPU are a mistake, and would be as many series."""
 
+MOST_NAMED = 10
+"""How many files that can't be used one look names in the log."""
+
 SETTLED_S = 2.0
 """A file that is younger may change once more within the same tick of its clock."""
 
@@ -136,14 +139,18 @@ class Jobs:
                 troubles[name] = f"it can't be read: {error.strerror}"
             except ValueError as error:
                 troubles[name] = str(error)
-        for name, trouble in sorted(troubles.items()):
-            if trouble != self._troubles.get(name):
-                log.warning("HPC jobs: %s: %s", self._folder / name, trouble)
+        self._say(sorted(troubles.items() - self._troubles.items()))
         self._files, self._troubles = files, troubles
         self._latest = MappingProxyType({name: file.jobs for name, file in files.items() if file.jobs})
         self._looked = self._clock.monotonic()
         if names is not None:
             self._read_at = self._clock.time()
+
+    def _say(self, new: list[tuple[str, str]]) -> None:
+        for name, trouble in new[:MOST_NAMED]:
+            log.warning("HPC jobs: %s: %s", self._folder / name, trouble)
+        if len(new) > MOST_NAMED:
+            log.warning("HPC jobs: %s: %d more files can't be used", self._folder, len(new) - MOST_NAMED)
 
     def _names(self, troubles: dict[str, str]) -> list[str] | None:
         """Return the names in the folder that mean a GPU or a MIG instance; None if it can't be read."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from exporter.attribution.label_patterns import compile_pattern
+from exporter.errors import describe
 from exporter.model import Labels
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ class PodLabels:
             taken, whose = next(filter(printed.startswith, _RESERVED_BEGINNINGS)) + "...", "the exporter or Prometheus"
         if taken not in self._said:
             self._said.add(taken)
-            log.warning("the label %r of pod %s is not printed: %s uses the name %s", name, pod, whose, taken)
+            label = describe(name)
+            log.warning("the label %s of pod %s is not printed: %s uses the name %s", label, pod, whose, taken)
 
     def _say_many(self, total: int, kept: int, pod: str) -> None:
         if "" not in self._said:

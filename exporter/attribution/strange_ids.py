@@ -6,13 +6,15 @@ Device ids that mean nothing on this node, which are counted, and resources that
 import logging
 from collections.abc import Set as AbstractSet
 
+from exporter.errors import describe
+
 log = logging.getLogger(__name__)
 
 STRANGE_AFTER_S = 15.0
 """How long an id may mean nothing before it counts: GPUs are looked for each 5 s, and one may hang meanwhile."""
 
 MOST_NAMED = 10
-"""How many ids one line of the log names."""
+"""How many ids one line of the log names, and how many resources are named at all."""
 
 
 class StrangeIds:
@@ -35,7 +37,7 @@ class StrangeIds:
         self._counted = strange
         if new:
             self.total += len(new)
-            named = ", ".join(map(repr, new[:MOST_NAMED])) + (", ..." if len(new) > MOST_NAMED else "")
+            named = ", ".join(map(describe, new[:MOST_NAMED])) + (", ..." if len(new) > MOST_NAMED else "")
             log.warning("kubelet lists ids that mean no GPU or MIG instance of this node (%d): %s", len(new), named)
 
 
@@ -47,10 +49,10 @@ class OtherResources:
 
     def note(self, resources: AbstractSet[str]) -> None:
         """Take all resources that list GPUs of this node and do not count."""
-        for resource in sorted(resources - self._named):
+        for resource in sorted(resources - self._named)[: MOST_NAMED - len(self._named)]:
             log.warning(
-                "kubelet lists GPUs of this node under the resource %r, which does not count: add it to"
+                "kubelet lists GPUs of this node under the resource %s, which does not count: add it to"
                 " --nvidia-resource-names",
-                resource,
+                describe(resource),
             )
-        self._named |= resources
+            self._named.add(resource)

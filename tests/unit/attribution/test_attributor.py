@@ -429,6 +429,27 @@ def test_hostile_id_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
     assert "\n" not in line
 
 
+def test_ids_of_any_length_make_no_long_line(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    node.answer(tuple(held(f"GPU-{n}" + "x" * 100_000) for n in range(MOST_NAMED)))
+    attributor = node.attributor()
+    for _ in range(2):
+        attributor.look()
+        node.clock.advance(STRANGE_AFTER_S)
+    [line] = warnings(caplog)
+    assert len(line) < 2000
+
+
+def test_many_resources_of_any_length_make_few_short_lines(caplog: pytest.LogCaptureFixture) -> None:
+    node = Node()
+    attributor = node.attributor()
+    for n in range(2 * MOST_NAMED):
+        node.answer((held(GPU, "a/a/a", f"x/{n}" + "x" * 100_000),))
+        attributor.look()
+    assert len(warnings(caplog)) == MOST_NAMED
+    assert max(map(len, warnings(caplog))) < 1000
+
+
 def test_a_resource_that_lists_gpus_and_does_not_count_is_named_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     node = Node()
     attributor = node.attributor()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.attribution.jobs import MOST_BYTES, MOST_JOBS, STALE_AFTER_S, Jobs, jobs_of, parse_jobs
+from exporter.attribution.jobs import MOST_BYTES, MOST_JOBS, MOST_NAMED, STALE_AFTER_S, Jobs, jobs_of, parse_jobs
 from exporter.model import Entity, Gpu, Instance
 from tests.unit.fake_clock import FakeClock
 from tests.waiting import until
@@ -206,6 +206,17 @@ def test_a_trouble_that_changes_is_logged_again(folder: Folder, caplog: pytest.L
     file.write_bytes(b"1\n" * MOST_BYTES)
     folder.look()
     assert [line.rpartition(": ")[2] for line in warnings(caplog)] == [BAD[0][1], BAD[1][1]]
+
+
+def test_many_files_that_can_not_be_used_make_few_lines(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(500):
+        (folder.path / str(number)).symlink_to("elsewhere")
+    folder.look()
+    folder.look()
+    *named, rest = warnings(caplog)
+    assert len(named) == MOST_NAMED
+    assert rest == f"HPC jobs: {folder.path}: {500 - MOST_NAMED} more files can't be used"
+    assert folder.jobs.news().left_out == 500
 
 
 def test_more_jobs_than_can_be_meant_show_in_the_news(folder: Folder) -> None:

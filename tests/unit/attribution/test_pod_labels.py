@@ -129,6 +129,12 @@ def test_each_reserved_name_is_logged_once_and_each_label_counted(caplog: pytest
     assert any("'pod-uid' of pod lab/0" in line and "pod_uid" in line for line in warnings(caplog))
 
 
+def test_a_label_whose_name_has_no_end_makes_no_long_line(caplog: pytest.LogCaptureFixture) -> None:
+    select({"DCGM_" + "x" * 100_000: "x"})
+    [line] = warnings(caplog)
+    assert len(line) < 1000
+
+
 def test_labels_that_are_not_allowed_are_not_worth_a_word(caplog: pytest.LogCaptureFixture) -> None:
     select({"pod": "x"}, "^app$")
     assert warnings(caplog) == []
