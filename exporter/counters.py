@@ -90,7 +90,13 @@ class _Row(NamedTuple):
     help: str
 
 
-_BLANK = re.compile(r"[^\S\n]*(?:#[^\n]*)?(?:\n|\Z)")
+_BLANK = re.compile(
+    r"""(?:(?:[^\S\n]|,)*                            # nothing, or the empty columns that spreadsheets write
+         |[^\S\n]*\#[^\n]*                          # a comment
+         |[^\S\n]*"[^\S\n]*\#(?:[^"\n]|"")*"[^\n]*  # and one that a spreadsheet has quoted
+         )(?:\n|\Z)""",
+    re.VERBOSE,
+)
 _QUOTED = r'[^\S\n]*"((?:[^"]|"")*)"[^\S\n]*'
 _ROW = re.compile(
     rf"""(?:{_QUOTED}|([^,"\n][^,\n]*)),     # field
@@ -125,7 +131,7 @@ def _what_is_broken(text: str, position: int) -> str:
     row = text[position:].partition("\n")[0]
     columns = row.count(",") + 1
     if columns < len(("field", "type", "help")):
-        return f"{describe(row)} has {columns} of the three columns field, type, help"
+        return f"{describe(row)} has {columns} of the three columns field, type, help, separated by commas"
     if '"' in row:
         return f"the quotes of {describe(row)} do not enclose a whole column; write a quote within one twice"
     return f"{describe(row)} names no field; expected field, type, help"
@@ -166,7 +172,14 @@ def _why_skipped(field: fields.FieldInfo, answered: Collection[str]) -> str | No
     return f"{why or 'it is not built yet'}{'; take ' if instead else ''}{' or '.join(instead)}"
 
 
+_ALIKE = 0.85
+"""How alike two names are that may be meant for one: nearly all begin alike, so that difflib's 0.6 says nothing."""
+
+
 def _suggestion(name: str) -> str:
-    known = {name.lower(): name for name in (*fields.RETIRED, *fields.ALIASES, *fields.FIELDS)}
-    nearest = difflib.get_close_matches(name.lower(), known, n=1)
+    names = sorted(
+        (*fields.RETIRED, *fields.ALIASES, *fields.FIELDS), key=str.isupper
+    )  # of two, today's spelling counts
+    known = {name.lower(): name for name in names}
+    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_ALIKE)
     return f"; did you mean {known[nearest[0]]}?" if nearest else ""

@@ -52,6 +52,12 @@ def test_comments_and_blank_lines_are_skipped_and_counted() -> None:
     assert refusal(text).startswith("f.csv:5: ")
 
 
+@pytest.mark.parametrize("row", [",,", " , ,", '"# Temperature, power",,', '" # say ""x""",gauge,y'])
+def test_blank_rows_and_comments_as_spreadsheets_save_them_are_skipped(row: str) -> None:
+    assert [counter.name for counter in parse(f"{row}\n{TEMPERATURE},gauge,x\n{row}").counters] == [TEMPERATURE]
+    assert refusal(f"{row}\n{row}\nbroken").startswith("f.csv:3: ")
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_line_ends_of_every_system_are_read(end: str) -> None:
     rows = [f"{TEMPERATURE}, gauge, one", "# more", "DCGM_FI_DEV_FB_USED, gauge, two", ""]
@@ -235,14 +241,16 @@ def test_a_binary_field_is_never_printed() -> None:
         ("DCGM_FI_DEV_GPU_TMP", "DCGM_FI_DEV_GPU_TEMP"),
         ("dcgm_fi_dev_fb_used", "DCGM_FI_DEV_FB_USED"),
         ("dcgm_gpu_tmp", "dcgm_gpu_temp"),
+        ("DCGM_FI_PROF_SM_OCUPANCY", "DCGM_FI_PROF_SM_OCCUPANCY"),
     ],
 )
 def test_an_unknown_field_is_refused_with_the_nearest_known_one(written: str, meant: str) -> None:
     assert refusal(f"\n{written}, gauge, x") == f"f.csv:2: unknown field '{written}'; did you mean {meant}?"
 
 
-def test_an_unknown_field_like_no_other_is_refused_plainly() -> None:
-    assert refusal("temperature, gauge, x") == "f.csv:1: unknown field 'temperature'"
+@pytest.mark.parametrize("name", ["temperature", "DCGM_FI_DEV_TEMPERATURE", "DCGM_FI_PROF_PCIE"])
+def test_an_unknown_field_like_no_other_is_refused_plainly(name: str) -> None:
+    assert refusal(f"{name}, gauge, x") == f"f.csv:1: unknown field '{name}'"
 
 
 @pytest.mark.parametrize("kind", ["Gauge", "guage", "", "gauge x"])
@@ -260,6 +268,7 @@ def test_a_row_is_checked_although_it_would_be_skipped() -> None:
     ("row", "reason"),
     [
         (TEMPERATURE, "1 of the three columns"),
+        (f"{TEMPERATURE}\tgauge\tx", "columns field, type, help, separated by commas"),
         (f"{TEMPERATURE}, gauge", "2 of the three columns"),
         (", gauge, x", "names no field"),
         (f'{TEMPERATURE}, gauge, "unclosed, x', "quotes"),
