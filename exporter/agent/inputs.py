@@ -15,7 +15,7 @@ def counters_source(settings: Settings) -> CountersSource:
     if settings.configmap is not None:
         return CountersConfigMap(*settings.configmap, read_config_map)
     if settings.inline_counters:
-        return CountersText(settings.config_file or "the configuration file", settings.inline_counters)
+        return CountersText(f"{settings.config_file}: metrics.fields", settings.inline_counters)
     found = find_counters_file(Path(settings.collectors), is_given="collectors" in settings.given)
     if found.warning:
         log.warning("%s", found.warning)

@@ -61,3 +61,10 @@ def test_what_is_wrong_is_named_with_the_setting_that_gave_it(tmp_path: Path) ->
     counters.write_text("NONSENSE, gauge, x\n")
     assert refusal("-f", str(counters)) == f"{counters}:1: unknown field 'NONSENSE' (from --collectors)"
     assert "(from --mock)" in refusal("--mock=h900")
+
+
+def test_a_counter_of_the_configuration_file_is_named_by_its_place_there(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    rows = "".join(f"  - {{name: {name}, prometheusType: gauge, help: x}}\n" for name in ("DCGM_FI_DEV_FB_USED", "GPU"))
+    config.write_text(f"version: 2\nmetrics:\n  fields:\n{rows}")
+    assert refusal("--config-file", str(config)).startswith(f"{config}: metrics.fields:2: unknown field 'GPU'")
