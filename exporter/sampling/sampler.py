@@ -140,24 +140,38 @@ class Sampler:
         return samples, missing
 
     def _read_due(self) -> Reason | None:
-        """Read what is due; return why the GPU as a whole answers nothing, if that is so."""
-        has_answered, silence = False, None
+        """Read what is due; return why the GPU as a whole answers nothing, if that is so.
+
+        Where nothing that is due answers, the others are asked, too: little may be due, and only that may fail.
+        """
         self._calls.begin()
         due = [slot for slot in self._slots if slot.due <= self._pace.now]
+        others = [slot for slot in self._slots if slot.due > self._pace.now and not slot.source.has_given_up]
+        has_answered, why = self._read_all(due)
+        if not has_answered and why in _SILENCE:
+            has_answered, gone = self._read_all(others)
+            why = gone or why
+            for slot in others if not has_answered else ():
+                slot.due = -math.inf  # so that all is there at once when the GPU is back
+        return None if has_answered else why
+
+    def _read_all(self, slots: list[_Slot]) -> tuple[bool, Reason | None]:
+        """Read; return whether the GPU has answered, and if not, why it seems to answer nothing."""
+        has_answered, silence = False, None
         values: FieldValues | None = None
-        for slot in due:
+        for slot in slots:
             if slot.source.ids and values is None:  # once for all, but not before something else tells of a loss
-                values = self._field_values([one for each in due for one in each.source.ids])
+                values = self._field_values([one for each in slots for one in each.source.ids])
             self._read(slot, values or {})
             has_answered = has_answered or (slot.source.speaks_for_gpu and bool(slot.last.samples))
             for missing in slot.last.missing:
                 if missing.reason in DEVICE_GONE:
                     slot.due = -math.inf
-                    return missing.reason
+                    return False, missing.reason
                 if missing.reason in _SILENCE:
                     silence = missing.reason
                 self._tell(missing)
-        return None if has_answered else silence
+        return has_answered, silence
 
     def _take_up_again(self) -> None:
         """Let one source ask again for what was not supported: a driver says so, too, while it is not ready."""

@@ -494,9 +494,29 @@ def test_a_gpu_of_which_every_reading_fails_is_gone_and_one_that_answers_anythin
     bench = Bench(READINGS)
     bench.read()
     bench.nvml.replaced[TEMPERATURE] = failing(pynvml.NVML_ERROR_UNKNOWN)
-    assert bench.sampler.collect().gone is Reason.UNKNOWN
+    for _ in range(3):
+        assert bench.read().keys() == {"SLOW", "ONCE"}, "what is read once a minute answers, too"
+    bench.nvml.replaced[POWER] = failing(pynvml.NVML_ERROR_UNKNOWN)
     bench.clock.advance(60)
-    assert bench.sampler.collect().gone is None
+    assert bench.sampler.collect().gone is Reason.UNKNOWN
+
+
+def test_a_gpu_that_answers_nothing_is_gone_at_once_and_complete_when_it_is_back() -> None:
+    bench = Bench(READINGS)
+    bench.read()
+    bench.nvml.replaced |= dict.fromkeys((TEMPERATURE, POWER), failing(pynvml.NVML_ERROR_UNKNOWN))
+    for _ in range(3):
+        assert bench.read() == {}
+    bench.nvml.replaced.clear()
+    assert bench.read().keys() == {"FAST", "SLOW", "ONCE"}
+
+
+def test_a_slow_reading_that_fails_does_not_take_away_a_gpu_whose_other_readings_are_slower() -> None:
+    bench = Bench((READINGS[1], Call("nvmlDeviceGetSerial", (Field("SERIAL", same),), period=LAYOUT)))
+    bench.nvml.replaced[POWER] = failing(pynvml.NVML_ERROR_UNKNOWN)
+    for _ in range(3):
+        assert bench.read().keys() == {"SERIAL"}
+        bench.clock.advance(SLOW)
 
 
 def test_a_gpu_of_which_every_call_fails_is_gone_though_its_event_set_and_the_system_answer() -> None:
