@@ -1,6 +1,7 @@
 """From kubelet's allocations to claims: which container holds which entity, by a device plugin or by DRA."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -32,7 +33,10 @@ class DraDevice(NamedTuple):
     parent_uuid: str | None = None
 
 
-DraDevices = Mapping[tuple[str, str], DraDevice]
+DeviceName = tuple[str, str]
+"""A device's pool and its name there."""
+
+DraDevices = Mapping[DeviceName, DraDevice]
 """Devices of driver gpu.nvidia.com by pool and name."""
 
 AdminAccess = Mapping[tuple[str, str], frozenset[tuple[str, str]]]
@@ -128,8 +132,9 @@ def find_claims(
     names = {held: entities.find_within(held.device_id) for held, claim in by_plugin.items() if claim is None}
     found = [(held.device_id, claim) for held, claim in by_plugin.items() if held.resource in resources]
     found += [(held.device_id, None) for held, named in names.items() if named is not None]
+    of_devices = _find_devices(by_dra, entities, dra.devices)
     found += [
-        (f"{held.pool}/{held.device}", _of_dra(held, entities, dra.devices))
+        (f"{held.pool}/{held.device}", _of_dra(held, of_devices, dra.devices))
         for held in by_dra
         if dra.knows(held) and not dra.only_looks(held)
     ]
@@ -156,11 +161,11 @@ def _of_plugin(held: Allocation, entities: EntityIndex, *, name_shares: bool) ->
     return Claim(entity, holder, OwnerSource.DEVICE_PLUGIN, held.device_id, extra)
 
 
-def _of_dra(held: ClaimAllocation, entities: EntityIndex, devices: DraDevices) -> Claim | None:
-    device = devices.get((held.pool, held.device))
-    entity = None if device is None else _find(device, entities)
-    if device is None or entity is None:
+def _of_dra(held: ClaimAllocation, entities: Mapping[DeviceName, Entity], devices: DraDevices) -> Claim | None:
+    name = held.pool, held.device
+    if name not in entities:
         return None
+    device, entity = devices[name], entities[name]
     extra = [
         ("dra_claim_name", held.claim_name),
         ("dra_claim_namespace", held.claim_namespace),
@@ -174,12 +179,25 @@ def _of_dra(held: ClaimAllocation, entities: EntityIndex, devices: DraDevices) -
     return Claim(entity, holder, OwnerSource.DRA, None, tuple(extra))
 
 
-def _find(device: DraDevice, entities: EntityIndex) -> Entity | None:
-    """Return a device's entity: by its UUID, or a MIG device's by its GPU, if that has one instance of the profile."""
-    found = None if device.uuid is None else entities.find(DeviceId(uuid=device.uuid))
-    if found is None and device.parent_uuid is not None:
-        return entities.find_instance(device.parent_uuid, device.mig_profile or "")
-    return found
+def _find_devices(
+    held: Iterable[ClaimAllocation], entities: EntityIndex, devices: DraDevices
+) -> dict[DeviceName, Entity]:
+    """Return the entities of the devices that are held, as far as they are certain.
+
+    A device is found by its UUID. A MIG device that is not is its GPU's instance of the profile, if there is only one,
+    and no other device is that one: a new instance is seen some seconds after its pod has it.
+    """
+    known = {name: devices[name] for name in ((each.pool, each.device) for each in held) if name in devices}
+    by_uuid, by_profile = {}, {}
+    for name, device in known.items():
+        found = None if device.uuid is None else entities.find(DeviceId(uuid=device.uuid))
+        if found is not None:
+            by_uuid[name] = found
+        elif device.parent_uuid is not None:
+            by_profile[name] = entities.find_instance(device.parent_uuid, device.mig_profile or "")
+    devices_of = Counter((*by_uuid.values(), *by_profile.values()))
+    certain = {name: entity for name, entity in by_profile.items() if entity is not None and devices_of[entity] == 1}
+    return by_uuid | certain
 
 
 def _uuid_of(device: DraDevice, entity: Entity) -> str:

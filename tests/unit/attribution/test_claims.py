@@ -192,6 +192,25 @@ def test_mig_device_is_not_guessed(entities: tuple[Entity, ...]) -> None:
     assert found.unmatched == {"node-1/gpu-1-mig-1g10gb-19-0"}
 
 
+@pytest.mark.parametrize("uuid", [None, "MIG-that-was-not-seen-yet"])
+def test_an_instance_that_one_device_is_for_certain_is_not_guessed_to_be_another(uuid: str | None) -> None:
+    """A second instance is made, its pod starts, and the GPU's instances are looked at some seconds later."""
+    dra = {
+        ("node-1", "first"): DraDevice(uuid_of(ONE), "1g.10gb", OTHER.gpu.uuid),
+        ("node-1", "second"): DraDevice(uuid, "1g.10gb", OTHER.gpu.uuid),
+    }
+    found = claims_of((claimed("first", "a/a/a"), claimed("second", "b/b/b")), ONE, dra=dra)
+    assert [(claim.entity, claim.holder.pod) for claim in found.claims] == [(ONE, "a")]
+    assert found.unmatched == {"node-1/second"}
+
+
+def test_of_two_devices_that_may_be_one_instance_neither_is_guessed() -> None:
+    dra = {("node-1", name): DraDevice(None, "1g.10gb", OTHER.gpu.uuid) for name in ("first", "second")}
+    found = claims_of((claimed("first", "a/a/a"), claimed("second", "b/b/b")), ONE, dra=dra)
+    assert found.claims == ()
+    assert found.unmatched == {"node-1/first", "node-1/second"}
+
+
 def test_mig_device_of_another_profile_is_another_one() -> None:
     dra = {("node-1", "mig"): DraDevice(None, "2g.20gb", OTHER.gpu.uuid)}
     assert claims_of((claimed("mig"),), ONE, dra=dra).claims == ()
