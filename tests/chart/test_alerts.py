@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.catalogue import ANSWERED
+from exporter.counters import parse_counters
 from exporter.fields import ALIASES, FIELDS
 from tests.chart.alert_cases import SCRAPED_STYLES, STYLES, Style, promtool_test, read_cases
 from tests.chart.helm import Helm, Refused, Values
@@ -17,11 +19,14 @@ from tests.tools.build import build
 
 DOCS = Path(__file__).parents[2] / "docs" / "alerts.md"
 TEXTS = ("summary", "description", "runbook", "runbook_url")
-COUNTER_FILES = (Path(__file__).parents[2] / "exporter" / "counter_files").glob("*.csv")
+COUNTER_FILES = (
+    *(Path(__file__).parents[2] / "exporter" / "counter_files").glob("*.csv"),
+    Path(__file__).parents[2] / "chart" / "files" / "health-counters.csv",
+)
 PRINTED = {
     row.partition(",")[0].strip() for file in COUNTER_FILES for row in file.read_text(encoding="utf-8").splitlines()
 }
-"""The fields that packaged counters files name; a row that is commented out names none."""
+"""The fields that counters files and the chart's rows for health name; a row that is commented out names none."""
 
 Rules = Mapping[str, Mapping[str, Any]]
 """Rules by the name of their alert."""
@@ -95,7 +100,7 @@ def test_no_alert_names_a_field_that_no_packaged_counters_file_prints(helm: Helm
     """One that waits for a series that nobody has only seems to watch."""
     named = {(name, field) for name, rule in render(helm).items() for field in fields_of(rule["expr"])}
     assert {alert for alert, _ in named} >= {"GpuXid", "GpuRowRemapFailure", "GpuHot", "GpuAllocatedButIdle"}
-    assert {one for one in named if one[1] not in PRINTED} == set()
+    assert {one for one in named if {one[1], ALIASES.get(one[1])}.isdisjoint(PRINTED)} == set()
 
 
 def test_each_alert_links_to_its_part_of_the_documentation(helm: Helm) -> None:
@@ -201,3 +206,14 @@ def test_rules_carry_the_labels_by_which_a_prometheus_chooses_them(helm: Helm) -
     made = helm.template({"alerts": {"additionalLabels": {"release": "kube-prometheus"}}}).one("PrometheusRule")
     assert made["metadata"]["labels"]["release"] == "kube-prometheus"
     assert made["metadata"]["labels"]["app.kubernetes.io/name"] == "dcgm-exporter"
+
+
+def test_counters_for_alerts_on_health_come_after_those_of_the_default_file(helm: Helm) -> None:
+    def fields(values: Values) -> list[str]:
+        text = helm.template(values).one("ConfigMap", "dcgm-exporter-counters")["data"]["default-counters.csv"]
+        parsed = parse_counters(text, "the chart's", ANSWERED)
+        assert parsed.warnings == ()
+        return [counter.name for counter in parsed.counters]
+
+    added = ["DCGM_FI_DEV_CLOCKS_EVENT_REASONS", "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", "DCGM_FI_DEV_ROW_REMAP_PENDING"]
+    assert fields({"healthCounters": True}) == [*fields({}), *added]

@@ -118,6 +118,11 @@ OWN_FILE = {
         (counters(USED) | {"arguments": ["-f", DCP]}, f"customMetrics is never read, because -f {DCP} is"),
         (counters(USED) | env("DCGM_EXPORTER_CONFIGMAP_DATA", "a:b"), "customMetrics is never read, because -m a:b is"),
         (counters(USED) | OWN_FILE, "customMetrics is never read, because the file that extraVolumeMounts put"),
+        (counters(USED) | {"healthCounters": True}, "healthCounters: customMetrics is the whole counters file"),
+        (
+            {"healthCounters": True, "arguments": ["-f", DCP]},
+            f"healthCounters: -f {DCP} is the exporter",
+        ),
         ({"config": CONFIG}, "config.metrics is never read, because -f /etc/dcgm-exporter/default-counters.csv is"),
         ({"service": {"port": 9500}}, "service.port is 9500, and the exporter listens at :9400"),
         ({"service": {"address": ":9401"}}, "service.port is 9400, and the exporter listens at :9401"),

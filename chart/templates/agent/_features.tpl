@@ -49,5 +49,6 @@
 {{- end -}}
 
 {{- define "dcgm-exporter.counters" -}}
-{{- default (.Files.Get "files/default-counters.csv") .Values.customMetrics | trimSuffix "\n" -}}
+{{- $health := ternary (.Files.Get "files/health-counters.csv") "" .Values.healthCounters -}}
+{{- default (print (.Files.Get "files/default-counters.csv") $health) .Values.customMetrics | trimSuffix "\n" -}}
 {{- end -}}

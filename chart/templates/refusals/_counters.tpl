@@ -8,6 +8,9 @@
 {{- fail (printf "customMetrics: line %d: neither DCGM nor the exporter has a field %s" (add1 $i) (trunc 80 $name)) -}}
 {{- end -}}
 {{- end -}}
+{{- if and .Values.healthCounters .Values.customMetrics -}}
+{{- fail "healthCounters: customMetrics is the whole counters file; put the rows there" -}}
+{{- end -}}
 {{- $file := include "dcgm-exporter.flagValue" (list . "(f|collectors)" "DCGM_EXPORTER_COLLECTORS") -}}
 {{- $map := include "dcgm-exporter.countersConfigMap" . -}}
 {{- $own := printf "%s:exporter-metrics-config-map" (include "dcgm-exporter.namespace" .) -}}
@@ -21,6 +24,9 @@
 {{- $other = printf "-f %s is" $file -}}
 {{- else if and (not $map) $hasOwnMount (not (include "dcgm-exporter.mentionsMetricsConfigMap" .)) -}}
 {{- $other = "the file that extraVolumeMounts put at /etc/dcgm-exporter is" -}}
+{{- end -}}
+{{- if and $other .Values.healthCounters -}}
+{{- fail (printf "healthCounters: %s the exporter's counters file; put the rows there" $other) -}}
 {{- end -}}
 {{- if and $other .Values.customMetrics -}}
 {{- fail (printf "customMetrics is never read, because %s the exporter's counters file; keep one of the two" $other) -}}
