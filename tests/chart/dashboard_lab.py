@@ -27,9 +27,14 @@ POD = "llama-70b-6d8f9c7b5-kq2xw"
 IDLE = "llama-70b-6d8f9c7b5-zt7mn"
 
 
+def namespace_of(style: str) -> str:
+    """Return the namespace of the pods that a node of this label style has; names of namespaces have no dots."""
+    return f"chat-{style.replace('.', '-')}"
+
+
 def scenario(style: str) -> dict[str, Any]:
     """Whole, shared, divided, idle and broken GPUs."""
-    namespace = f"chat-{style}"
+    namespace = namespace_of(style)
 
     def pod(name: str, *gpus: object) -> dict[str, Any]:
         return {"namespace": namespace, "name": name, "containers": [{"gpus": list(gpus)}]}
@@ -94,9 +99,10 @@ def other_series() -> str:
     """Return what kube-state-metrics and a model server tell, in the namespace of each style."""
     text = OTHER_RUNTIMES
     for style in SCRAPED_STYLES:
-        text += HPA.replace("%s", f'namespace="chat-{style}",horizontalpodautoscaler="llama"')
-        text += SERVER.replace("%s", f'namespace="chat-{style}",pod="{POD}",model_name="llama",engine="0"')
-        text += IDLE_SERVER.replace("%s", f'namespace="chat-{style}",pod="{IDLE}",model_name="llama",engine="0"')
+        ours = f'namespace="{namespace_of(style)}"'
+        text += HPA.replace("%s", f'{ours},horizontalpodautoscaler="llama"')
+        text += SERVER.replace("%s", f'{ours},pod="{POD}",model_name="llama",engine="0"')
+        text += IDLE_SERVER.replace("%s", f'{ours},pod="{IDLE}",model_name="llama",engine="0"')
     return text
 
 
@@ -106,7 +112,7 @@ def variables(style: str) -> dict[str, str]:
         "node": f"node-{style}",
         "gpu": ".*",
         "model": ".*",
-        "namespace": f"chat-{style}",
+        "namespace": namespace_of(style),
         "pod": ".+",
         "hpa": "llama",
         "workload": "llama-70b",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.chart.alert_cases import SCRAPED_STYLES
-from tests.chart.dashboard_lab import POD, Lab, running_lab, variables
+from tests.chart.dashboard_lab import POD, Lab, namespace_of, running_lab, variables
 from tests.chart.dashboards import NAMES, Dashboard, choices, grouped_by, legends, queries, render
 from tests.chart.helm import Helm
 from tests.chart.promql import Question, contradictions
@@ -107,7 +107,7 @@ def test_what_a_second_monitor_gives_to_the_exporter_s_pod_is_not_held_by_it(sty
     def holders() -> set[str]:
         return {one["metric"][label] for one in lab.prometheus.series(query)}
 
-    until(lambda: f"chat-{style}" in holders(), what="GPUs are held")
+    until(lambda: namespace_of(style) in holders(), what="GPUs are held")
     assert "monitoring" not in holders()
 
 
