@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ FLAG = "log-format"
 VARIABLE = "DCGM_EXPORTER_LOG_FORMAT"
 
 log = logging.getLogger(__name__)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def wanted_format(arguments: Sequence[str], environ: Mapping[str, str]) -> LogFormat:
@@ -42,11 +45,16 @@ def configure_logging(form: LogFormat, *, debug: bool) -> None:
 
 def report(error: Exception, form: LogFormat) -> None:
     """Say in one line why the program ends."""
-    sentence = str(error).replace("\n", "\\n")
+    sentence = str(error)
     if form is LogFormat.JSON:
         log.error("%s", sentence)
     else:
-        print(f"gpu-metrics-exporter: {sentence}", file=sys.stderr)  # noqa: T201
+        print(f"gpu-metrics-exporter: {_on_one_line(sentence)}", file=sys.stderr)  # noqa: T201
+
+
+def _on_one_line(text: str) -> str:
+    """Escape control characters: a name that comes from elsewhere must not forge lines or talk to a terminal."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -66,6 +74,10 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 class _Text(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = _on_one_line(record.message)
+        return super().formatMessage(record)
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 

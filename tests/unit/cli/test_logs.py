@@ -44,6 +44,11 @@ def test_what_nobody_expected_has_its_time_in_text(statement: str) -> None:
     assert re.match(r"\d{4}-\d\d-\d\dT\S+ (INFO|WARNING|ERROR|CRITICAL) ", lines_of(statement, "TEXT")[0])
 
 
+def test_a_name_can_neither_forge_a_line_of_text_nor_talk_to_a_terminal() -> None:
+    (line,) = lines_of(r"logging.getLogger('a').info('GPU %s', 'H100\n2026 ERROR \x1b[31m\u2028 é')", "TEXT")
+    assert line.endswith(r" INFO GPU H100\n2026 ERROR \x1b[31m\u2028 é")
+
+
 @pytest.mark.parametrize(
     ("arguments", "variable", "form"),
     [
