@@ -30,8 +30,8 @@ from tests.kubelet.dra_v1.registration_pb2 import (
 from tests.waiting import NotYet, wait_for
 
 DRIVER = "gpu.nvidia.com"
-SOCKET = Path(f"/var/lib/kubelet/plugins/{DRIVER}/dra.sock")
-REGISTRATION = Path(f"/var/lib/kubelet/plugins_registry/{DRIVER}-reg.sock")  # kubelet watches this folder
+FOLDER = Path("/var/lib/kubelet/plugins") / DRIVER
+REGISTRY = Path("/var/lib/kubelet/plugins_registry")  # kubelet watches this folder
 
 Attributes = Mapping[str, str]
 
@@ -43,6 +43,7 @@ class DraDriver:
         self._cluster = cluster
         self._is_registered = threading.Event()
         self._servers = ExitStack()
+        self._starts = 0
 
     def publish(self, devices: Mapping[str, Attributes], generation: int = 1, slice_name: str = "gpus") -> None:
         """Publish a slice of the pool node0, or replace it; other slices stay as they are."""
@@ -58,9 +59,17 @@ class DraDriver:
         kind = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice"}
         self._cluster.kubectl("apply", manifests=[{**kind, "metadata": {"name": slice_name}, "spec": spec}])
 
+    def start(self) -> None:
+        """Serve and register, on other sockets each time."""
+        self._starts += 1
+        self._is_registered.clear()
+        self._serve(self._socket, "k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin", self._driver_methods())
+        self._serve(self._registration, "pluginregistration.Registration", self._registration_methods())
+        wait_for("the driver's registration", self._must_be_registered)
+
     def stop(self) -> None:
-        """Go away for good."""
-        REGISTRATION.unlink(missing_ok=True)
+        """Go away, as a driver that is updated."""
+        self._registration.unlink(missing_ok=True)
         self._servers.close()
 
     def must_have_no_slices(self) -> None:
@@ -69,15 +78,21 @@ class DraDriver:
             raise NotYet(f"{len(slices)} slices")
 
     def __enter__(self) -> Self:
-        self._serve(SOCKET, "k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin", self._driver_methods())
-        self._serve(REGISTRATION, "pluginregistration.Registration", self._registration_methods())
-        wait_for("the driver's registration", self._must_be_registered)
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def _socket(self) -> Path:
+        return FOLDER / f"{self._starts}.sock"
+
+    @property
+    def _registration(self) -> Path:
+        return REGISTRY / f"{DRIVER}-{self._starts}-reg.sock"
 
     def _must_be_registered(self) -> None:
         if not self._is_registered.is_set():
@@ -114,9 +129,9 @@ class DraDriver:
             ),
         }
 
-    @staticmethod
-    def _info(_request: InfoRequest, _context: Any) -> PluginInfo:
-        return PluginInfo(type="DRAPlugin", name=DRIVER, endpoint=str(SOCKET), supported_versions=["v1.DRAPlugin"])
+    def _info(self, _request: InfoRequest, _context: Any) -> PluginInfo:
+        versions = ["v1.DRAPlugin"]
+        return PluginInfo(type="DRAPlugin", name=DRIVER, endpoint=str(self._socket), supported_versions=versions)
 
     def _notify(self, status: RegistrationStatus, _context: Any) -> RegistrationStatusResponse:
         if status.plugin_registered:

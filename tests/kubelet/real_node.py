@@ -97,7 +97,7 @@ class RealNode:
         for pod in pods:
             self.wait_for_containers(pod, *(container["name"] for container in pod["spec"]["containers"]))
 
-    def wait_for_containers(self, pod: Manifest, *containers: str) -> None:
+    def wait_for_containers(self, pod: Manifest, *containers: str, within_s: float = _POD_S) -> None:
         """Wait until containers of a pod run, init containers or others."""
 
         def look() -> None:
@@ -106,7 +106,7 @@ class RealNode:
             if not set(containers) <= {container["name"] for container in started if "running" in container["state"]}:
                 raise NotYet(_in_short(status))
 
-        wait_for(f"the start of {', '.join(containers)} in {pod['metadata']['name']}", look, _POD_S)
+        wait_for(f"the start of {', '.join(containers)} in {pod['metadata']['name']}", look, within_s)
 
     def wait_for_phase(self, phase: str, pod: Manifest) -> None:
         """Wait until a pod is Pending, Running, Succeeded or Failed."""

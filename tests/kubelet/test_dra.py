@@ -18,6 +18,8 @@ from tests.kubelet.real_node import RealNode
 from tests.waiting import wait_for
 
 API = "resource.k8s.io/v1"
+START_S = 180.0
+"""A kubelet that asks for a claim before the API server knows that it may, asks again after a minute or more."""
 SCRAPES = 30
 """So many more show that owners stay, at ten a second."""
 
@@ -82,7 +84,9 @@ def run_user(node: RealNode, claim: Manifest) -> str:
         "resourceClaims": [{"name": "gpu", "resourceClaimName": name}],
         "containers": [{**only, "resources": {"claims": [{"name": "gpu"}]}}],
     }
-    node.run({**user, "spec": {**user["spec"], **claims}})
+    user["spec"] = {**user["spec"], **claims}
+    node.create(user)
+    node.wait_for_containers(user, only["name"], within_s=START_S)
     return f"{namespace}/{name}/main"
 
 
@@ -128,7 +132,6 @@ def divided_gpu() -> tuple[str, int]:
 def test_running_pod_keeps_its_gpu_when_the_pool_moves_on_and_when_its_driver_goes(
     node: RealNode, driver: DraDriver, uuids: tuple[str, ...]
 ) -> None:
-    """The last test here, because the driver does not come back."""
     driver.publish({"gpu-0": gpu(uuids[0])})
     first = run_user(node, claim_of(gpu(uuids[0]), "first"))
     with exporter(node, "h100-sxm") as run:
@@ -137,7 +140,10 @@ def test_running_pod_keeps_its_gpu_when_the_pool_moves_on_and_when_its_driver_go
         both = {uuids[0]: frozenset({first}), uuids[1]: frozenset({run_user(node, claim_of(gpu(uuids[1]), "second"))})}
         wait_for("both owners", lambda: run.must_show(both))
         driver.stop()
-        wait_for("kubelet's removal of the slices", driver.must_have_no_slices, 120.0)
-        seen = len(run.scrapes)
-        wait_for("more scrapes", lambda: run.must_have_scraped(seen + SCRAPES))
+        try:
+            wait_for("kubelet's removal of the slices", driver.must_have_no_slices, 120.0)
+            seen = len(run.scrapes)
+            wait_for("more scrapes", lambda: run.must_have_scraped(seen + SCRAPES))
+        finally:
+            driver.start()  # without it the pods can't end
         assert all(scrape.owners == both for scrape in run.scrapes[seen:])
