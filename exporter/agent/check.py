@@ -2,12 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from exporter.agent.inputs import counters_place, counters_source
 from exporter.catalogue import ANSWERED
 from exporter.counters import MetricType, parse_counters
 from exporter.errors import given_by
+from exporter.nvml.entities import unmatched_ids
 from exporter.settings import Settings
+
+if TYPE_CHECKING:
+    from exporter.mock import Scenario
 
 
 def check(settings: Settings) -> Iterator[str]:
@@ -16,10 +21,13 @@ def check(settings: Settings) -> Iterator[str]:
     Raises:
         ExporterError: A file can't be read or is wrong.
     """
-    gpus, has_pods = "real ones, through NVML; whether there are any is not looked at", False
-    if settings.mock is not None:
-        gpus, has_pods = _scenario(settings, settings.mock)
-    yield f"GPUs: {gpus}"
+    has_pods = False
+    if settings.mock is None:
+        yield "GPUs: real ones, through NVML; whether there are any is not looked at"
+    else:
+        scenario = _scenario(settings, settings.mock)
+        has_pods = bool(scenario.pods) or settings.mock_steering_port > 0
+        yield from _mock_gpus(settings, scenario)
     yield f"Interval: {settings.collect_interval_s:g} s"
     yield from _counters(settings)
     yield from _owners(settings, is_asked=settings.kubernetes or (has_pods and "kubernetes" not in settings.given))
@@ -28,16 +36,21 @@ def check(settings: Settings) -> Iterator[str]:
     yield f"Address: {'sockets of systemd' if settings.systemd_socket else f'{address.url()}/metrics'}"
 
 
-def _scenario(settings: Settings, mock: str) -> tuple[str, bool]:
-    """Return what a mock has, and whether pods may hold it."""
+def _scenario(settings: Settings, mock: str) -> "Scenario":
     from exporter.mock import load_scenario  # noqa: PLC0415  (memory that most need not spend)
 
     with given_by(settings.place("mock")):
-        scenario = load_scenario(mock)
+        return load_scenario(mock)
+
+
+def _mock_gpus(settings: Settings, scenario: "Scenario") -> Iterator[str]:
     models = Counter(gpu.profile.model for gpu in scenario.gpus)
     gpus = ", ".join(f"{count} x {model}" for model, count in models.items())
-    has_pods = bool(scenario.pods) or settings.mock_steering_port > 0
-    return f"MOCK ones of {mock}: {gpus}, {len(scenario.pods)} pods", has_pods
+    yield f"GPUs: MOCK ones of {settings.mock}: {gpus}, {len(scenario.pods)} pods"
+    missing = unmatched_ids({}, len(scenario.gpus), settings.devices)
+    if missing:
+        named = ", ".join(map(str, sorted(missing)))
+        yield f"warning: {settings.place('devices')} asks for GPUs that the mock does not have: {named}"
 
 
 def _counters(settings: Settings) -> Iterator[str]:

@@ -39,6 +39,13 @@ def test_a_mock_is_told_with_its_gpus_and_its_pods_are_shown_as_serving_shows_th
     assert "Pods: kubelet is not asked; -k asks it" in lines("--mock", "-k=false")
 
 
+def test_indices_that_no_gpu_of_a_mock_has_are_warned_of() -> None:
+    assert (
+        lines("--mock", "-d", "g:0,8-9+i:3")[1] == "warning: --devices asks for GPUs that the mock does not have: 8, 9"
+    )
+    assert not any(line.startswith("warning: ") for line in lines("--mock", "-d", "g:0-7+i:3"))
+
+
 def test_owners_are_told_as_far_as_they_are_asked_for(tmp_path: Path) -> None:
     found = lines(
         "-k", "--kubernetes-enable-pod-labels", "--kubernetes-enable-dra", f"--hpc-job-mapping-dir={tmp_path}"
