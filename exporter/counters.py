@@ -99,7 +99,7 @@ _BLANK = re.compile(
 )
 _QUOTED = r'[^\S\n]*"((?:[^"]|"")*)"[^\S\n]*'
 _ROW = re.compile(
-    rf"""(?:{_QUOTED}|([^,"\n][^,\n]*)),     # field
+    rf"""(?:{_QUOTED}|[^\S\n]*([^\s,"][^,\n]*)),  # field
          (?:{_QUOTED}|([^,\n]*)),            # type
          (?:{_QUOTED}|((?![^\S\n]*")[^\n]*)) # help; without quotes it may hold commas
          (?:\n|\Z)""",

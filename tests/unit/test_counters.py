@@ -271,6 +271,7 @@ def test_a_row_is_checked_although_it_would_be_skipped() -> None:
         (f"{TEMPERATURE}\tgauge\tx", "columns field, type, help, separated by commas"),
         (f"{TEMPERATURE}, gauge", "2 of the three columns"),
         (", gauge, x", "names no field"),
+        (" , gauge, x", "names no field"),
         (f'{TEMPERATURE}, gauge, "unclosed, x', "quotes"),
         (f'{TEMPERATURE}, gauge, "closed" too early', "quotes"),
         (f'{TEMPERATURE}, gauge, "one", "two"', "quotes"),
