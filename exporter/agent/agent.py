@@ -19,7 +19,7 @@ from exporter.agent.ownership import Devices, Ownership, quiet_grpc
 from exporter.agent.whereabouts import find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import CATALOGUE, OWN_SERIES
-from exporter.errors import ConfigError, given_by
+from exporter.errors import ConfigError, ExporterError, given_by
 from exporter.labels import LabelCache, LabelOptions
 from exporter.nvml.session import driver_gpus, real_nvml
 from exporter.pages import Content, Pages
@@ -42,6 +42,8 @@ SCAN_S = 5.0
 FIRST_LOOK_S = 30.0
 LATER = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 """Signals that the command has made wait."""
+
+NO_THREAD = "no thread can be started: raise this container's limit of processes (pids)"
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 
@@ -109,6 +111,7 @@ class Agent:
 
         Raises:
             ConfigError: GPUs must be there, and none has an index that is asked for.
+            ExporterError: No thread can be started.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop())
@@ -116,16 +119,12 @@ class Agent:
         signal.signal(signal.SIGUSR1, lambda *_: self._supervisor.let_go())
         signal.signal(signal.SIGUSR2, lambda *_: self._supervisor.take_again())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, LATER)  # one that came during the start comes now
-        self._supervisor.start()
         try:
-            if self._mock:
-                self._mock.start(self._ownership.holders)
-            self._ownership.start()
+            self._start()
             if self._must_find_gpus and not self._find_gpus():
                 return False
             if self._must_find_gpus and self._supervisor.listed() and not self._supervisor.states():
                 self._refuse_selection()
-            self._counters.start()
             gc.collect()
             gc.freeze()
             self._server.run()
@@ -139,6 +138,21 @@ class Agent:
             if self._mock:
                 self._mock.stop()
         return True
+
+    def _start(self) -> None:
+        """Begin everything that has threads: the GPUs last, as their threads alone are tried again.
+
+        Raises:
+            ExporterError: There are too many processes.
+        """
+        try:
+            if self._mock:
+                self._mock.start(self._ownership.holders)
+            self._ownership.start()
+            self._counters.start()
+            self._supervisor.start()
+        except RuntimeError as error:
+            raise ExporterError(NO_THREAD) from error
 
     def _stop(self) -> None:
         self._is_stopping = True

@@ -80,9 +80,17 @@ class Ownership:
     def stop(self) -> None:
         """End all threads, at the same time; returns within a second, whatever kubelet and the API server do."""
         parts = (self._attributor, self._jobs, self._claims, self._slices, self._pods, self._poller)
-        stops = [threading.Thread(target=part.stop, daemon=True) for part in parts if part is not None]
-        for stop in stops:
-            stop.start()
+        stops: list[threading.Thread] = []
+        for part in parts:
+            if part is None:
+                continue
+            stop = threading.Thread(target=part.stop, daemon=True)
+            try:
+                stop.start()
+            except RuntimeError:  # at the limit of processes: the end of this part makes room for the next
+                part.stop()
+            else:
+                stops.append(stop)
         for stop in stops:
             stop.join(STOP_S)
 

@@ -85,7 +85,8 @@ class Supervisor:
     def stop(self) -> None:
         """End the workers and NVML, but wait for no call that hangs."""
         self._stopping.set()
-        self._thread.join(STOP_S / 2)
+        if self._thread.is_alive():
+            self._thread.join(STOP_S / 2)
         if not self._thread.is_alive() and self._may_end_nvml(STOP_S / 2):
             self._nvml.end_within(STOP_S / 2)
 

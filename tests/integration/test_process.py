@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.program import Program, Start
+from tests.integration.program import ROOT, Program, Start
 from tests.waiting import PATIENCE_S
 
 ONE_COUNTER = "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature.\n"
@@ -277,3 +277,15 @@ def test_the_program_is_installed_under_both_names(name: str, argument: str, tex
     answer = subprocess.run([command, argument], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert text in answer.stdout
     assert answer.stderr == ""
+
+
+def test_a_limit_of_processes_that_lets_no_thread_start_is_told_in_one_sentence() -> None:
+    """So large a stack can't be had, so that no thread starts, as at a limit of processes."""
+    main = "import sys, threading; threading.stack_size(1 << 46); from exporter.cli.main import main; sys.exit(main())"
+    command = (sys.executable, "-c", main, "-a", "127.0.0.1:0", "--disable-startup-validate")
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(
+        "gpu-metrics-exporter: no thread can be started: raise this container's limit of processes (pids)\n"
+    )
+    assert "Traceback" not in ended.stderr

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,15 @@ def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeApiServ
     server.up()
     yield server
     server.down()
+
+
+@pytest.fixture
+def no_threads() -> Iterator[Callable[[], None]]:
+    """Return a function after which no thread can be started, as if a limit of processes were reached."""
+    usual = threading.stack_size()
+
+    def forbid() -> None:
+        threading.stack_size(1 << 46)
+
+    yield forbid
+    threading.stack_size(usual)

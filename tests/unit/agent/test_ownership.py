@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -291,3 +292,12 @@ def test_nobody_pays_for_what_is_not_asked_for() -> None:
         command = [sys.executable, "-c", code.format(flags=flags)]
         answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=20)
         assert answer.stdout.strip() == imported
+
+
+@pytest.mark.usefixtures("kubelet")
+def test_the_end_needs_no_thread(own: Own, no_threads: Callable[[], None]) -> None:
+    ownership = own("-k")
+    until(lambda: pods(ownership, GPU) == ["web-0"])
+    no_threads()
+    ownership.stop()
+    assert not {"pod-resources", "attribution"} & {thread.name for thread in threading.enumerate()}

@@ -454,18 +454,6 @@ def test_gpus_that_are_let_go_before_they_were_found_are_found_later(make: Make)
     bench.become(SAMPLED, SAMPLED)
 
 
-@pytest.fixture
-def no_threads() -> Iterator[Callable[[], None]]:
-    """Return a function after which no thread can be started, as if a limit of processes were reached."""
-    usual = threading.stack_size()
-
-    def forbid() -> None:
-        threading.stack_size(1 << 46)
-
-    yield forbid
-    threading.stack_size(usual)
-
-
 def threads_of(name: str) -> int:
     return [thread.name for thread in threading.enumerate()].count(name)
 
