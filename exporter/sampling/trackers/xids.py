@@ -1,6 +1,7 @@
 """The last Xid of a GPU and of each of its MIG instances, from the driver's events. A reading has no source."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
@@ -59,14 +60,21 @@ class XidTracker(DeviceTracker):
         return failed
 
     def _hear(self) -> Reason | None:
+        """Hear what has come; the log has a line for each code, as a program that fails on and on raises hundreds."""
+        failed: Reason | None = None
+        times: Counter[int] = Counter()
         for event in self._events.poll():
             if isinstance(event, Reason):
-                return event
-            self._remember(event)
-        return None
+                failed = event
+            else:
+                times[event.code] += 1
+                self._remember(event)
+        for code, number in times.items():
+            often = f", {number} times" if number > 1 else ""
+            log.warning("GPU %d: Xid %d%s: %s", self._gpu.index, code, often, message(code))
+        return failed
 
     def _remember(self, xid: XidEvent) -> None:
-        log.warning("GPU %d: Xid %d: %s", self._gpu.index, xid.code, message(xid.code))
         for entity in self.last_xids:
             instance = entity.instance
             if xid.gpu_instance_id is None or instance is None or instance.gpu_instance_id == xid.gpu_instance_id:

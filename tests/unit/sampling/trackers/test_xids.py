@@ -1,6 +1,7 @@
 from typing import Any
 
 import pynvml
+import pytest
 from pynvml import NVML_GPM_METRIC_GRAPHICS_UTIL as GRAPHICS
 
 from exporter.catalogue.convert import same
@@ -90,6 +91,23 @@ def test_a_driver_that_refuses_to_tell_xids_is_asked_again_and_listening_begins_
     del bench.nvml.replaced["nvmlDeviceRegisterEvents"]
     (heard,) = bench.read(XID, after_s=7)
     assert heard == (0, bench.clock.time())
+
+
+def test_a_storm_of_xids_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Tracker.XIDS, "{profile: h100-sxm}")
+    bench.read(XID)
+    codes = [31, 43] * 200 + [94]
+    bench.nvml.replaced["nvmlEventSetWait_v2"] = lambda *_: (
+        pynvml.c_nvmlEventData_t(eventData=codes.pop(0), gpuInstanceId=0xFFFFFFFF)
+        if codes
+        else failing(pynvml.NVML_ERROR_TIMEOUT)()
+    )
+    assert [answer.code for answer in bench.read(XID)] == [94]
+    assert [message.partition(": ")[2].split(":")[0] for message in caplog.messages] == [
+        "Xid 31, 200 times",
+        "Xid 43, 200 times",
+        "Xid 94",
+    ]
 
 
 def test_a_gpu_without_xid_events_does_not_support_them() -> None:
