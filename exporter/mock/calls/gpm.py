@@ -75,7 +75,8 @@ class GpmCalls:
                 metric.nvmlReturn = pynvml.NVML_ERROR_INVALID_ARGUMENT
                 continue
             metric.nvmlReturn = pynvml.NVML_SUCCESS
-            metric.value = mean(signal, older.t, newer.t) if is_sound else math.nan
+            # an area is a difference of sums, and rounding may leave less than nothing of it
+            metric.value = max(mean(signal, older.t, newer.t), 0.0) if is_sound else math.nan
         return metricsGet
 
     def _monitored(self, device: Any, function: str) -> MockGpu:
