@@ -10,6 +10,9 @@ from exporter.model import Labels, Reason, Value
 COLLECTION = 0.0
 """Period of readings that are taken at every collection (-c)."""
 
+RING = 5.0
+"""Period, in seconds, of rings of samples that nobody scales on; the driver keeps 14 s of them."""
+
 UNHURRIED = 10.0
 """Period, in seconds, of instant readings that take many milliseconds."""
 
@@ -52,6 +55,7 @@ class Tracker(Enum):
     LINK_REGISTERS = auto()
     PEERS = auto()
     RATES = auto()
+    RINGS = auto()
     XIDS = auto()
 
 
@@ -121,7 +125,8 @@ class FieldValue:
 class Tracked:
     """An answer that needs memory: a rate, an average between two samples, events counted since the start.
 
-    `source` says which of the tracker's answers is meant; each tracker documents its own.
+    `source` says which of the tracker's answers is meant; each tracker documents its own. With `is_total` the answer
+    is what has come together since the tracker began, not the newest.
     """
 
     tracker: Tracker
@@ -129,6 +134,7 @@ class Tracked:
     fields: tuple[Field, ...]
     scope: Scope = Scope.GPU
     period: float = COLLECTION
+    is_total: bool = False
 
 
 Reading = Call | FieldValue | Tracked

@@ -4,7 +4,7 @@ from typing import Any
 
 from pynvml import NVML_GPM_METRICS_GET_VERSION, NVML_SUCCESS, c_nvmlGpmMetricsGet_t
 
-from exporter.model import Reason
+from exporter.model import Clock, Reason
 from exporter.nvml.calls import REASONS, Calls, plain
 from exporter.nvml.entities import Device
 
@@ -21,12 +21,19 @@ def why_no_gpm(calls: Calls, device: Device) -> Reason | None:
 
 
 class SamplePair:
-    """The newest two samples of one GPU, or of one of its MIG instances."""
+    """The newest two samples of one GPU, or of one of its MIG instances.
 
-    def __init__(self, calls: Calls, device: Device, gpu_instance_id: int | None) -> None:
+    Attributes:
+        span_s: Seconds between the two, by our monotonic clock: NVML does not tell.
+    """
+
+    def __init__(self, calls: Calls, device: Device, gpu_instance_id: int | None, clock: Clock) -> None:
+        self.span_s = 0.0
         self._calls = calls
         self._device = device
         self._instance = gpu_instance_id
+        self._clock = clock
+        self._taken = 0.0
         self._older: Any = None
         self._newer: Any = None
         self._request = c_nvmlGpmMetricsGet_t()
@@ -46,6 +53,8 @@ class SamplePair:
         if isinstance(sample, Reason):
             return sample
         self._older, self._newer = self._newer, None
+        taken, self._taken = self._taken, self._clock.monotonic()
+        self.span_s = self._taken - taken
         if self._instance is None:
             answer = self._calls("nvmlGpmSampleGet", self._device.handle, sample)
         else:

@@ -112,6 +112,11 @@ class Sampler:
             gone=gone,
         )
 
+    def keep_up(self) -> None:
+        """Read between two collections what the driver would have forgotten by the next; nothing is published."""
+        for tracker in self._trackers.values():
+            tracker.keep_up()
+
     def _note_time(self) -> None:
         """See to it that nothing is compared with a reading from before a pause."""
         if self._pace.has_paused():

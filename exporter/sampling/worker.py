@@ -20,10 +20,14 @@ FIRST_PAIR_S = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """When to collect: every `interval_s`, at `phase_s` after its multiples on the monotonic clock."""
+    """When to collect: every `interval_s`, at `phase_s` after its multiples on the monotonic clock.
+
+    If collections lie further apart than `keep_up_s`, what the driver keeps for some seconds only is read in between.
+    """
 
     interval_s: float
     phase_s: float
+    keep_up_s: float = 10.0
 
     def wait_s(self, now: float) -> float:
         """Return the seconds from `now` to the next collection, more than 0."""
@@ -104,10 +108,24 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 followed = self._collect(followed)
-                self._stopping.wait(wait_s)
+                self._wait(wait_s)
                 wait_s = self._rhythm.wait_s(self._clock.monotonic())
         finally:
             self.last_words = self._sampler.close()
+
+    def _wait(self, wait_s: float) -> None:
+        """Wait for the next collection; half of `keep_up_s` at a time, so that what is read meanwhile delays none."""
+        longest_s = self._rhythm.keep_up_s
+        while wait_s > longest_s and not self._stopping.wait(longest_s / 2):
+            self._keep_up()
+            wait_s = self._rhythm.wait_s(self._clock.monotonic())
+        self._stopping.wait(wait_s)
+
+    def _keep_up(self) -> None:
+        try:
+            self._sampler.keep_up()
+        except Exception as error:  # noqa: BLE001 - the next collection meets it, too, and tells it
+            log.debug("GPU %d: %r", self.device.gpu.index, error)
 
     def _collect(self, followed: Plan | None) -> Plan | None:
         """Publish one more snapshot; return the plan that is followed from now on."""

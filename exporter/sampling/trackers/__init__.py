@@ -13,6 +13,7 @@ from exporter.sampling.trackers.gpm import GpmTracker
 from exporter.sampling.trackers.link_registers import LinkRegisterTracker
 from exporter.sampling.trackers.peers import PeerTracker
 from exporter.sampling.trackers.rates import RateTracker
+from exporter.sampling.trackers.rings import RingTracker
 from exporter.sampling.trackers.tracker import DeviceTracker
 from exporter.sampling.trackers.xids import XidTracker
 
@@ -21,6 +22,7 @@ TRACKERS: Mapping[Tracker, Callable[[Calls, Device, Clock], DeviceTracker]] = {
     Tracker.LINK_REGISTERS: LinkRegisterTracker,
     Tracker.PEERS: PeerTracker,
     Tracker.RATES: RateTracker,
+    Tracker.RINGS: RingTracker,
     Tracker.XIDS: XidTracker,
 }
 """How to make each kind of tracker for a device."""

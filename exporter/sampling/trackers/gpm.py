@@ -1,15 +1,17 @@
 """GPM: means between the last collection and this one. Source of a reading: (NVML_GPM_METRIC_*,).
 
-For Scope.LINK the source has a metric for each of reading.LINKS.
+For Scope.LINK the source has a metric for each of reading.LINKS. A total may have several metrics, and is answered with
+ActiveSeconds, from the same pair of samples and the same call as the means.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from exporter.catalogue.reading import Scope, Tracked
 from exporter.model import Clock, Entity, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Target
 from exporter.nvml.gpm import SamplePair, why_no_gpm
+from exporter.sampling.trackers.active_seconds import ActiveSeconds
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 SHORTEST_SPAN_S = 0.08
@@ -25,6 +27,7 @@ class GpmTracker(DeviceTracker):
         self._clock = clock
         self._refused: Reason | None = Reason.NO_SAMPLE_YET
         self._pairs: dict[int | None, SamplePair] = {}
+        self._totals: dict[tuple[int | None, tuple[int, ...]], ActiveSeconds] = {}
         self._taken = float("-inf")
         self._last: tuple[tuple[Tracked, ...], tuple[Observation, ...]] = ((), ())
 
@@ -66,13 +69,26 @@ class GpmTracker(DeviceTracker):
             if reading.scope is Scope.LINK:
                 for link, metric in enumerate(reading.source):
                     yield Observation(reading, Entity(self._device.gpu, link=link), found[metric])
-            else:
-                for target in targets:
-                    yield Observation(reading, target.entity, found[reading.source[0]])
+                continue
+            answer = self._total(instance_id, reading, found) if reading.is_total else found[reading.source[0]]
+            for target in targets:
+                yield Observation(reading, target.entity, answer)
+
+    def _total(
+        self, instance_id: int | None, reading: Tracked, found: Mapping[int, float | Reason]
+    ) -> ActiveSeconds | Reason:
+        """Return what a reading's metrics have come to, or the reason that all of them have for none."""
+        means = {metric: found[metric] for metric in reading.source}
+        (first, *others), key = means.values(), (instance_id, reading.source)
+        if isinstance(first, Reason) and all(mean is first for mean in others):
+            return self._totals.get(key, first) if first is Reason.NO_SAMPLE_YET else first
+        total = self._totals.get(key, ActiveSeconds()).grown(self._pairs[instance_id].span_s, means)
+        self._totals[key] = total
+        return total
 
     def _values(self, instance_id: int | None, metrics: tuple[int, ...]) -> list[float | Reason] | Reason:
         if instance_id not in self._pairs:
-            self._pairs[instance_id] = SamplePair(self._calls, self._device, instance_id)
+            self._pairs[instance_id] = SamplePair(self._calls, self._device, instance_id, self._clock)
         pair = self._pairs[instance_id]
         return pair.advance() or pair.metrics(metrics)
 

@@ -48,6 +48,10 @@ class DeviceTracker(Protocol):
     def inherit(self, former: "DeviceTracker") -> None:
         """Take over what stays true from a tracker of the same kind and GPU, whose time has ended."""
 
+    def keep_up(self) -> None:
+        """Read what the driver would have forgotten by the next collection, where that is far away."""
+        return  # by default, nothing; mypy takes an empty body for an abstract one
+
     def interrupt(self) -> None:
         """Forget what the next collection must not be compared with, because it comes too late. Totals stay."""
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.catalogue.convert import same
-from exporter.catalogue.reading import Call, Field
+from exporter.catalogue.convert import attr, same
+from exporter.catalogue.reading import Call, Field, Tracked, Tracker
 from exporter.model import Missing
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
@@ -23,23 +23,25 @@ from tests.waiting import PATIENCE_S, until
 
 TEMPERATURE = Call("nvmlDeviceGetTemperature", (Field("TEMPERATURE", same),), (pynvml.NVML_TEMPERATURE_GPU,))
 POWER = Call("nvmlDeviceGetPowerUsage", (Field("POWER", same),))
-READINGS = (TEMPERATURE, POWER)
+RING = Tracked(Tracker.RINGS, (pynvml.NVML_GPU_UTILIZATION_SAMPLES,), (Field("RING", attr("observed_s")),))
+READINGS = (TEMPERATURE, POWER, RING)
 INTERVAL_S = 0.02
+RHYTHM = Rhythm(INTERVAL_S, 0.0)
 
 
 class Bench:
-    """A worker of a mock GPU; each collection waits 20 ms of real time for the next."""
+    """A worker of a mock GPU; by default each collection waits 20 ms of real time for the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, field: str = "TEMPERATURE", rhythm: Rhythm = RHYTHM) -> None:
         self.clock = FakeClock()
         self.nvml = FaultyNvml(started(scenario("gpus: [{profile: h100-sxm, load: 40}]"), self.clock))
-        self.plan = self.plan_of("TEMPERATURE")
+        self.plan = self.plan_of(field)
         self.is_broken = False
         layout = find_layout(Calls(self.nvml), 0)
         assert isinstance(layout, Layout)
         device = select({0: layout}, parse_devices("f"))[0]
-        sampler = Sampler(device, Calls(self.nvml), self.clock, INTERVAL_S, self.miss)
-        self.worker = Worker(sampler, lambda: self.plan, Rhythm(INTERVAL_S, 0.0), self.clock)
+        sampler = Sampler(device, Calls(self.nvml), self.clock, rhythm.interval_s, self.miss)
+        self.worker = Worker(sampler, lambda: self.plan, rhythm, self.clock)
         self.worker.start()
 
     def miss(self, _: Missing) -> None:
@@ -89,6 +91,18 @@ def test_an_unexpected_error_costs_one_collection_and_is_told_once(
         bench.is_broken = False
         until(lambda before=before: bench.worker.snapshot is not before)  # type: ignore[misc]
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+
+
+def test_rings_are_read_between_collections_that_are_far_apart_and_nothing_is_published() -> None:
+    bench = Bench("RING", Rhythm(1000.0, 0.0, keep_up_s=0.2))  # longer than the first two collections lie apart
+    try:
+        until(lambda: bench.nvml.calls["nvmlDeviceGetSamples"] > 2)
+        newest, calls = bench.worker.snapshot, bench.nvml.calls["nvmlDeviceGetSamples"]
+        until(lambda: bench.nvml.calls["nvmlDeviceGetSamples"] > calls + 3)
+        assert bench.worker.snapshot is newest
+    finally:
+        bench.worker.stop()
+        assert bench.worker.ended(PATIENCE_S)
 
 
 def test_a_worker_is_late_when_its_newest_snapshot_has_expired(bench: Bench) -> None:
