@@ -42,6 +42,16 @@ class DeviceSelection:
     ids: frozenset[int] | None = None
 
 
+class BusySource(StrEnum):
+    """Where seconds are counted from in which a part of a GPU was busy: one of the driver's rings, or GPM."""
+
+    GPU = "gpu"
+    MEMORY = "memory"
+    PROFILING = "profiling"
+    ENCODER = "encoder"
+    DECODER = "decoder"
+
+
 class LabelStyle(StrEnum):
     """Whose spelling the labels have: dcgm-exporter's up to 4.8.2, 4.8.3's or 4.9's."""
 
@@ -96,6 +106,8 @@ class Settings:
     config_file: str | None
     collect_interval_s: float
     devices: tuple[DeviceSelection, ...]
+    busy_seconds: frozenset[BusySource]
+    mean_gpu_util: bool
     disable_startup_validate: bool
     gpu_bind_unbind_watch: bool
     gpu_bind_unbind_poll_s: float
@@ -161,6 +173,21 @@ def _parse_indices(text: str) -> range:
     if last > MAX_DEVICE_INDEX:
         raise ValueError(f"{last} is above {MAX_DEVICE_INDEX}")
     return range(first, last + 1)
+
+
+def parse_busy_seconds(text: str) -> frozenset[BusySource]:
+    """Read a list of sources, separated by commas; "none" and nothing at all are none of them.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if names == ["none"]:
+        return frozenset()
+    for name in names:
+        if name not in set(BusySource):
+            raise ValueError(f"there is no {name!r}")
+    return frozenset(map(BusySource, names))
 
 
 def parse_listen_address(text: str) -> ListenAddress:

@@ -71,7 +71,7 @@ def generate() -> Iterator[str]:
     """Yield the document's lines."""
     older = {newest: name for name, newest in reversed(ALIASES.items())}
     costs, h200 = read_pairs("h200-costs.csv"), read_pairs("h200-fields.csv")
-    by_name = {field.name: reading for reading in CATALOGUE for field in reading.fields if not field.accompanies}
+    by_name = {field.name: reading for reading in CATALOGUE for field in reading.fields if field.name in FIELDS}
     yield HEAD
     yield "| id | field | older name | unit | NVML | of | every | cost | H200 |"
     yield "|---|---|---|---|---|---|---|---|---|"

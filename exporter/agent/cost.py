@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from exporter.agent.inputs import counters_source
-from exporter.catalogue import ANSWERED, CATALOGUE
+from exporter.catalogue import ANSWERED, CATALOGUE, busy_seconds
 from exporter.catalogue.reading import Reading
 from exporter.counters import Counter, parse_counters
 from exporter.errors import NvmlError
@@ -54,7 +54,8 @@ def cost_report(settings: Settings) -> str:
     library: Any = real_nvml() if settings.mock is None else MockNvml(load_scenario(settings.mock), time)
     start(library)
     try:
-        return "\n".join(_report(library, settings, parsed.counters))
+        counters = (*parsed.counters, *busy_seconds.series(settings.busy_seconds))
+        return "\n".join(_report(library, settings, counters))
     finally:
         end(library)
 

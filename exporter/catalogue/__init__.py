@@ -3,6 +3,7 @@
 from exporter.catalogue import (
     affinity,
     bar1,
+    busy_seconds,
     c2c,
     clocks,
     ecc,
@@ -28,6 +29,7 @@ from exporter.catalogue import (
 )
 from exporter.catalogue.reading import Reading
 from exporter.counters import Counter
+from exporter.fields import FIELDS
 
 CATALOGUE: tuple[Reading, ...] = (
     *identity.READINGS,
@@ -54,13 +56,19 @@ CATALOGUE: tuple[Reading, ...] = (
     *power_smoothing.READINGS,
     *vgpu.READINGS,
     *profiling.READINGS,
+    *busy_seconds.READINGS,
 )
 """Every reading, in the order of DCGM's field ids where one can be told."""
+
+MEAN_GPU_UTIL_CATALOGUE: tuple[Reading, ...] = tuple(
+    utilization.MEAN_GPU_UTIL if reading is utilization.GPU_UTIL else reading for reading in CATALOGUE
+)
+"""The same, but the GPU's utilization is a mean."""
 
 OWN_SERIES: tuple[Counter, ...] = (xids.LISTENING_SINCE,)
 """Series under this exporter's own names, which come with the readings that they explain."""
 
 ANSWERED: frozenset[str] = frozenset(
-    field.name for reading in CATALOGUE for field in reading.fields if not field.accompanies
+    field.name for reading in CATALOGUE for field in reading.fields if field.name in FIELDS
 )
 """Canonical names of all fields that some reading answers."""

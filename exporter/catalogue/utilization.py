@@ -1,14 +1,41 @@
-"""Utilization of the GPU, its memory interface, encoder and decoder: percent, and ratios of 1."""
+"""Utilization of the GPU, its memory interface, encoder and decoder: percent, and ratios of 1.
 
-from exporter.catalogue.convert import attr, first, first_as_ratio, ratio_of
-from exporter.catalogue.reading import Call, Field
+What is busy only now and then has an instant value that depends on the moment; `MEAN_GPU_UTIL` gives the mean instead.
+"""
+
+from pynvml import NVML_GPU_UTILIZATION_SAMPLES
+
+from exporter.catalogue.convert import Convert, attr, first, first_as_ratio, of_number, percent_as_ratio, ratio_of
+from exporter.catalogue.reading import Call, Field, Tracked, Tracker
+from exporter.model import Reason
+
+
+def _mean(convert: Convert) -> Convert:
+    """Make a conversion of a ring's mean, where there is one yet."""
+    return lambda answer: answer.percent if isinstance(answer.percent, Reason) else convert(answer.percent)
+
+
+GPU_UTIL = Call(
+    "nvmlDeviceGetUtilizationRates",
+    (Field("DCGM_FI_DEV_GPU_UTIL", attr("gpu")), Field("DCGM_FI_DEV_GPU_UTIL_RATIO", ratio_of("gpu"))),
+)
+"""The GPU's utilization at the moment."""
+
+MEAN_GPU_UTIL = Tracked(
+    Tracker.RINGS,
+    (NVML_GPU_UTILIZATION_SAMPLES,),
+    (
+        Field("DCGM_FI_DEV_GPU_UTIL", _mean(of_number(round))),
+        Field("DCGM_FI_DEV_GPU_UTIL_RATIO", _mean(percent_as_ratio)),
+    ),
+)
+"""The same fields, as means since they were read before."""
 
 READINGS = (
+    GPU_UTIL,
     Call(
         "nvmlDeviceGetUtilizationRates",
         (
-            Field("DCGM_FI_DEV_GPU_UTIL", attr("gpu")),
-            Field("DCGM_FI_DEV_GPU_UTIL_RATIO", ratio_of("gpu")),
             Field("DCGM_FI_DEV_MEM_COPY_UTIL", attr("memory")),
             Field("DCGM_FI_DEV_MEMORY_UTIL_RATIO", ratio_of("memory")),
         ),

@@ -100,6 +100,25 @@ FLAGS = (
         setting="devices",
     ),
     Flag(
+        "busy-seconds",
+        types.BUSY_SECONDS,
+        "gpu,memory,profiling",
+        Group.COLLECTION,
+        "Whose busy and observed seconds to count: gpu, memory, profiling (graphics engine, SM, tensor cores and DRAM,"
+        " by GPM), encoder, decoder, or none.",
+        variable="DCGM_EXPORTER_BUSY_SECONDS",
+        setting="busy_seconds",
+    ),
+    Flag(
+        "mean-gpu-util",
+        types.BOOL,
+        "false",
+        Group.COLLECTION,
+        "Let DCGM_FI_DEV_GPU_UTIL be the mean since the collection before, not the value of the moment.",
+        variable="DCGM_EXPORTER_MEAN_GPU_UTIL",
+        setting="mean_gpu_util",
+    ),
+    Flag(
         "xid-count-window-size",
         types.WINDOW,
         "300000",

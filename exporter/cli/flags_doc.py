@@ -13,8 +13,8 @@ _INTRODUCTION = """\
 
 Generated from the code by `python -m exporter.cli.flags_doc > docs/flags.md`; a test compares the two.
 
-Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.9) but for `--mock` and
-`--label-style`, which are this project's own.
+Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.9) but for `--mock`,
+`--label-style`, `--busy-seconds` and `--mean-gpu-util`, which are this project's own.
 
 - **Order.** A flag counts before its variable, that before the configuration file, that before the default.
 - **Syntax** is Go's: one dash or two, `--name=value` or `--name value`. A switch is `--name` or `--name=false`,

@@ -10,6 +10,7 @@ from exporter.cli.go_values import MAX_INT64, parse_bool, parse_duration, parse_
 from exporter.settings import (
     LabelStyle,
     LogFormat,
+    parse_busy_seconds,
     parse_configmap,
     parse_devices,
     parse_listen_address,
@@ -115,6 +116,12 @@ DURATION = ValueType("DURATION", "a duration above 0 such as 500ms, 10s or 1m30s
 DURATION_OR_0 = ValueType("DURATION", "a duration such as 500ms, 10s or 1m30s, or 0", parse_duration)
 ADDRESS = ValueType("HOST:PORT", "an address such as :9400, 127.0.0.1:9400 or [::1]:9400", parse_listen_address)
 DEVICES = ValueType("DEVICES", "f, g, i, g or i with indices as in g:0,2-4, or several with + between", parse_devices)
+BUSY_SECONDS = ValueType(
+    "LIST",
+    "gpu, memory, profiling, encoder and decoder, separated by commas, or none",
+    parse_busy_seconds,
+    is_list=True,
+)
 CONFIGMAP = ValueType("NAMESPACE:NAME", "NAMESPACE:NAME or none", parse_configmap)
 GPU_ID_TYPE = ValueType("TYPE", "uid or device-name", _gpu_id_type)
 LABEL_STYLE = ValueType("STYLE", "classic, 4.8.3 or 4.9", _choice(LabelStyle))

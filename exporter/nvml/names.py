@@ -7,6 +7,7 @@ TRACKED = {
     Tracker.GPM: ("nvmlGpmMetricsGet", "nvmlGpmSampleGet", "nvmlGpmMigSampleGet"),
     Tracker.LINK_REGISTERS: ("nvmlDeviceReadPRMCounters_v1",),
     Tracker.PEERS: ("nvmlDeviceGetP2PStatus",),
+    Tracker.RINGS: ("nvmlDeviceGetSamples",),
     Tracker.XIDS: ("nvmlEventSetWait_v2",),
 }
 """The functions of trackers that call NVML; what rates are made of are field values."""

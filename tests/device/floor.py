@@ -23,6 +23,7 @@ def main() -> None:
     request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
     metrics = (
         pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL,
+        pynvml.NVML_GPM_METRIC_SM_UTIL,
         pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL,
         pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL,
         pynvml.NVML_GPM_METRIC_PCIE_TX_PER_SEC,
@@ -48,6 +49,16 @@ def main() -> None:
         pynvml.nvmlGpmMetricsGet(request)
         older, newer = newer, older
 
+    newest_us = {pynvml.NVML_GPU_UTILIZATION_SAMPLES: 0, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES: 0}
+
+    def ring(kind: int) -> None:
+        _, samples = pynvml.nvmlDeviceGetSamples(handle, kind, newest_us[kind])
+        newest_us[kind] = samples[-1].timeStamp
+
+    def memory_ring() -> None:
+        if rounds % 5 == 0:
+            ring(pynvml.NVML_MEMORY_UTILIZATION_SAMPLES)
+
     def xids() -> None:
         with contextlib.suppress(pynvml.NVMLError_Timeout):
             pynvml.nvmlEventSetWait_v2(events, 0)
@@ -66,6 +77,8 @@ def main() -> None:
         "field values": lambda: pynvml.nvmlDeviceGetFieldValues(handle, values),
         "xids": xids,
         "gpm": gpm,
+        "ring": lambda: ring(pynvml.NVML_GPU_UTILIZATION_SAMPLES),
+        "memory ring, each 5 s": memory_ring,
     }
     spent = dict.fromkeys(steps, 0.0)
     rounds = 0

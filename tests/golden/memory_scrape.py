@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES
+from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES, busy_seconds
 from exporter.counters import Counter, parse_counters
 from exporter.counters_source import PACKAGED
 from exporter.exposition import Format
@@ -16,20 +16,21 @@ from exporter.pages import Content, Pages
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
-from exporter.settings import DeviceKind, DeviceSelection
+from exporter.settings import BusySource, DeviceKind, DeviceSelection
 from exporter.telemetry import Telemetry, TelemetrySources
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import started
 
 INTERVAL_S = 1.0
+BUSY = (BusySource.GPU, BusySource.MEMORY, BusySource.PROFILING)
 SECOND_AT_S = 0.15
 """As workers do it: two collections at once, so that rates and pairs are there, then one in each interval."""
 
 
 def counters_of(*file_names: str) -> tuple[Counter, ...]:
-    """Return the counters of packaged files, read as one file, and the series that come with them."""
+    """Return the counters of packaged files, read as one file, and the series of our own that are on by default."""
     text = "\n".join((PACKAGED / name).read_text(encoding="utf-8") for name in file_names)
-    return (*parse_counters(text, "+".join(file_names), ANSWERED).counters, *OWN_SERIES)
+    return (*parse_counters(text, "+".join(file_names), ANSWERED).counters, *OWN_SERIES, *busy_seconds.series(BUSY))
 
 
 @dataclass(frozen=True, slots=True)

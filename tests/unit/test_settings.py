@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from exporter.settings import (
     MAX_DEVICE_INDEX,
+    BusySource,
     DeviceKind,
     DeviceSelection,
     ListenAddress,
+    parse_busy_seconds,
     parse_configmap,
     parse_devices,
     parse_listen_address,
@@ -153,3 +155,11 @@ def test_a_configmap_is_namespace_and_name_and_none_is_no_configmap() -> None:
 def test_a_wrong_configmap_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^$"):
         parse_configmap(text)
+
+
+def test_busy_seconds_are_a_list_of_sources_or_none() -> None:
+    assert parse_busy_seconds("gpu, encoder,gpu") == {BusySource.GPU, BusySource.ENCODER}
+    assert parse_busy_seconds("none") == parse_busy_seconds("") == frozenset()
+    for text in ("sm", "gpu,none", "GPU"):
+        with pytest.raises(ValueError, match="there is no"):
+            parse_busy_seconds(text)

@@ -5,7 +5,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES
+from exporter.catalogue import ANSWERED, CATALOGUE, OWN_SERIES, busy_seconds
 from exporter.catalogue.convert import attr, same
 from exporter.catalogue.framebuffer import READINGS
 from exporter.catalogue.reading import Call, Field
@@ -20,7 +20,7 @@ from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
-from exporter.settings import parse_devices
+from exporter.settings import BusySource, parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml
 from tests.unit.mock_machines import scenario, started
@@ -265,9 +265,21 @@ def test_every_counter_of_a_packaged_file_is_answered(file: str) -> None:
 
 
 def test_series_of_our_own_stand_beside_the_catalogue_and_are_never_asked_for() -> None:
-    own = {field.name for reading in CATALOGUE for field in reading.fields if field.accompanies}
-    assert own == {counter.field for counter in OWN_SERIES}
+    accompanying = {field.name for reading in CATALOGUE for field in reading.fields if field.accompanies}
+    assert accompanying == {counter.field for counter in OWN_SERIES}
+    own = {field.name for reading in CATALOGUE for field in reading.fields if field.name.startswith("gpu_exporter_")}
+    assert own == {counter.field for counter in (*OWN_SERIES, *busy_seconds.series(tuple(BusySource)))}
     assert not own & ANSWERED
+
+
+def test_at_most_nine_series_of_busy_seconds_are_on_by_default_and_each_counter_has_its_observed_seconds() -> None:
+    default = (BusySource.GPU, BusySource.MEMORY, BusySource.PROFILING)
+    assert len(list(busy_seconds.series(default))) == 9
+    assert list(busy_seconds.series(())) == []
+    for source in BusySource:
+        names = [counter.name for counter in busy_seconds.SERIES[source]]
+        assert all(name.endswith("_seconds_total") for name in names)
+        assert sum("observed" in name for name in names) == 1
 
 
 def test_every_call_names_a_function_of_nvml() -> None:

@@ -206,11 +206,13 @@ def test_every_flag_without_effect_says_so_once(row: Row) -> None:
             assert notices[0].startswith(f"{place} is accepted")
 
 
-def test_the_table_has_dcgm_exporters_flags_and_five_more() -> None:
+def test_the_table_has_dcgm_exporters_flags_and_seven_more() -> None:
     assert {flag.name for flag in FLAGS} - {row.flag for row in ROWS} == {
         "mock",
         "mock-steering-port",
         "label-style",
+        "busy-seconds",
+        "mean-gpu-util",
         "help",
         "version",
     }

@@ -37,6 +37,8 @@ def all_ones(answer: Any) -> Any:
     """Return an answer of the same shape in which every number is all ones, and no text is UTF-8."""
     if isinstance(answer, list):
         return [all_ones(one) for one in answer]
+    if isinstance(answer, tuple):
+        return tuple(all_ones(one) for one in answer)
     if isinstance(answer, int):
         return 0xFFFFFFFF
     if isinstance(answer, str):

@@ -6,6 +6,7 @@ import pynvml
 import pytest
 
 from exporter.catalogue import CATALOGUE
+from exporter.catalogue.busy_seconds import SERIES
 from exporter.catalogue.convert import same
 from exporter.catalogue.reading import LAYOUT, LINKS, SLOW, Call, Field, FieldValue, Reading, Scope, Tracked, Tracker
 from exporter.model import Entity, Gpu, Missing, Reason
@@ -16,7 +17,7 @@ from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.sampling.sources import TrackerSource
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
-from exporter.settings import parse_devices
+from exporter.settings import BusySource, parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
 from tests.unit.mock_machines import scenario, started
@@ -465,6 +466,16 @@ def test_a_first_pair_that_is_not_there_yet_is_missing_without_being_a_failure()
     assert waiting >= {"DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO", "DCGM_FI_PROF_PCIE_TX_BYTES", *UNTIL_A_FABRIC_IS_JOINED}
     assert {name for name, reason in second.items() if reason is Reason.NO_SAMPLE_YET} == UNTIL_A_FABRIC_IS_JOINED
     assert {missing.reason for missing in bench.told} == {Reason.NOT_SUPPORTED}
+
+
+def test_busy_seconds_go_on_when_the_counters_file_is_read_again() -> None:
+    names = {counter.field for source in BusySource for counter in SERIES[source]}
+    bench = Bench([reading for reading in CATALOGUE if reading.fields[0].name in names])
+    bench.read()
+    before = [bench.read() for _ in range(10)][-1]
+    bench.follow(*CATALOGUE)
+    after = bench.read()
+    assert {name for name in names if "observed" in name and float(after[name]) < float(before[name]) + 0.9} == set()
 
 
 def test_a_lost_gpu_has_no_samples_but_the_reason_and_is_back_when_it_answers() -> None:
