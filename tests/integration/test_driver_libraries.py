@@ -106,7 +106,7 @@ def test_a_library_as_old_as_r470_gives_the_framebuffer_of_version_1(
 ) -> None:
     counters = tmp_path / "counters.csv"
     counters.write_text(FRAMEBUFFER)
-    program = start("-f", str(counters), LD_LIBRARY_PATH=library("R470"))
+    program = start("-f", str(counters), "--busy-seconds=none", LD_LIBRARY_PATH=library("R470"))
     program.until(lambda: len(series(program, "DCGM_FI_DEV_FB_USED")) == 3)
     values = {name: series(program, f"DCGM_FI_DEV_FB_{name}")["2"].value for name in ("TOTAL", "FREE", "USED")}
     assert values == {"TOTAL": "81920", "FREE": "81000", "USED": "920"}
@@ -118,7 +118,7 @@ def test_a_library_as_old_as_r470_gives_the_framebuffer_of_version_1(
 def test_a_library_as_old_as_r470_gives_every_default_counter_but_those_of_newer_gpus(
     start: Start, library: Library
 ) -> None:
-    program = start(LD_LIBRARY_PATH=library("R470"))
+    program = start("--busy-seconds=none", LD_LIBRARY_PATH=library("R470"))
     program.until(lambda: "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL" in program.names())
     newer = {name for name in errors(program, "not_supported") if not name.startswith("DCGM_FI_PROF_")}
     assert newer == {"DCGM_FI_DEV_FB_RESERVED", "DCGM_FI_DEV_VGPU_LICENSE_STATUS"}
