@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from exporter.counters_source import PACKAGED
 from tests.chart.alert_cases import SCRAPED_STYLES
+from tests.chart.helm import CHART
 from tests.integration.prometheus_run import Prometheus, mock_exporter, page_of_series, prometheus
 from tests.tools.build import build
 
@@ -16,7 +18,7 @@ JOB = "dcgm-exporter"
 ARGUMENTS = {
     "classic": [],
     "4.8.3": ["--label-style=4.8.3"],
-    "4.9": ["--label-style=4.9", "-f", "/etc/dcgm-exporter/dcgm-4.9-counters.csv"],
+    "4.9": ["--label-style=4.9"],
     "old": ["-o"],
     "renamed": [],
 }
@@ -127,6 +129,12 @@ class Lab:
     exporters: Mapping[str, str]
 
 
+def _counters(style: str) -> str:
+    """Return the counters file of a style, with the rows that the chart's healthCounters adds."""
+    file = "dcgm-4.9-counters.csv" if style == "4.9" else "default-counters.csv"
+    return (PACKAGED / file).read_text() + (CHART / "files/health-counters.csv").read_text()
+
+
 def _scrapes(exporters: Mapping[str, str]) -> list[dict[str, Any]]:
     """Return the chart's monitor with and without honorLabels, and one made by hand, whose job is the same."""
     honoured, renamed, by_hand = [], [], []
@@ -154,7 +162,9 @@ def running_lab(folder: Path, rules: Mapping[str, Any]) -> Iterator[Lab]:
             patch.setenv("NODE_NAME", f"node-{style}")
             own = folder / style
             own.mkdir()
-            exporters[style] = stack.enter_context(mock_exporter(own, scenario(style), *arguments))
+            counters = own / "counters.csv"
+            counters.write_text(_counters(style))
+            exporters[style] = stack.enter_context(mock_exporter(own, scenario(style), "-f", str(counters), *arguments))
         page = stack.enter_context(page_of_series(other_series()))
         others = {"job_name": "others", "honor_labels": True, "static_configs": [{"targets": [page]}]}
         jobs = [*_scrapes(exporters | {"gone": NOBODY}), others]

@@ -103,7 +103,9 @@ def test_what_is_left_out_of_the_dependencies_is_missed_by_nothing_that_is_impor
 
 def test_nothing_is_compiled_at_start(real_node: RealNode, nobody: tuple[Manifest, str]) -> None:
     exporter, _ = nobody
-    told = real_node.execute(exporter, "exporter", "sh", "-c", "python3 -v -c 'import exporter.cli.main, exporter.agent.agent' 2>&1")
+    told = real_node.execute(
+        exporter, "exporter", "sh", "-c", "python3 -v -c 'import exporter.cli.main, exporter.agent.agent' 2>&1"
+    )
     loaded = re.findall(r"^# code object from '?([^'\n]+)", told, re.MULTILINE)
     assert len(loaded) > 100
     assert not [path for path in loaded if not path.endswith(".pyc")]
