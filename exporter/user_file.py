@@ -31,9 +31,10 @@ def read_bytes(path: str | Path, what: str, most_bytes: int = MIB) -> bytes:
     try:
         is_regular = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  (only opening some devices does something)
         content = _read(path, most_bytes + 1) if is_regular else None
-    except (OSError, ValueError) as error:  # a ValueError for a path that has a NUL
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(f"{path}: the {what} can't be read: {reason}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: the {what} can't be read: {error.strerror or error}") from None
+    except ValueError:  # Python versions say it in different words
+        raise ConfigError(f"{path}: the {what} can't be read: its name has a NUL") from None
     if content is None:
         raise ConfigError(f"{path}: it is no regular file; name a {what}")
     if len(content) > most_bytes:

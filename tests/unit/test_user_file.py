@@ -32,7 +32,7 @@ def test_what_can_not_be_read_is_named_with_the_reason(path: Path) -> None:
 
 
 def test_a_name_with_a_nul_is_refused() -> None:
-    assert "the list can't be read: embedded null byte" in refusal("a\0b")
+    assert "the list can't be read: its name has a NUL" in refusal("a\0b")
 
 
 def test_a_folder_a_pipe_and_a_device_are_refused_and_not_waited_for(path: Path) -> None:
