@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from exporter.cli.flag_table import FLAGS, Flag, Status
-from exporter.cli.flags import Serve, parse
-from exporter.errors import ConfigError
 from exporter.settings import (
     ConfigMapName,
     DeviceKind,
@@ -20,8 +18,7 @@ from exporter.settings import (
     LogFormat,
     Settings,
 )
-
-HOST = "host-1"
+from tests.unit.cli.parsing import error, serve, settings
 
 
 class Example(NamedTuple):
@@ -121,23 +118,6 @@ def flag_of(row: Row) -> Flag:
 def is_kept(row: Row) -> bool:
     """Tell whether a flag is not one of those that refuse to start."""
     return flag_of(row).status is not Status.REFUSED
-
-
-def serve(arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Serve:
-    command = parse(arguments, environ or {}, HOST)
-    assert isinstance(command, Serve)
-    return command
-
-
-def settings(*arguments: str, **environ: str) -> Settings:
-    return serve(arguments, environ).settings
-
-
-def error(*arguments: str, **environ: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        parse(arguments, environ, HOST)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def spellings(row: Row, text: str) -> list[tuple[list[str], dict[str, str]]]:

@@ -1,6 +1,6 @@
 """Flags, variables and the configuration file, up to Settings: syntax, order, and what is refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,26 +11,8 @@ from hypothesis import strategies as st
 from exporter.cli.flag_table import FLAGS
 from exporter.cli.flags import Serve, Show, parse
 from exporter.errors import ConfigError
-from exporter.settings import LabelStyle, Settings
-
-HOST = "host-1"
-
-
-def serve(arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Serve:
-    command = parse(arguments, environ or {}, HOST)
-    assert isinstance(command, Serve)
-    return command
-
-
-def settings(*arguments: str, **environ: str) -> Settings:
-    return serve(arguments, environ).settings
-
-
-def error(*arguments: str, **environ: str) -> str:
-    with pytest.raises(ConfigError) as caught:
-        parse(arguments, environ, HOST)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+from exporter.settings import LabelStyle
+from tests.unit.cli.parsing import HOST, error, serve, settings
 
 
 def test_a_switch_that_asks_for_nothing_gives_no_notice() -> None:
