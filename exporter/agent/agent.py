@@ -1,5 +1,6 @@
 """Wires the exporter together and runs it: the only place where all parts meet."""
 
+import ctypes
 import gc
 import logging
 import os
@@ -131,6 +132,8 @@ class Agent:
             log.info("asked to end")
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, *LATER):
+                # First for the kernel alone: one that arrives within signal.signal would be reported with a traceback.
+                ctypes.pythonapi.PyOS_setsig(number, ctypes.c_void_p(signal.SIG_IGN))
                 signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would give them back
             self._counters.stop()
             self._ownership.stop()
