@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from exporter import fields
 from exporter.errors import ConfigError, describe
+from exporter.model import AskedNames
 
 
 class MetricType(StrEnum):
@@ -39,6 +40,15 @@ class Counter:
     field_id: int
     type: MetricType
     help: str
+
+    @property
+    def family(self) -> str:
+        """Return what OpenMetrics calls it: a counter's family has no _total."""
+        return self.name.removesuffix("_total") if self.type is MetricType.COUNTER else self.name
+
+    def is_asked_for(self, names: AskedNames) -> bool:
+        """Say whether a scrape of these names gets it."""
+        return names is None or self.name in names or self.family in names
 
 
 class Parsed(NamedTuple):

@@ -100,11 +100,11 @@ def _text_header(counter: Counter) -> str:
 def _openmetrics_header(counter: Counter) -> str:
     """Return a header by OpenMetrics' stricter rule: only what ends in _total is a counter."""
     text = counter.help.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-    name, kind = counter.name, "unknown"
+    name, kind = counter.family, "unknown"
     if counter.type is MetricType.GAUGE:
         kind = "gauge"
-    elif counter.type is MetricType.COUNTER and name.endswith("_total"):
-        name, kind = name.removesuffix("_total"), "counter"
+    elif name != counter.name:
+        kind = "counter"
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 

@@ -179,6 +179,10 @@ class GpuState:
     entities: tuple[Entity, ...] = ()
 
 
+AskedNames = frozenset[str] | None
+"""The names of series that a scrape asks for; None where it asks for all."""
+
+
 class Page(NamedTuple):
     """One rendered exposition, plain and compressed, and the earliest moment at which a sample in it expires."""
 

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from exporter.attribution.jobs import JobNews
 from exporter.exposition import Format
-from exporter.model import Condition, GpuState, Reason
+from exporter.model import AskedNames, Condition, GpuState, Reason
 from exporter.nvml.calls import Spent
 
 
@@ -59,10 +59,25 @@ class Telemetry:
         self._registry.register(_Own(known))
         ProcessCollector(registry=self._registry)
 
-    def text(self, form: Format) -> str:
-        """Return all own series in a format, with the end mark that OpenMetrics wants."""
+    def text(self, form: Format, names: AskedNames = None) -> str:
+        """Return the own series that are asked for in a format, with the end mark that OpenMetrics wants."""
         generate = generate_latest if form is Format.TEXT else openmetrics.generate_latest
-        return generate(self._registry).decode()
+        return generate(self._registry if names is None else _Named(self._registry, names)).decode()
+
+
+class _Named(Collector):
+    """The metrics of some names, of samples or of whole families."""
+
+    def __init__(self, registry: CollectorRegistry, names: frozenset[str]) -> None:
+        self._registry = registry
+        self._names = names
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect() if self._names else ():
+            if metric.name not in self._names:
+                metric.samples = [sample for sample in metric.samples if sample.name in self._names]
+            if metric.samples:
+                yield metric
 
 
 class _Own(Collector):

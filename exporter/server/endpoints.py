@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 from exporter.exposition import Format
-from exporter.model import Page
+from exporter.model import AskedNames, Page
 from exporter.server.landing import landing_page
 from exporter.server.negotiation import accepts_gzip, negotiate_format
 
@@ -30,7 +31,7 @@ class Health(NamedTuple):
 class Handlers:
     """Where answers come from. All are called on the server's thread and must not wait for anything."""
 
-    page: Callable[[Format], Page]
+    page: Callable[[Format, AskedNames], Page]
     health: Callable[[], Health]
     ready: Callable[[], Health]
     version: str
@@ -110,7 +111,7 @@ class Endpoints:
             )
         form = negotiate_format(request.accept)
         try:
-            page = self._sources.page(form)
+            page = self._sources.page(form, _names(request.target.partition("?")[2]))
         except Exception:
             self.counts.error += 1
             raise
@@ -119,6 +120,12 @@ class Endpoints:
         if accepts_gzip(request.accept_encoding):
             return Response(HTTPStatus.OK, page.gzip, form.content_type, (vary, ("Content-Encoding", "gzip")))
         return Response(HTTPStatus.OK, page.text, form.content_type, (vary,))
+
+
+def _names(query: str) -> AskedNames:
+    """Return the values of name[] as prometheus_client's server reads them; the headers' size bounds their number."""
+    names = parse_qs(query).get("name[]")
+    return None if names is None else frozenset(names)
 
 
 def _text(status: HTTPStatus, sentence: str) -> Response:

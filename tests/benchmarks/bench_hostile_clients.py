@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.exposition import Format
-from exporter.model import Page
+from exporter.model import AskedNames, Page
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers, Health
@@ -69,7 +69,7 @@ class PageSource:
         ]
         self._page = Page(b"", b"", 0.0)
 
-    def __call__(self, _: Format) -> Page:
+    def __call__(self, _form: Format, _names: AskedNames = None) -> Page:
         now = time.monotonic()
         if now >= self._page.expires:
             value = int(now) % 100

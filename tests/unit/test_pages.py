@@ -1,14 +1,16 @@
 import gzip
+import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from exporter.counters import Counter
+from exporter.catalogue.reading import OWN
+from exporter.counters import Counter, MetricType
 from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
-from exporter.model import Attribution, Condition, DeviceSnapshot, Entity, GpuState, Holder, Owner, Owners
-from exporter.pages import LONGEST_LIFE_S, Content, Pages
+from exporter.model import Attribution, Condition, DeviceSnapshot, Entity, GpuState, Holder, Owner, Owners, Sample
+from exporter.pages import KEPT_PAGES, LONGEST_LIFE_S, Content, Pages
 from exporter.telemetry import Telemetry, TelemetrySources
 from tests.golden.soundness import parse
 from tests.unit.entities import GPU, NOW, OTHER_GPU, counter, sample, snapshot
@@ -120,6 +122,70 @@ def test_page_holds_dcgm_s_series_and_the_exporter_s_own() -> None:
 def test_page_without_any_gpu_is_a_page(form: Format) -> None:
     page = Exporter(snapshots=[]).pages().page(form)
     assert "gpu_exporter_build_info" in {family.name for family in parse(page.text.decode(), form)}
+
+
+# Named series.
+
+BUSY = Counter("gpu_exporter_busy_seconds_total", "gpu_exporter_busy_seconds_total", OWN, MetricType.COUNTER, "Help.")
+DRIVER = counter("DCGM_FI_DRIVER_VERSION", MetricType.LABEL)
+
+
+def with_counters(*counters: Counter) -> Exporter:
+    samples = (
+        sample("DCGM_FI_DEV_GPU_UTIL", 7),
+        sample("DCGM_FI_DEV_POWER_USAGE", 71.5),
+        sample("DCGM_FI_DRIVER_VERSION", "580.1"),
+        Sample(GPU, BUSY.field, 1.5, NOW + 3),
+    )
+    return Exporter([snapshot(*samples)], counters=counters)
+
+
+@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize(
+    ("names", "printed"),
+    [
+        ({UTIL.name}, {UTIL.name}),
+        ({BUSY.name, POWER.name}, {BUSY.name, POWER.name}),
+        ({"gpu_exporter_busy_seconds"}, {BUSY.name}),
+        ({"gpu_exporter_scrapes", UTIL.name}, {"gpu_exporter_scrapes_total", UTIL.name}),
+        ({"gpu_exporter_nvml_up", "process_cpu_seconds_total"}, {"gpu_exporter_nvml_up", "process_cpu_seconds_total"}),
+        ({DRIVER.name}, set()),
+        ({"DCGM_FI_DEV_GPU", "gpu_exporter", "up", "", "\ud800"}, set()),
+    ],
+)
+def test_named_series_alone_are_on_a_page_and_equal_those_of_the_whole_one(
+    names: set[str], printed: set[str], form: Format
+) -> None:
+    pages = with_counters(UTIL, POWER, DRIVER, BUSY).pages()
+    page, whole = pages.page(form, frozenset(names)), pages.page(form)
+    lines = page.text.decode().splitlines()
+    assert {re.split("[ {]", line)[0] for line in lines if not line.startswith("#")} == printed
+    assert {family.name.removesuffix("_total") for family in parse(page.text.decode(), form)} == {
+        name.removesuffix("_total") for name in printed
+    }
+    assert [line for line in lines if "process_" not in line] == [
+        line for line in whole.text.decode().splitlines() if line in lines and "process_" not in line
+    ]
+    assert page.text.endswith(b"# EOF\n") == (form is Format.OPENMETRICS)
+    assert gzip.decompress(page.gzip) == page.text
+
+
+def test_named_page_is_made_once_and_again_for_a_newer_snapshot() -> None:
+    exporter = with_counters(UTIL, POWER)
+    pages, names = exporter.pages(), frozenset({POWER.name})
+    first = pages.page(Format.TEXT, names)
+    pages.page(Format.TEXT)
+    assert pages.page(Format.TEXT, frozenset({POWER.name})) is first
+    exporter.snapshots = [snapshot(sample("DCGM_FI_DEV_POWER_USAGE", 72.5))]
+    assert values(pages.page(Format.TEXT, names).text, POWER.name) == ["72.5"]
+
+
+def test_many_choices_of_names_keep_no_more_than_a_few_pages() -> None:
+    pages = with_counters(UTIL, POWER).pages()
+    choices = [frozenset({str(n)}) for n in range(2 * KEPT_PAGES)]
+    made = [pages.page(Format.TEXT, names) for names in choices]
+    kept = [pages.page(Format.TEXT, names) is page for names, page in reversed(list(zip(choices, made, strict=True)))]
+    assert kept == [True] * KEPT_PAGES + [False] * KEPT_PAGES
 
 
 # What makes a new one.

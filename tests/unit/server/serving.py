@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.exposition import Format
-from exporter.model import Page
+from exporter.model import AskedNames, Page
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers, Health
@@ -38,8 +38,10 @@ class Exporter:
     health: Health = WELL
     ready: Health = WELL
     broken: str = ""
+    asked: list[AskedNames] = field(default_factory=list)
 
-    def page(self, form: Format) -> Page:
+    def page(self, form: Format, names: AskedNames = None) -> Page:
+        self.asked.append(names)
         if self.broken:
             raise RuntimeError(self.broken)
         text = self.pages[form]

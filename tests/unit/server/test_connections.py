@@ -8,7 +8,7 @@ import time
 import pytest
 
 from exporter.exposition import Format
-from exporter.model import Page
+from exporter.model import AskedNames, Page
 from exporter.server.connections import Limits
 from tests.unit.server.serving import (
     LARGE_PAGE,
@@ -108,8 +108,8 @@ def test_scrapes_beyond_those_allowed_at_once_are_rejected() -> None:
 class EverNew(Exporter):
     """An exporter whose page is another one at each scrape."""
 
-    def page(self, form: Format) -> Page:
-        known = super().page(form)
+    def page(self, form: Format, names: AskedNames = None) -> Page:
+        known = super().page(form, names)
         return known._replace(text=bytes(bytearray(known.text)))
 
 

@@ -10,6 +10,7 @@ from tests.unit.server.serving import (
     LAST_SCRAPE,
     SCRAPE,
     Exporter,
+    honest_scrape_works,
     read_to_end,
     serving,
 )
@@ -73,6 +74,34 @@ def test_query_and_origin_of_a_target_do_not_matter(target: str) -> None:
         assert b"\r\n\r\nas text\n" in served.send(
             f"GET {target} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode()
         )
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("", None),
+        ("?name=A", None),
+        ("?name[]=", None),
+        ("?name[]=A", {"A"}),
+        ("?name[]=A&name[]=B&x=1&name[]=A", {"A", "B"}),
+        ("?name%5B%5D=A%5F1", {"A_1"}),
+        ("?name[]=%FF%00", {"\ufffd\x00"}),
+        ("?name[]=A,B;C", {"A,B;C"}),
+    ],
+)
+def test_scrape_asks_for_names_as_of_prometheus_clients_server(query: str, names: set[str] | None) -> None:
+    with serving() as served:
+        for method in ("GET", "HEAD"):
+            assert served.ask(f"/metrics{query}", method).status == 200
+        assert served.exporter.asked == [names, names]
+
+
+def test_hundred_thousand_names_are_refused_and_the_next_scrape_is_answered() -> None:
+    with serving() as served:
+        asked = "&".join(f"name[]={n}" for n in range(100_000))
+        received = served.send(f"GET /metrics?{asked} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        assert received.startswith(b"HTTP/1.1 431 ")
+        assert honest_scrape_works(served)
 
 
 def test_requests_on_one_connection_are_answered_in_order() -> None:
