@@ -85,12 +85,12 @@ class FieldCalls:
             named = (one for one in self._quantities.get(answer.fieldId, ()) if one in target.gauges.values)
             name = next(named, "")
             value_type, member = _UNSIGNED_INT if answer.fieldId in _UNSIGNED_INTS else _UNSIGNED_LONG_LONG
-        value = target.gauges.values.get(name)
+        value = target.gpu.value(name, t) if target.instance is None else None
         if value is None:
             answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
             return
         answer.valueType = value_type
-        setattr(answer.value, member, round(value.value(t)))
+        setattr(answer.value, member, round(value))
 
 
 def _fill_from_links(answer: Any, gpu: MockGpu, t: float) -> None:
@@ -100,13 +100,10 @@ def _fill_from_links(answer: Any, gpu: MockGpu, t: float) -> None:
     if answer.scopeId != ALL_LINKS and answer.scopeId >= gpu.links:
         answer.nvmlReturn = pynvml.NVML_ERROR_INVALID_ARGUMENT
         return
-    of_each = _of_link(answer.fieldId, gpu, t)
+    links = range(gpu.links) if answer.scopeId == ALL_LINKS else (answer.scopeId,)
     answer.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
-    answer.value.ullVal = of_each * gpu.links if answer.scopeId == ALL_LINKS else of_each
-
-
-def _of_link(field_id: int, gpu: MockGpu, t: float) -> int:
-    values = gpu.gauges.values
-    if field_id in _LINK_TOTALS:
-        return round(values[_LINK_TOTALS[field_id]].value(t) / gpu.links)
-    return round(values[_OF_LINKS[field_id]].value(t))
+    if answer.fieldId in _LINK_TOTALS:
+        of_each = round((gpu.value(_LINK_TOTALS[answer.fieldId], t) or 0.0) / gpu.links)
+        answer.value.ullVal = of_each * len(links)
+    else:
+        answer.value.ullVal = sum(round(gpu.value(_OF_LINKS[answer.fieldId], t, link) or 0.0) for link in links)

@@ -27,17 +27,17 @@ class GaugeCalls:
     def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any:
         gpu = self._undivided(handle, "nvmlDeviceGetUtilizationRates")
         rates = pynvml.c_nvmlUtilization_t()
-        rates.gpu = self._read(gpu, "gpu_utilization_percent")
-        rates.memory = self._read(gpu, "memory_utilization_percent")
+        rates.gpu = self._library.read(gpu, "gpu_utilization_percent")
+        rates.memory = self._library.read(gpu, "memory_utilization_percent")
         return rates
 
     def nvmlDeviceGetEncoderUtilization(self, handle: Any) -> list[int]:
         gpu = self._undivided(handle, "nvmlDeviceGetEncoderUtilization")
-        return [self._read(gpu, "encoder_utilization_percent"), _CODEC_PERIOD_US]
+        return [self._library.read(gpu, "encoder_utilization_percent"), _CODEC_PERIOD_US]
 
     def nvmlDeviceGetDecoderUtilization(self, handle: Any) -> list[int]:
         gpu = self._undivided(handle, "nvmlDeviceGetDecoderUtilization")
-        return [self._read(gpu, "decoder_utilization_percent"), _CODEC_PERIOD_US]
+        return [self._library.read(gpu, "decoder_utilization_percent"), _CODEC_PERIOD_US]
 
     def nvmlDeviceGetClockInfo(self, handle: Any, type: int) -> int:  # noqa: A002 - pynvml's own name
         gpu = self._library.enter_gpu(handle, "nvmlDeviceGetClockInfo")
@@ -49,22 +49,24 @@ class GaugeCalls:
         }
         if type not in clocks:
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._read(gpu, clocks[type])
+        return self._library.read(gpu, clocks[type])
 
     def nvmlDeviceGetTemperature(self, handle: Any, sensor: int) -> int:
         gpu = self._library.enter_gpu(handle, "nvmlDeviceGetTemperature")
         if sensor != pynvml.NVML_TEMPERATURE_GPU:
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._read(gpu, "gpu_temperature_c")
+        return self._library.read(gpu, "gpu_temperature_c")
 
     def nvmlDeviceGetFanSpeed(self, handle: Any) -> int:
-        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetFanSpeed"), "fan_speed_percent")
+        return self._library.read(self._library.enter_gpu(handle, "nvmlDeviceGetFanSpeed"), "fan_speed_percent")
 
     def nvmlDeviceGetPowerUsage(self, handle: Any) -> int:
-        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetPowerUsage"), "power_usage_mw")
+        return self._library.read(self._library.enter_gpu(handle, "nvmlDeviceGetPowerUsage"), "power_usage_mw")
 
     def nvmlDeviceGetPcieReplayCounter(self, handle: Any) -> int:
-        return self._read(self._library.enter_gpu(handle, "nvmlDeviceGetPcieReplayCounter"), "pcie_replay_count")
+        return self._library.read(
+            self._library.enter_gpu(handle, "nvmlDeviceGetPcieReplayCounter"), "pcie_replay_count"
+        )
 
     def nvmlDeviceGetMemoryInfo(self, handle: Any, version: int | None = None) -> Any:
         memory = self._library.enter(handle, "nvmlDeviceGetMemoryInfo").gauges.memory
@@ -120,10 +122,3 @@ class GaugeCalls:
         if gpu.is_mig_on:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return gpu
-
-    def _read(self, gpu: MockGpu, quantity: str) -> int:
-        """Return a quantity as the whole number that NVML would give."""
-        found = gpu.gauges.values.get(quantity)
-        if found is None:
-            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return round(found.value(self._library.now()))

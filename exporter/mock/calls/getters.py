@@ -119,7 +119,7 @@ class GetterCalls:
 
     def nvmlDeviceValidateInforom(self, handle: Any) -> None:
         gpu = self._library.enter_gpu(handle, "nvmlDeviceValidateInforom")
-        if self._read(gpu, "inforom_valid") == 0:
+        if self._library.read(gpu, "inforom_valid") == 0:
             raise failure(pynvml.NVML_ERROR_CORRUPTED_INFOROM)
 
     def nvmlDeviceGetRetiredPages(self, device: Any, sourceFilter: int) -> list[int]:
@@ -128,7 +128,7 @@ class GetterCalls:
             pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS: "retired_pages_sbe",
             pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR: "field.RETIRED_DBE",
         }
-        return list(range(self._read(gpu, causes[sourceFilter])))
+        return list(range(self._library.read(gpu, causes[sourceFilter])))
 
     def nvmlDeviceGetCpuAffinity(self, handle: Any, cpuSetSize: int) -> list[int]:
         return self._mask(handle, "nvmlDeviceGetCpuAffinity", "cpu_affinity_mask", cpuSetSize)
@@ -142,13 +142,13 @@ class GetterCalls:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         if link >= gpu.links or counter not in LINK_ERRORS:
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._read(gpu, LINK_ERRORS[counter])
+        return self._library.read(gpu, LINK_ERRORS[counter], link)
 
     def nvmlDeviceGetNvLinkState(self, device: Any, link: int) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetNvLinkState")
         if link >= gpu.links:
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT if gpu.links else pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return int(pynvml.NVML_FEATURE_ENABLED)
+        return self._library.read(gpu, "nvlink_state", link)
 
     def nvmlDeviceGetP2PStatus(self, device1: Any, device2: Any, p2pIndex: int) -> int:
         both = [self._library.enter_gpu(device, "nvmlDeviceGetP2PStatus") for device in (device1, device2)]
@@ -159,12 +159,12 @@ class GetterCalls:
         def get(gpu: MockGpu, *choice: int) -> int:
             if choice not in quantities:
                 raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-            return self._read(gpu, quantities[choice])
+            return self._library.read(gpu, quantities[choice])
 
         return get
 
     def _pair(self, quantities: tuple[str, str]) -> Callable[..., list[int]]:
-        return lambda gpu: [self._read(gpu, quantity) for quantity in quantities]
+        return lambda gpu: [self._library.read(gpu, quantity) for quantity in quantities]
 
     def _text(self, texts: dict[tuple[int, ...], str]) -> Callable[..., str]:
         def get(gpu: MockGpu, *choice: int) -> str:
@@ -187,12 +187,5 @@ class GetterCalls:
         setattr(self, function, entered)
 
     def _mask(self, handle: Any, function: str, quantity: str, words: int) -> list[int]:
-        mask = self._read(self._library.enter_gpu(handle, function), quantity)
+        mask = self._library.read(self._library.enter_gpu(handle, function), quantity)
         return [mask >> (64 * word) & (1 << 64) - 1 for word in range(words)]
-
-    def _read(self, gpu: MockGpu, quantity: str) -> int:
-        """Return a quantity as the whole number that NVML would give."""
-        found = gpu.gauges.values.get(quantity)
-        if found is None:
-            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return round(found.value(self._library.now()))

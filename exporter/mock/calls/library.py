@@ -185,3 +185,14 @@ class Library:
         if target.instance is not None:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return target.gpu
+
+    def read(self, gpu: MockGpu, quantity: str, link: int | None = None) -> int:
+        """Return a quantity of a GPU, or of one of its NVLinks, as the whole number that NVML would give.
+
+        Raises:
+            NVMLError: NOT_SUPPORTED.
+        """
+        found = gpu.value(quantity, self.now(), link)
+        if found is None:
+            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        return round(found)

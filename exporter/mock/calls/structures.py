@@ -7,7 +7,6 @@ from typing import Any
 import pynvml
 
 from exporter.mock.calls.library import Library, failure
-from exporter.mock.machine.device import MockGpu
 
 FABRIC_VERSIONS = frozenset({pynvml.nvmlGpuFabricInfo_v2, pynvml.nvmlGpuFabricInfo_v3})
 
@@ -29,8 +28,8 @@ class StructureCalls:
     def nvmlDeviceGetBAR1MemoryInfo(self, handle: Any) -> Any:
         target = self._library.enter(handle, "nvmlDeviceGetBAR1MemoryInfo")
         info = pynvml.c_nvmlBAR1Memory_t()
-        info.bar1Total = self._read(target.gpu, "bar1_total_bytes")
-        info.bar1Used = self._read(target.gpu, "bar1_used_bytes")
+        info.bar1Total = self._library.read(target.gpu, "bar1_total_bytes")
+        info.bar1Used = self._library.read(target.gpu, "bar1_used_bytes")
         info.bar1Free = info.bar1Total - info.bar1Used
         return info
 
@@ -38,31 +37,31 @@ class StructureCalls:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetRowRemapperHistogram")
         histogram = pynvml.c_nvmlRowRemapperHistogramValues()
         for level in ("max", "high", "partial", "low", "none"):
-            setattr(histogram, level, self._read(gpu, f"banks_remap_available_{level}"))
+            setattr(histogram, level, self._library.read(gpu, f"banks_remap_available_{level}"))
         return histogram
 
     def nvmlDeviceGetSramEccErrorStatus(self, device: Any, status: Any) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetSramEccErrorStatus")
         filled = _structure(status, frozenset({pynvml.nvmlEccSramErrorStatus_v1}))
-        filled.bThresholdExceeded = self._read(gpu, "sram_threshold_exceeded")
+        filled.bThresholdExceeded = self._library.read(gpu, "sram_threshold_exceeded")
         return int(pynvml.NVML_SUCCESS)
 
     def nvmlDeviceGetGpuFabricInfoV(self, device: Any, gpuFabricInfo: Any) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetGpuFabricInfoV")
         info = _structure(gpuFabricInfo, FABRIC_VERSIONS)
-        info.state = self._read(gpu, "fabric_state")
-        info.status = self._read(gpu, "fabric_status")
-        info.cliqueId = self._read(gpu, "fabric_clique")
-        info.healthMask = self._read(gpu, "fabric_health_mask")
+        info.state = self._library.read(gpu, "fabric_state")
+        info.status = self._library.read(gpu, "fabric_status")
+        info.cliqueId = self._library.read(gpu, "fabric_clique")
+        info.healthMask = self._library.read(gpu, "fabric_health_mask")
         if info.version == pynvml.nvmlGpuFabricInfo_v3:
-            info.healthSummary = self._read(gpu, "fabric_health_summary")
+            info.healthSummary = self._library.read(gpu, "fabric_health_summary")
         return int(pynvml.NVML_SUCCESS)
 
     def nvmlDeviceGetPlatformInfo(self, device: Any, platformInfo: Any) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetPlatformInfo")
         info = _structure(platformInfo, frozenset({pynvml.nvmlPlatformInfo_v2}))
         for member, quantity in PLATFORM.items():
-            setattr(info, member, bytes([self._read(gpu, quantity)]))
+            setattr(info, member, bytes([self._library.read(gpu, quantity)]))
         return int(pynvml.NVML_SUCCESS)
 
     def nvmlSystemGetConfComputeState(self) -> Any:
@@ -70,14 +69,8 @@ class StructureCalls:
         self._library.check()
         state = pynvml.c_nvmlConfComputeSystemState_t()
         if self._library.gpus:
-            state.ccFeature = self._read(self._library.gpus[0], "confidential_computing")
+            state.ccFeature = self._library.read(self._library.gpus[0], "confidential_computing")
         return state
-
-    def _read(self, gpu: MockGpu, quantity: str) -> int:
-        found = gpu.gauges.values.get(quantity)
-        if found is None:
-            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        return round(found.value(self._library.now()))
 
 
 def _structure(reference: Any, versions: frozenset[int]) -> Any:

@@ -57,6 +57,11 @@ class MockGpu:
         """How many NVLinks it has; none where the scenario leaves them out."""
         return self.profile.nvlink.links if self.profile.nvlink and "nvlink_received_kib" in self.gauges.values else 0
 
+    def value(self, quantity: str, t: float, link: int | None = None) -> float | None:
+        """Return a quantity at a time, of the GPU or of one of its NVLinks; None for one that it does not have."""
+        found = self.gauges.values.get(quantity)
+        return None if found is None else self.gate.altered(found.value(t), quantity, t, link)
+
     @property
     def is_divided(self) -> bool:
         """Whether it has MIG devices."""

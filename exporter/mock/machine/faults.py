@@ -48,6 +48,10 @@ class Fault(Protocol):
         """Return what the driver reports of it; None for nothing."""
         return None
 
+    def altered(self, value: float, _quantity: str, _t: float, _link: int | None) -> float:
+        """Return what becomes of a quantity's value at a time; `link` is the NVLink that it is about, if any."""
+        return value
+
 
 @dataclass(frozen=True, slots=True)
 class Spell:

@@ -50,6 +50,12 @@ class Gate:
             if code is not None:
                 raise pynvml.NVMLError(code)
 
+    def altered(self, value: float, quantity: str, t: float, link: int | None) -> float:
+        """Return what faults make of a quantity's value at a time; `link` is the NVLink that it is about, if any."""
+        for fault in self.faults:
+            value = fault.altered(value, quantity, t, link)
+        return value
+
     def add(self, fault: Fault) -> None:
         """Let something more go wrong."""
         self.faults = (*self.faults, fault)
