@@ -37,6 +37,7 @@ ENTITIES = {
     Scope.INSTANCE: "GPU, instance",
     Scope.LINK: "NVLink",
     Scope.ALL_LINKS: "GPU",
+    Scope.PEER: "GPU",
 }
 LEFT_OUT = {
     "nscq": "NVSwitches: NVIDIA's library for them, not NVML, has it",

@@ -1,4 +1,4 @@
-"""NVLink errors up to NVLink 4: by link, of each link and over all; states of links, and the GPUs that they reach.
+"""NVLink errors up to NVLink 4: by link, of each link and over all; states of links.
 
 Hopper answers its counters by nvmlDeviceGetNvLinkErrorCounter alone, 0.7 to 1.3 ms a link, and refuses the field
 values of the same names; older GPUs answer by both, Blackwell by neither (NVML's change log, release 570).
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pynvml
 
 from exporter.catalogue.convert import same
-from exporter.catalogue.reading import ALL_LINKS, LINKS, SLOW, Call, Field, FieldValue, Reading, Scope, Tracked, Tracker
+from exporter.catalogue.reading import ALL_LINKS, LINKS, SLOW, Call, Field, FieldValue, Reading, Scope
 
 FUNCTION = "nvmlDeviceGetNvLinkErrorCounter"
 COUNTERS = {
@@ -50,10 +50,4 @@ READINGS: tuple[Reading, ...] = (
     _sum(pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_CRC, "DCGM_FI_DEV_NVLINK_CRC_ERROR_TOTAL"),
     _sum(pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY, "DCGM_FI_DEV_NVLINK_RECOVERY_TOTAL"),
     _sum(pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_REPLAY, "DCGM_FI_DEV_NVLINK_REPLAY_TOTAL"),
-    Tracked(
-        Tracker.PEERS,
-        (pynvml.NVML_P2P_CAPS_INDEX_NVLINK,),
-        (Field("DCGM_FI_DEV_NVLINK_P2P_STATUS", same),),
-        period=SLOW,
-    ),
 )

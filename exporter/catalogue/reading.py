@@ -38,7 +38,8 @@ ALL_LINKS = 0xFFFFFFFF
 class Scope(Enum):
     """The finest entity that NVML answers a reading for. A GPU's NVLinks are asked one by one.
 
-    LINK gives each link a series of its own, ALL_LINKS adds them up for their GPU.
+    LINK gives each link a series of its own, ALL_LINKS adds them up for their GPU. PEER gives a GPU one for each
+    other GPU.
     """
 
     SYSTEM = auto()
@@ -46,6 +47,7 @@ class Scope(Enum):
     INSTANCE = auto()
     LINK = auto()
     ALL_LINKS = auto()
+    PEER = auto()
 
 
 class Tracker(Enum):

@@ -6,7 +6,7 @@ import pynvml
 
 from exporter.catalogue.units import count_of
 from exporter.model import Reason
-from exporter.nvml.calls import REASONS, Calls, number_of_type
+from exporter.nvml.calls import DEVICE_GONE, REASONS, Calls, number_of_type
 
 MOST_GPUS = 64
 """As many as a number of DCGM's has bits."""
@@ -35,8 +35,8 @@ def read_registers(calls: Calls, device: Any, link: int, ids: list[int]) -> list
     return [_value(counter.outputValue) for counter in counters]
 
 
-def reached_gpus(calls: Calls, device: Any, index: int, capability: int) -> int | Reason:
-    """Return the indices of the GPUs that a GPU reaches directly, as a mask.
+def peer_statuses(calls: Calls, device: Any, index: int, capability: int) -> dict[int, int] | Reason:
+    """Return whether a GPU reaches the others directly: NVML_P2P_STATUS_* by their indices.
 
     Args:
         calls: How to call NVML.
@@ -44,22 +44,26 @@ def reached_gpus(calls: Calls, device: Any, index: int, capability: int) -> int 
         index: Its index.
         capability: By what it reaches them, NVML_P2P_CAPS_INDEX_*.
 
+    Returns:
+        The statuses, without those of GPUs that are lost: a loss may be the other GPU's, and says nothing of this one.
+
     Source: nvmlDeviceGetP2PStatus; 1.6 ms a pair on an H200.
     """
     answer = calls("nvmlDeviceGetCount")
     count = answer if isinstance(answer, Reason) else count_of(answer, MOST_GPUS)
     if isinstance(count, Reason):
         return count
-    mask = 0
+    statuses: dict[int, int] = {}
     for other in range(count):
-        handle = calls("nvmlDeviceGetHandleByIndex", other) if other != index else Reason.NOT_SUPPORTED
-        if isinstance(handle, Reason):
+        handle = calls("nvmlDeviceGetHandleByIndex", other) if other != index else Reason.GPU_LOST
+        status = handle if isinstance(handle, Reason) else calls("nvmlDeviceGetP2PStatus", device, handle, capability)
+        if not isinstance(status, Reason):
+            statuses[other] = status
+        elif status is handle or status in DEVICE_GONE:
             continue  # itself, or one that is lost
-        status = calls("nvmlDeviceGetP2PStatus", device, handle, capability)
-        if isinstance(status, Reason):
+        else:
             return status
-        mask |= int(status == pynvml.NVML_P2P_STATUS_OK) << other
-    return mask
+    return statuses
 
 
 def _value(output: Any) -> int | float | Reason:

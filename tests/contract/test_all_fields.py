@@ -21,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 RECORDED = read_series((DATA / "h100-dcgm-exporter-all-fields-idle.metrics").read_text(encoding="utf-8"))
 IDLE = scenario("gpus: [{profile: h100-sxm, load: {kind: replay, recording: h100-idle}}]")
 
-WITH_LINKS = scenario("gpus: [{profile: h100-sxm, load: 50, nvlink: true}]")
+WITH_LINKS = scenario("gpus: [{profile: h100-sxm, load: 50, nvlink: true, count: 2}]")
 
 SMOOTHING = "NVML says NOT_SUPPORTED of power smoothing on Hopper, and dcgm-exporter prints 0"
 MADE_BY_EXPORTERS = "made by an exporter from events and health"

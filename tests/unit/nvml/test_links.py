@@ -6,10 +6,11 @@ import pytest
 
 from exporter.model import Reason
 from exporter.nvml.calls import Calls
-from exporter.nvml.links import reached_gpus, read_registers
+from exporter.nvml.links import peer_statuses, read_registers
 from tests.unit.faulty_nvml import failing
 
 DOWN, WAITED, REFUSED = 1, 201, 307
+BY_NVLINK = pynvml.NVML_P2P_CAPS_INDEX_NVLINK
 
 
 def registers(_device: str, request: Any) -> None:
@@ -33,7 +34,7 @@ def test_a_driver_without_the_call_supports_no_register() -> None:
     assert read_registers(calls, "gpu", 0, [DOWN, WAITED]) == [Reason.NOT_SUPPORTED] * 2
 
 
-def machine(lost: int | None = None) -> Calls:
+def machine(lost: int | None = None, lost_while_asked: int | None = None) -> Calls:
     """Return four GPUs, of which the second reaches the first and the last by NVLink."""
 
     def handle(index: int) -> str:
@@ -42,7 +43,9 @@ def machine(lost: int | None = None) -> Calls:
         return f"gpu{index}"
 
     def status(one: str, other: str, capability: int) -> int:
-        assert (one, capability) == ("gpu1", pynvml.NVML_P2P_CAPS_INDEX_NVLINK)
+        assert (one, capability) == ("gpu1", BY_NVLINK)
+        if other == f"gpu{lost_while_asked}":
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
         return int(pynvml.NVML_P2P_STATUS_OK) if other in {"gpu0", "gpu3"} else 5
 
     return Calls(
@@ -50,18 +53,31 @@ def machine(lost: int | None = None) -> Calls:
     )
 
 
-@pytest.mark.parametrize(("lost", "mask"), [(None, 0b1001), (3, 0b0001)])
-def test_the_gpus_that_one_reaches_are_a_mask_without_itself_and_those_that_are_lost(
-    lost: int | None, mask: int
+@pytest.mark.parametrize(
+    ("calls", "statuses"),
+    [
+        (machine(), {0: 0, 2: 5, 3: 0}),
+        (machine(lost=3), {0: 0, 2: 5}),
+        (machine(lost_while_asked=0), {2: 5, 3: 0}),
+    ],
+)
+def test_a_gpu_has_a_status_with_each_other_one_but_with_those_that_are_lost(
+    calls: Calls, statuses: dict[int, int]
 ) -> None:
-    assert reached_gpus(machine(lost), "gpu1", 1, pynvml.NVML_P2P_CAPS_INDEX_NVLINK) == mask
+    assert peer_statuses(calls, "gpu1", 1, BY_NVLINK) == statuses
 
 
-def test_a_count_of_gpus_that_can_not_be_reaches_none() -> None:
+def test_a_count_of_gpus_that_can_not_be_gives_no_status() -> None:
     broken = SimpleNamespace(nvmlDeviceGetCount=lambda: 808_334_905)
-    assert reached_gpus(Calls(broken), "gpu1", 1, pynvml.NVML_P2P_CAPS_INDEX_NVLINK) is Reason.OUT_OF_RANGE
+    assert peer_statuses(Calls(broken), "gpu1", 1, BY_NVLINK) is Reason.OUT_OF_RANGE
 
 
 def test_a_driver_that_does_not_say_what_is_reached_gives_its_reason() -> None:
     broken = SimpleNamespace(nvmlDeviceGetCount=failing(pynvml.NVML_ERROR_UNKNOWN))
-    assert reached_gpus(Calls(broken), "gpu1", 1, pynvml.NVML_P2P_CAPS_INDEX_NVLINK) is Reason.UNKNOWN
+    assert peer_statuses(Calls(broken), "gpu1", 1, BY_NVLINK) is Reason.UNKNOWN
+    mute = SimpleNamespace(
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=str,
+        nvmlDeviceGetP2PStatus=failing(pynvml.NVML_ERROR_NOT_SUPPORTED),
+    )
+    assert peer_statuses(Calls(mute), "gpu1", 1, BY_NVLINK) is Reason.NOT_SUPPORTED
