@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from exporter.agent.inputs import counters_place, counters_source
+from exporter.agent.inputs import check_kubernetes_client, counters_place, counters_source
 from exporter.catalogue import ANSWERED
 from exporter.counters import MetricType, parse_counters
 from exporter.errors import given_by
@@ -63,6 +63,7 @@ def _counters(settings: Settings) -> Iterator[str]:
 
 
 def _owners(settings: Settings, *, is_asked: bool) -> Iterator[str]:
+    check_kubernetes_client(settings)
     if not is_asked:
         yield "Pods: kubelet is not asked; -k asks it"
     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.agent.inputs import check_kubernetes_client
 from exporter.agent.whereabouts import Whereabouts
 from exporter.attribution.attributor import AttributionOptions, Attributor, known_allocations
 from exporter.attribution.claims import DRA_DRIVER, Resources
@@ -57,7 +58,11 @@ class Ownership:
             socket: kubelet's PodResources socket.
             where: The node, and the own pod if that kubelet must list it.
             connect: Connects to the API server.
+
+        Raises:
+            ConfigError: The API server must be asked, and its client is not installed.
         """
+        check_kubernetes_client(settings)
         self._devices = devices
         self._poller = _poller(socket, where) if settings.kubernetes else None
         needs_pods = settings.kubernetes and (settings.enable_pod_labels or settings.enable_pod_uid)

@@ -4,7 +4,7 @@ The client library takes half a second and 30 MiB to import, so that it is impor
 """
 
 from exporter.kube.config_maps import read_config_map
-from exporter.kube.connection import GARBAGE, ApiServer, connect, no_api_server
+from exporter.kube.connection import GARBAGE, ApiServer, connect, need_client, no_api_server
 from exporter.kube.own_node import OwnNode
 from exporter.kube.pace import NORMAL_PACE, Backoff, Pace
 from exporter.kube.resources import Key, Resource, find_version
@@ -22,6 +22,7 @@ __all__ = [
     "Watch",
     "connect",
     "find_version",
+    "need_client",
     "no_api_server",
     "read_config_map",
 ]

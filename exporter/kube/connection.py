@@ -6,6 +6,7 @@ It knows paths and JSON, and nothing of what the objects mean.
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -180,6 +181,17 @@ class ApiServer:
         return KubeError(f"{self.host} is not reachable: {sentence(error)}")
 
 
+def need_client() -> None:
+    """Do nothing where the Kubernetes client is installed, which is an extra of this package.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if find_spec("kubernetes") is None:
+        install = "pip install 'gpu-metrics-exporter[kubernetes]'"
+        raise ConfigError(f"this needs the API server, and the Kubernetes client is not installed: {install}")
+
+
 def connect(kubeconfig: Path | None = None) -> ApiServer:
     """Prepare to talk to the API server; the first request connects.
 
@@ -188,8 +200,9 @@ def connect(kubeconfig: Path | None = None) -> ApiServer:
             ~/.kube/config.
 
     Raises:
-        ConfigError: No way to the API server is configured.
+        ConfigError: The client is not installed, or no way to the API server is configured.
     """
+    need_client()
     from kubernetes import client, config  # noqa: PLC0415
     from yaml import YAMLError  # noqa: PLC0415
 
