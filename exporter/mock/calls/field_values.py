@@ -101,9 +101,17 @@ def _fill_from_links(answer: Any, gpu: MockGpu, t: float) -> None:
         answer.nvmlReturn = pynvml.NVML_ERROR_INVALID_ARGUMENT
         return
     links = range(gpu.links) if answer.scopeId == ALL_LINKS else (answer.scopeId,)
+    values = [_of_link(answer.fieldId, gpu, t, link) for link in links]
+    if None in values:
+        answer.nvmlReturn = pynvml.NVML_ERROR_NOT_SUPPORTED
+        return
     answer.valueType = pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
-    if answer.fieldId in _LINK_TOTALS:
-        of_each = round((gpu.value(_LINK_TOTALS[answer.fieldId], t) or 0.0) / gpu.links)
-        answer.value.ullVal = of_each * len(links)
-    else:
-        answer.value.ullVal = sum(round(gpu.value(_OF_LINKS[answer.fieldId], t, link) or 0.0) for link in links)
+    answer.value.ullVal = sum(value for value in values if value is not None)
+
+
+def _of_link(field_id: int, gpu: MockGpu, t: float, link: int) -> int | None:
+    """Return what one link has; None where the model's NVLinks do not count it."""
+    if field_id in _LINK_TOTALS:
+        return round((gpu.value(_LINK_TOTALS[field_id], t) or 0.0) / gpu.links)
+    value = gpu.value(_OF_LINKS[field_id], t, link)
+    return None if value is None else round(value)

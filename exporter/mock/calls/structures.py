@@ -3,12 +3,16 @@
 # ruff: noqa: N802, N803, D102 - the methods have pynvml's names, and NVIDIA's documentation describes them
 
 from typing import Any
+from uuid import UUID
 
 import pynvml
 
 from exporter.mock.calls.library import Library, failure
 
 FABRIC_VERSIONS = frozenset({pynvml.nvmlGpuFabricInfo_v2, pynvml.nvmlGpuFabricInfo_v3})
+
+NOWHERE = "00000000-0000-0000-0000-000000000000"
+"""The cluster of a GPU that has joined none, or one within its own machine."""
 
 PLATFORM = {
     "slotNumber": "platform_slot",
@@ -53,6 +57,7 @@ class StructureCalls:
         info.status = self._library.read(gpu, "fabric_status")
         info.cliqueId = self._library.read(gpu, "fabric_clique")
         info.healthMask = self._library.read(gpu, "fabric_health_mask")
+        info.clusterUuid = type(info.clusterUuid)(*UUID(gpu.profile.texts.get("cluster_uuid", NOWHERE)).bytes)
         if info.version == pynvml.nvmlGpuFabricInfo_v3:
             info.healthSummary = self._library.read(gpu, "fabric_health_summary")
         return int(pynvml.NVML_SUCCESS)

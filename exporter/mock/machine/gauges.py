@@ -9,6 +9,7 @@ says about it.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeVar
 
 import pynvml
 
@@ -19,13 +20,15 @@ from exporter.mock.machine.profile import Span
 from exporter.mock.machine.scenario import ScenarioGpu, ScenarioInstance
 from exporter.mock.machine.signals import Between, Either, GrowingTotal, LastSample, Mix, Signal, Trailing, Value
 
+T = TypeVar("T")
+
 SAMPLE_PERIOD_S = 0.2
 """How often the driver samples utilization; recorded on an H100."""
 
 MIB = 1 << 20
 
-REASONS = "clock_event_reasons"
-"""Why clocks are held down, as bits: between idle and busy there is no middle."""
+STATES = frozenset({"clock_event_reasons", "performance_state", "memory_clock_mhz", "pcie_link_generation"})
+"""Between idle and busy there is no middle: bits, and what the performance state chooses."""
 
 GETTERS = frozenset(
     {
@@ -127,7 +130,7 @@ QUANTITIES = frozenset(
         "remapped_rows_uncorrectable",
         "remapped_rows_pending",
         "remapped_rows_failure",
-        REASONS,
+        "clock_event_reasons",
         *GETTERS,
     }
 )
@@ -182,8 +185,8 @@ def field_number(name: str) -> int | None:
 def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     """Return what a GPU answers under a drive."""
     profile = gpu.profile
-    totals = {name: total for name, total in profile.totals.items() if name not in gpu.values}
-    quantities = _without_links(profile.quantities) if gpu.instances else profile.quantities
+    totals = {name: total for name, total in _answered(profile.totals, gpu).items() if name not in gpu.values}
+    quantities = _answered(profile.quantities, gpu)
     signals = _signals({**quantities, UTILIZATION: Span(0, 100)}, drive, gpu.values)
     replayed = drive.replayed - gpu.values.keys()
     links = _nvlink_rates(gpu, drive) if gpu.has_nvlink else {}
@@ -191,9 +194,9 @@ def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     values |= {name: LastSample(signals[name], SAMPLE_PERIOD_S) for name in SAMPLED if name not in replayed}
     averages_power = profile.averages_power and "power_average_mw" not in replayed | gpu.values.keys()
     values |= _power_and_energy(signals, averages=averages_power)
-    if REASONS in signals and REASONS not in replayed:
-        reasons = gpu.values.get(REASONS) or quantities[REASONS]
-        values[REASONS] = Either(drive.activity, reasons.idle, reasons.busy)
+    for name in STATES & signals.keys() - replayed:
+        state = gpu.values.get(name) or quantities[name]
+        values[name] = Either(drive.activity, state.idle, state.busy)
     values |= _pcie_bytes(signals)
     values |= {name: GrowingTotal(total.start, drive.quantity(name, total.rate)) for name, total in totals.items()}
     values |= {f"nvlink_{way}_kib": GrowingTotal(0.0, rate) for way, rate in links.items()}
@@ -208,7 +211,7 @@ def instance_gauges(gpu: ScenarioGpu, instance: ScenarioInstance, drive: Drive) 
     share = instance.profile.slices / COMPUTE_SLICES
     spans = {
         name: Span(span.idle * share, span.busy * share) if name.endswith("_PER_SEC") else span
-        for name, span in _without_links(profile.quantities).items()
+        for name, span in _answered(profile.quantities, gpu).items()
         if name.startswith(_GPM)
     }
     total = instance.profile.memory_mib * MIB
@@ -217,9 +220,14 @@ def instance_gauges(gpu: ScenarioGpu, instance: ScenarioInstance, drive: Drive) 
     return Gauges({}, {}, _gpm(_signals(spans, drive, {})), memory)
 
 
-def _without_links(quantities: Mapping[str, Span]) -> dict[str, Span]:
-    """Leave NVLink out: MIG has none."""
-    return {name: span for name, span in quantities.items() if not name.startswith(f"{_GPM}NVLINK_")}
+def _answered(listed: Mapping[str, T], gpu: ScenarioGpu) -> dict[str, T]:
+    """Leave out what a model lists of its NVLinks where there are none: MIG has no metrics of them either."""
+    absent = tuple(
+        prefix
+        for prefix, is_absent in ((f"{_GPM}NVLINK_", bool(gpu.instances)), (f"{_FIELD}NVLINK_", not gpu.has_nvlink))
+        if is_absent
+    )
+    return {name: value for name, value in listed.items() if not name.startswith(absent)}
 
 
 def _signals(spans: Mapping[str, Span], drive: Drive, own: Mapping[str, Span]) -> dict[str, Signal]:

@@ -59,12 +59,12 @@ class Profile:
         memory_total_bytes: The framebuffer.
         memory_reserved_bytes: What of it the driver keeps.
         averages_power: Whether nvmlDeviceGetPowerUsage is the mean over the last second rather than the present.
-        has_gpm: Whether it has GPU performance monitoring.
         pci_device_id: Device and vendor, as nvmlPciInfo_t has them.
         pci_subsystem_id: The board's, likewise.
         pci_buses: Bus numbers of its GPUs in one machine.
         nvlink: Its NVLinks, or None.
         mig: Kinds of GPU instances by name; empty where the model has no MIG.
+        not_supported: Patterns of DCGM's fields that it does not answer, as a person listed them, each with its source.
         driver: Driver version of the machine that the values are from.
     """
 
@@ -76,10 +76,15 @@ class Profile:
     memory_total_bytes: int
     memory_reserved_bytes: int
     averages_power: bool
-    has_gpm: bool
     pci_device_id: int
     pci_subsystem_id: int
     pci_buses: tuple[int, ...]
     nvlink: NvLink | None
     mig: Mapping[str, MigProfile]
+    not_supported: Mapping[str, str]
     driver: str
+
+    @property
+    def has_gpm(self) -> bool:
+        """Whether it has GPU performance monitoring."""
+        return any(name.startswith("gpm.") for name in self.quantities)

@@ -1,17 +1,20 @@
 """Profiles from YAML files: one a GPU model.
 
-A value is taken from the recordings that the profile names, or stands in the file with its source; where nothing
-better is known the source says "assumed".
+A value is recorded, or stands in the file, or in that of a feature that several models have, with its source; where
+nothing better is known the source says "assumed". The model's own file goes before its features, a recording before
+both.
 """
 
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from exporter.errors import ConfigError
-from exporter.mock.document import UNLIMITED, Section, parse_document
-from exporter.mock.machine.profile import MigProfile, NvLink, Profile, Span, Total
+from exporter.mock.document import Section, parse_document
+from exporter.mock.machine.profile import MigProfile, NvLink, Profile, Span
 from exporter.mock.recordings.packaged import packaged_recording
+from exporter.mock.scenario.value_groups import ValueGroups, expanded, read_span
 
 
 def profile_names() -> tuple[str, ...]:
@@ -41,21 +44,22 @@ def load_profile(name: str) -> Profile:
     """
     top = profile_document(name)
     memory, pci = top.section("memory"), top.section("pci")
+    values = _values(top)
     profile = Profile(
         name=name,
         model=top.text("model"),
-        quantities=_recorded(top) | _constants(top) | _stated(top.section("quantities")),
-        totals=_totals(top.section("totals")) if top.has("totals") else {},
+        quantities=values.spans,
+        totals=values.totals,
         texts=_texts(top.section("texts")) if top.has("texts") else {},
         memory_total_bytes=memory.integer("total_bytes", 1, 2**50),
         memory_reserved_bytes=memory.integer("reserved_bytes", 0, 2**40),
         averages_power=top.choice("power_usage", ("average", "instant")) == "average",
-        has_gpm=top.flag("gpm", default=False),
         pci_device_id=pci.integer("device_id", 1, 2**32),
         pci_subsystem_id=pci.integer("subsystem_id", 0, 2**32, default=0),
         pci_buses=tuple(pci.items("buses")),
         nvlink=_nvlink(top.section("nvlink")) if top.has("nvlink") else None,
         mig=_mig_profiles(top.section("mig")) if top.has("mig") else {},
+        not_supported=dict(_not_supported(top)),
         driver=top.text("driver"),
     )
     for section in (memory, pci):
@@ -70,6 +74,21 @@ def _folder() -> Traversable:
     return files("exporter.mock.scenario") / "profiles"
 
 
+def _values(top: Section) -> ValueGroups:
+    values = ValueGroups()
+    for feature in top.items("features"):
+        entry = files("exporter.mock.scenario") / "features" / f"{feature}.yaml"
+        if not entry.is_file():
+            raise top.error("features", f"has {feature!r}, which is no file of the folder features")
+        document = parse_document(entry.read_text(encoding="utf-8"), entry.name)
+        values.take(document)
+        document.finish()
+    values.take(top)
+    recorded = _recorded(top)
+    values.spans |= {name: span for name, span in recorded.items() if name not in values.totals}
+    return values
+
+
 def _recorded(top: Section) -> dict[str, Span]:
     if not top.has("recordings"):
         return {}
@@ -79,27 +98,11 @@ def _recorded(top: Section) -> dict[str, Span]:
     return {name: Span(idle.mean(name), busy.mean(name)) for name in idle.names() & busy.names()}
 
 
-def _constants(top: Section) -> dict[str, Span]:
-    """Return what does not depend on the load: groups of values with one source each."""
-    spans = {}
-    for group in top.sections("constants") if top.has("constants") else ():
-        group.text("source")
-        values = group.section("values")
-        for name in values.names():
-            number = values.number(name, 0, UNLIMITED)
-            spans[name] = Span(number, number)
+def _not_supported(top: Section) -> Iterator[tuple[str, str]]:
+    for group in top.sections("not_supported"):
+        source = group.text("source")
+        yield from ((name, source) for pattern in group.items("fields") for name in expanded(pattern))
         group.finish()
-    return spans
-
-
-def _totals(section: Section) -> dict[str, Total]:
-    totals = {}
-    for name in section.names():
-        stated = section.section(name)
-        totals[name] = Total(stated.number("start", 0, UNLIMITED), read_span(stated))
-        stated.text("source")
-        stated.finish()
-    return totals
 
 
 def _texts(section: Section) -> dict[str, str]:
@@ -107,21 +110,6 @@ def _texts(section: Section) -> dict[str, str]:
     values = section.section("values")
     section.finish()
     return {name: values.text(name) for name in values.names()}
-
-
-def _stated(section: Section) -> dict[str, Span]:
-    spans = {}
-    for name in section.names():
-        stated = section.section(name)
-        spans[name] = read_span(stated)
-        stated.text("source")
-        stated.finish()
-    return spans
-
-
-def read_span(section: Section, most: float = UNLIMITED) -> Span:
-    """Return what a section with the keys idle and busy says, each from 0 to the most."""
-    return Span(section.number("idle", 0, most), section.number("busy", 0, most))
 
 
 def _nvlink(section: Section) -> NvLink:

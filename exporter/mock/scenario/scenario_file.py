@@ -14,7 +14,8 @@ from exporter.mock.machine.scenario import Scenario, ScenarioGpu, ScenarioInstan
 from exporter.mock.scenario.demand_file import parse_demands
 from exporter.mock.scenario.load_file import LoadPlace, parse_load
 from exporter.mock.scenario.pod_file import parse_pods
-from exporter.mock.scenario.profile_file import load_profile, profile_document, profile_names, read_span
+from exporter.mock.scenario.profile_file import load_profile, profile_document, profile_names
+from exporter.mock.scenario.value_groups import read_span
 from exporter.user_file import read_text
 
 MOST_GPUS = 64

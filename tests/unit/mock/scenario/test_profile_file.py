@@ -1,11 +1,9 @@
 import pynvml
-import pytest
 
-from exporter.mock import load_scenario, profile_names
-from exporter.mock.machine.gauges import is_quantity
-from exporter.mock.scenario.profile_file import load_profile
+from exporter.mock import load_scenario
+from exporter.mock.calls.field_values import ALL_LINKS
 from tests.unit.fake_clock import FakeClock
-from tests.unit.mock_machines import refusal, started
+from tests.unit.mock_machines import refusal, scenario, started
 
 NOT_SUPPORTED = pynvml.NVML_ERROR_NOT_SUPPORTED
 
@@ -21,14 +19,23 @@ def test_a_t4_has_neither_memory_temperature_nor_remapped_rows_nor_gpm_nor_mig(c
     assert nvml.nvmlDeviceGetPcieReplayCounter(gpu) == 0
 
 
-def test_the_profiles_are_those_that_the_issue_asks_for() -> None:
-    assert profile_names() == ("a100-sxm", "h100-sxm", "t4")
+def test_default_scenarios_have_eight_h100s_and_two_divided_a100s() -> None:
     assert len(load_scenario("h100-sxm").gpus) == 8
     divided = [bool(gpu.instances) for gpu in load_scenario("a100-sxm").gpus]
     assert divided == [False, False, True, True]
 
 
-@pytest.mark.parametrize("name", profile_names())
-def test_every_quantity_of_a_profile_can_be_answered(name: str) -> None:
-    profile = load_profile(name)
-    assert {quantity for quantity in (*profile.quantities, *profile.totals) if not is_quantity(quantity)} == set()
+def test_states_of_a_gpu_have_no_middle_between_idle_and_busy(clock: FakeClock) -> None:
+    nvml = started(scenario("gpus: [{profile: rtx-4090, load: 1}, {profile: rtx-4090, load: 0}]"), clock)
+    busy, idle = map(nvml.nvmlDeviceGetHandleByIndex, (0, 1))
+    assert [nvml.nvmlDeviceGetPerformanceState(gpu) for gpu in (busy, idle)] == [2, 8]
+    assert [nvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_MEM) for gpu in (busy, idle)] == [10251, 405]
+    assert [nvml.nvmlDeviceGetCurrPcieLinkGeneration(gpu) for gpu in (busy, idle)] == [4, 1]
+
+
+def test_counters_of_nvlink_5_are_gone_with_the_links(clock: FakeClock) -> None:
+    nvml = started(scenario("gpus: [{profile: b200}, {profile: b200, nvlink: false}]"), clock)
+    linked, alone = map(nvml.nvmlDeviceGetHandleByIndex, (0, 1))
+    wanted = [(pynvml.NVML_FI_DEV_NVLINK_COUNT_XMIT_BYTES, ALL_LINKS), (pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_CRC, 0)]
+    assert [answer.nvmlReturn for answer in nvml.nvmlDeviceGetFieldValues(linked, wanted)] == [0, NOT_SUPPORTED]
+    assert [answer.nvmlReturn for answer in nvml.nvmlDeviceGetFieldValues(alone, wanted)] == [NOT_SUPPORTED] * 2

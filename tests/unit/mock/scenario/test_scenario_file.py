@@ -97,7 +97,7 @@ def test_a_profiles_name_gives_its_default_scenario(name: str) -> None:
 
 
 def test_an_unknown_profile_lists_the_profiles() -> None:
-    with pytest.raises(ConfigError, match=r"'h300' is not known: use one of a100-sxm, h100-sxm, t4, or the path of"):
+    with pytest.raises(ConfigError, match=r"'h300' is not known: use one of a100-sxm, b200, .*, t4, or the path of"):
         load_scenario("h300")
 
 
@@ -140,7 +140,10 @@ def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
         ("gpus: t4", "gpus: is 't4', a list is needed"),
         ("gpus: [t4]", "gpus[0]: is 't4', a mapping"),
         ("gpus: [{load: 3}]", "gpus[0].profile: is missing"),
-        ("gpus: [{profile: h900}]", "gpus[0].profile: is 'h900', one of a100-sxm, h100-sxm, t4 is needed"),
+        (
+            "gpus: [{profile: h900}]",
+            "gpus[0].profile: is 'h900', one of a100-sxm, b200, gb200, h100-sxm, ",
+        ),
         ("gpus: [{profile: t4, lod: 3}]", "gpus[0].lod: is not known here, the keys are"),
         ("gpus: [{profile: t4}]\nmore: 1", "more: is not known here, the keys are demands, driver, gpus, pods, seed"),
         ("gpus: [{profile: t4, load: 101}]", "gpus[0].load: is 101, a number from 0 to 100 is needed"),
