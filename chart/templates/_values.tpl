@@ -21,7 +21,7 @@ The table has what a missing key stands for; its type is the key's.
 {{- else if and (kindIs "float64" $fallback) (kindIs "string" $value) (regexMatch "^[0-9]+$" $value) -}}
 {{- $_ := set $place $key (int $value) -}}
 {{- else if and (kindIs "string" $fallback) (not (kindIs "string" $value)) -}}
-{{- $_ := set $place $key ($value | int64 | toString) -}}
+{{- $_ := set $place $key (kindIs "bool" $value | ternary $value (int64 $value) | toString) -}}
 {{- else if and (kindIs "slice" $fallback) (eq $path "arguments") -}}
 {{- $arguments := list -}}
 {{- range $value -}}{{- $arguments = append $arguments (kindIs "string" . | ternary (trim (toString .)) (. | toString | float64 | int64 | toString)) -}}{{- end -}}
@@ -48,6 +48,8 @@ serviceMonitor.enabled: false
 serviceMonitor.honorLabels: false
 serviceMonitor.interval: ""
 serviceMonitor.scrapeTimeout: ""
+serviceMonitor.signal.enabled: auto
+serviceMonitor.signal.interval: 2s
 kubernetes.enablePodLabels: false
 kubernetes.enablePodUID: false
 kubernetes.rbac.create: false

@@ -51,10 +51,17 @@ def service(rendered: Rendered) -> Part:
 
 
 def endpoint(rendered: Rendered) -> Part:
-    """The only endpoint of the exporter's own ServiceMonitor."""
-    [found] = own_monitor(rendered)["spec"]["endpoints"]
-    part: Part = found
-    return part
+    """What the exporter's own monitor does with the page, where it takes no second look."""
+    [found] = endpoints(rendered)
+    return found
+
+
+def endpoints(rendered: Rendered) -> list[Part]:
+    """The page's endpoint of the exporter's own monitor, and the signal's where there is one."""
+    name = f"{daemon_set(rendered)['metadata']['name']}-metrics"
+    [spec] = [one["spec"] for one in rendered.objects if "Monitor" in one["kind"] and one["metadata"]["name"] == name]
+    found: list[Part] = spec.get("endpoints") or spec["podMetricsEndpoints"]
+    return found
 
 
 def own_monitor(rendered: Rendered) -> Part:

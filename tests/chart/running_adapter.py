@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from tests.chart import looks
 from tests.chart.fake_cluster import FakeCluster, fake_cluster
 from tests.chart.helm import Rendered
 from tests.tools.build import build
@@ -33,12 +34,11 @@ class Scrape:
     relabelings: Sequence[Mapping[str, Any]] = ()
 
 
-def metric_relabelings(rendered: Rendered) -> list[dict[str, Any]]:
-    """Return what the chart's own monitor does with series, in Prometheus' own spelling."""
-    [endpoint] = rendered.one("ServiceMonitor", "dcgm-exporter-metrics")["spec"]["endpoints"]
+def relabelings_of(endpoint: looks.Part, key: str = "metricRelabelings") -> list[dict[str, Any]]:
+    """Return what an endpoint of a monitor does with series (or with targets), in Prometheus' own spelling."""
     return [
         {re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", key): value for key, value in one.items()}
-        for one in endpoint.get("metricRelabelings", ())
+        for one in endpoint.get(key, ())
     ]
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.chart import looks
 from tests.chart.alert_cases import STYLES
 from tests.chart.fake_cluster import Access
 from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
 from tests.chart.helm import Helm, Refused, Rendered
-from tests.chart.running_adapter import Adapter, Scrape, metric_relabelings, running_adapter
+from tests.chart.running_adapter import Adapter, Scrape, relabelings_of, running_adapter
 from tests.waiting import NotYet, wait_for
 
 Object = dict[str, Any]
@@ -103,7 +104,9 @@ def test_pods_beside_the_exporter_elsewhere_and_on_a_node_of_nvidia_s_exporter_a
     values = {**DEPLOYED, "serviceMonitor": intervals, "prometheus": {"url": "http://prometheus.test:9090"}}
     rendered = helm.template(values)
     ours = Scrape(
-        {"job": "dcgm-exporter", "exporter_pod": "x"}, honors_labels=True, relabelings=metric_relabelings(rendered)
+        {"job": "dcgm-exporter", "exporter_pod": "x"},
+        honors_labels=True,
+        relabelings=relabelings_of(looks.endpoint(rendered)),
     )
     theirs = Scrape(
         {"job": "nvidia-dcgm-exporter", "namespace": their_namespace, "pod": "nvidia-x"}, honors_labels=True

@@ -90,6 +90,7 @@ OWN_FILE = {
         ({"prometheus": {"url": "prometheus:9090"}}, "at '/prometheus/url': "),
         ({"alerts": {"disabled": ["GpuTooHot"]}}, "alerts.disabled: "),
         ({"serviceMonitor": {"interval": "15"}}, "at '/serviceMonitor/interval': '15' does not match pattern"),
+        ({"serviceMonitor": {"signal": {"enabled": "yes"}}}, "at '/serviceMonitor/signal/enabled': 'yes' does not"),
         ({"nameOverride": "GPU_Exporter"}, "at '/nameOverride': 'GPU_Exporter' does not match pattern"),
         ({"extraHostVolumes": [{"name": "x", "hostPath": "/x", "readOnly": True}]}, "at '/extraHostVolumes/0': "),
         ({"arguments": "-f x"}, "at '/arguments': got string, want array"),
@@ -130,8 +131,12 @@ OWN_FILE = {
         (env("DCGM_EXPORTER_LISTEN", ":9401"), "service.port is 9400, and the exporter listens at :9401"),
         ({"service": {"address": "127.0.0.1:9400"}}, "service.address: at 127.0.0.1:9400 the exporter hears"),
         (
-            {"serviceMonitor": {"interval": "3m"}} | target(),
+            {"serviceMonitor": {"interval": "3m", "signal": {"enabled": False}}} | target(),
             "autoscaling[0] (monitoring/llm) scales on GPU metrics, and serviceMonitor.interval 3m is too long",
+        ),
+        (
+            {"serviceMonitor": {"interval": "9m", "signal": {"interval": "3m"}}} | target(),
+            "autoscaling[0] (monitoring/llm) scales on GPU metrics, and serviceMonitor.signal.interval 3m is too long",
         ),
         (
             {"dcgmExporter": {"enabled": True, "config": {"data": "x"}, "serviceMonitor": {"enabled": True}}},
@@ -177,6 +182,7 @@ def test_as_many_replicas_at_least_as_at_most_are_taken(helm: Helm) -> None:
         {"service": {"address": "$(POD_IP):9400"}} | env("POD_IP", "10.0.0.1"),
         {"serviceMonitor": {"interval": "3m"}} | target(metrics=[{"metric": "queue", "threshold": 1}]),
         {"serviceMonitor": {"interval": "2m"}} | target(),
+        {"serviceMonitor": {"interval": "3m"}} | target(),  # the signal comes each 2 s
         {"image": {"repository": "registry/dcgm-exporter", "tag": "1.2.3-rc.1"}},
     ],
 )

@@ -14,7 +14,7 @@
 {{- if .Values.adapter.relistInterval -}}
 {{- include "dcgm-exporter.milliseconds" (list "adapter.relistInterval" .Values.adapter.relistInterval) -}}
 {{- else -}}
-{{- include "dcgm-exporter.milliseconds" (list "serviceMonitor.interval" (default "1m" .Values.serviceMonitor.interval)) -}}
+{{- include "dcgm-exporter.lookMilliseconds" . -}}
 {{- end -}}
 {{- end -}}
 

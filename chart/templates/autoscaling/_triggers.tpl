@@ -1,3 +1,13 @@
+{{/* How often KEDA asks by itself, in seconds, where a target is on a GPU metric of which Prometheus takes a second look; else nothing, and KEDA does as it likes. */}}
+{{- define "dcgm-exporter.pollingSeconds" -}}
+{{- $root := index . 0 -}}
+{{- $isOnGpus := false -}}
+{{- range (index . 1).metrics -}}{{- if or .isGpu (regexMatch "DCGM_FI_|gpu_exporter_" (default "" .ownQuery)) -}}{{- $isOnGpus = true -}}{{- end -}}{{- end -}}
+{{- if and $isOnGpus (include "dcgm-exporter.signalScrape" $root | fromJsonArray) -}}
+{{- div (add (include "dcgm-exporter.lookMilliseconds" $root | int64) 999) 1000 -}}
+{{- end -}}
+{{- end -}}
+
 {{/*
 KEDA's triggers of a target, as a JSON list of {name, query, threshold, authenticationRef, authModes}: (list . TARGET).
 
