@@ -3,11 +3,12 @@
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from exporter.agent.inputs import counters_source
 from exporter.catalogue import ANSWERED, CATALOGUE, busy_seconds
-from exporter.catalogue.reading import Reading
+from exporter.catalogue.reading import Reading, Tracked
 from exporter.counters import Counter, parse_counters
 from exporter.errors import NvmlError
 from exporter.mock import MockNvml, load_scenario
@@ -16,7 +17,7 @@ from exporter.nvml.calls import Calls, Ledger, Spent
 from exporter.nvml.entities import Device, Layout, find_layout, select
 from exporter.nvml.names import names_of
 from exporter.nvml.session import end, real_nvml, start
-from exporter.sampling.plan import plan
+from exporter.sampling.plan import Plan, plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import Settings
 
@@ -62,18 +63,20 @@ def cost_report(settings: Settings) -> str:
 
 def _report(library: Any, settings: Settings, counters: Collection[Counter]) -> Iterator[str]:
     device = _first_device(library, settings)
-    printed = {counter.field: counter.name for counter in counters}
-    supported = _supported(library, device, printed.keys())
-    spent = _spent(library, device, supported)
-    lines = sorted(_lines(spent, supported, settings.collect_interval_s), key=lambda line: -line.share)
+    asked = {counter.field: counter.name for counter in counters}
+    printed = {**_made_into(asked), **asked}
+    supported = _supported(library, device, asked)
+    chosen = plan(asked.keys() & supported, CATALOGUE)
+    spent = _spent(library, device, chosen)
+    lines = list(_lines(spent, chosen, printed.keys() & supported, settings.collect_interval_s))
     yield f"{device.gpu.model}, GPU {device.gpu.index}, a collection each {settings.collect_interval_s:g} s"
     yield f"{'NVML':52} {'each':>7} {'uses':>5} {'us a use':>9} {'% of a core':>11}  fields"
-    for line in lines:
-        names = ", ".join(printed[field] for field in line.fields)
+    for line in sorted(lines, key=lambda line: -line.share):
+        names = ", ".join(dict.fromkeys(printed[field] for field in line.fields))
         each = f"{line.period_s:g} s" if line.period_s < float("inf") else "once"
         yield f"{line.name:52} {each:>7} {line.uses:5g} {line.seconds * 1e6:9.1f} {line.share * 100:11.4f}  {names}"
     yield f"{'together, at most':52} {'':23} {sum(line.share for line in lines) * 100:11.4f}"
-    lacking = sorted(printed[field] for field in printed.keys() - supported)
+    lacking = sorted(asked[field] for field in asked.keys() - supported)
     if lacking:
         yield f"not on this GPU: {', '.join(lacking)}"
 
@@ -89,32 +92,40 @@ def _first_device(library: Any, settings: Settings) -> Device:
     return devices[min(devices)]
 
 
+def _made_into(asked: Mapping[str, str]) -> dict[str, str]:
+    """Return for the fields that others are made of the name of one that is asked for."""
+    made = [(field, reading) for reading in CATALOGUE if isinstance(reading, Tracked) for field in reading.fields]
+    return {one: asked[field.name] for field, reading in made if field.name in asked for one in reading.inputs}
+
+
 def _supported(library: Any, device: Device, fields: Collection[str]) -> frozenset[str]:
-    """Return what of the fields the GPU answers."""
+    """Return what the GPU answers of the fields and of what they are made of."""
     sampler = Sampler(device, Calls(library), time, 1.0, lambda _: None)
     sampler.follow(plan(fields, CATALOGUE))
     sampler.collect()
     time.sleep(APART_S)
     names = frozenset(sample.field for sample in sampler.collect().samples)
     sampler.close()
-    return names & frozenset(fields)
+    return names
 
 
-def _spent(library: Any, device: Device, fields: Collection[str]) -> Mapping[str, Spent]:
+def _spent(library: Any, device: Device, chosen: Plan) -> Mapping[str, Spent]:
     """Make every reading ROUNDS times, whatever its period."""
     ledger = Ledger()
     sampler = Sampler(device, Calls(library, ledger), time, 1.0, lambda _: None)
     for _ in range(ROUNDS):
-        sampler.follow(plan(fields, CATALOGUE))
+        sampler.follow(chosen)
         sampler.collect()
         time.sleep(APART_S)
     sampler.close()
     return ledger.totals()
 
 
-def _lines(spent: Mapping[str, Spent], fields: Collection[str], interval_s: float) -> Iterator[Line]:
+def _lines(spent: Mapping[str, Spent], chosen: Plan, fields: Collection[str], interval_s: float) -> Iterator[Line]:
+    tracked = chain.from_iterable(chosen.tracked.values())
+    every: tuple[Reading, ...] = (*chosen.calls, *chosen.field_values, *tracked)
     readings: dict[str, list[Reading]] = {}
-    for reading in CATALOGUE:
+    for reading in every:
         if any(field.name in fields for field in reading.fields):
             for name in names_of(reading):
                 readings.setdefault(name, []).append(reading)

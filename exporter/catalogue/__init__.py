@@ -9,6 +9,7 @@ from exporter.catalogue import (
     ecc,
     fabric,
     framebuffer,
+    health,
     identity,
     inforom,
     memory_repair,
@@ -59,6 +60,7 @@ CATALOGUE: tuple[Reading, ...] = (
     *vgpu.READINGS,
     *profiling.READINGS,
     *busy_seconds.READINGS,
+    *health.READINGS,  # behind all that it is made of
 )
 """Every reading, in the order of DCGM's field ids where one can be told."""
 

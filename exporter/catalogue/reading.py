@@ -54,6 +54,7 @@ class Tracker(Enum):
     """What must be remembered between collections; sampling/trackers has one module for each."""
 
     GPM = auto()
+    HEALTH = auto()
     LINK_REGISTERS = auto()
     PEERS = auto()
     RATES = auto()
@@ -128,7 +129,8 @@ class Tracked:
     """An answer that needs memory: a rate, an average between two samples, events counted since the start.
 
     `source` says which of the tracker's answers is meant; each tracker documents its own. With `is_total` the answer
-    is what has come together since the tracker began, not the newest.
+    is what has come together since the tracker began, not the newest. `inputs` are the fields of other readings that
+    the answer is made of; they are read with it.
     """
 
     tracker: Tracker
@@ -137,6 +139,7 @@ class Tracked:
     scope: Scope = Scope.GPU
     period: float = COLLECTION
     is_total: bool = False
+    inputs: tuple[str, ...] = ()
 
 
 Reading = Call | FieldValue | Tracked

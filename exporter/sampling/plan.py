@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from exporter.catalogue.reading import Call, Field, FieldValue, Reading, Tracked, Tracker
+from exporter.catalogue.reading import UNHURRIED, Call, Field, FieldValue, Reading, Tracked, Tracker
 
 R = TypeVar("R", Call, FieldValue)
 
@@ -26,28 +26,39 @@ def plan(fields: Collection[str], catalogue: Iterable[Reading]) -> Plan:
         catalogue: All readings to choose from.
 
     Returns:
-        The chosen readings, each reduced to the wanted fields; equal calls are merged into one.
+        The chosen readings, each reduced to the wanted fields; equal calls are merged into one. What others are made
+        of is chosen with them, and where nothing else asks for it, not read at each collection.
     """
+    catalogue = tuple(catalogue)
+    needed = with_inputs(fields, catalogue)
     calls: dict[tuple[object, ...], Call] = {}
     field_values: dict[tuple[object, ...], FieldValue] = {}
     tracked: dict[Tracker, list[Tracked]] = {}
     for reading in catalogue:
-        wanted = _wanted(reading, fields)
+        wanted = _wanted(reading, needed)
         if not wanted:
             continue
+        period = reading.period if _wanted(reading, fields) else max(reading.period, UNHURRIED)
         match reading:
             case Call():
                 call = (reading.function, reading.args, reading.scope)
-                calls[call] = _merged(calls.get(call), replace(reading, fields=wanted))
+                calls[call] = _merged(calls.get(call), replace(reading, fields=wanted, period=period))
             case FieldValue():
                 value = (reading.field_id, reading.scope_id, reading.scope)
-                field_values[value] = _merged(field_values.get(value), replace(reading, fields=wanted))
+                field_values[value] = _merged(field_values.get(value), replace(reading, fields=wanted, period=period))
             case Tracked():
                 tracked.setdefault(reading.tracker, []).append(replace(reading, fields=wanted))
     return Plan(
         tuple(calls.values()),
         tuple(field_values.values()),
         {tracker: tuple(readings) for tracker, readings in tracked.items()},
+    )
+
+
+def with_inputs(fields: Collection[str], catalogue: Iterable[Reading]) -> frozenset[str]:
+    """Return fields and those that they are made of."""
+    return frozenset(fields).union(
+        *(one.inputs for one in catalogue if isinstance(one, Tracked) and _wanted(one, fields))
     )
 
 

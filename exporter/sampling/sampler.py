@@ -83,7 +83,8 @@ class Sampler:
             if kind in self._former:
                 self._trackers[kind].inherit(self._former[kind])
         for period in sorted({reading.period for reading in readings}):
-            yield TrackerSource(self._trackers[kind], tuple(one for one in readings if one.period == period))
+            of_period = tuple(reading for reading in readings if reading.period == period)
+            yield TrackerSource(self._trackers[kind], of_period, self._newest)
 
     def collect(self) -> DeviceSnapshot:
         """Read everything that is due.
@@ -204,7 +205,9 @@ class Sampler:
 
     def _last_words(self, expires: float) -> list[Sample]:
         """Return what stays true of a GPU that is gone, if anything does, with the texts that are labels."""
-        words = [sample for source in self._tracked for sample in source.last_words(expires)]
+        words: list[Sample] = []
+        for source in self._tracked:
+            words += source.last_words(expires, words)
         texts = [sample for slot in self._slots for sample in slot.last.samples if isinstance(sample.value, str)]
         return words + [text._replace(expires=expires) for text in texts] if words else []
 

@@ -1,7 +1,7 @@
 """A plan bound to one device: each source is read when it is due and turns NVML's answers into samples."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -42,6 +42,10 @@ def _value_and_labels(wanted: Field, answer: Any) -> tuple[Value | Reason, Label
         log.debug("%s: %r", wanted.name, error)
         return Reason.UNREADABLE, ()
     return value if isinstance(value, Reason) else checked(wanted.name, value), labels
+
+
+Newest = Callable[[], tuple[list[Sample], list[Missing]]]
+"""Returns what all sources said last."""
 
 
 class Source(Protocol):
@@ -195,10 +199,12 @@ class TrackerSource:
 
     contradicts_itself = False
 
-    def __init__(self, tracker: DeviceTracker, readings: tuple[Tracked, ...]) -> None:
-        self.speaks_for_gpu = not tracker.outlives_gpu
+    def __init__(self, tracker: DeviceTracker, readings: tuple[Tracked, ...], newest: Newest) -> None:
+        self._is_derived = any(reading.inputs for reading in readings)
+        self.speaks_for_gpu = not tracker.outlives_gpu and not self._is_derived
         self._tracker = tracker
         self._all = readings
+        self._newest = newest
         self.is_waiting = False
         self.ask_again()
 
@@ -215,6 +221,8 @@ class TrackerSource:
 
     def read(self, values: FieldValues, expires: float) -> Outcome:
         """Let the tracker read."""
+        if self._is_derived:
+            self._tracker.review(*self._newest())
         outcome = Outcome(missing=list(self._unsupported))
         supported: set[str] = set()
         unsupported: set[str] = set()
@@ -227,8 +235,10 @@ class TrackerSource:
             self._give_up(unsupported - supported, outcome.missing)
         return outcome
 
-    def last_words(self, expires: float) -> list[Sample]:
-        """Let the tracker say what stays true of a GPU that is gone."""
+    def last_words(self, expires: float, said: list[Sample]) -> list[Sample]:
+        """Let the tracker say what stays true of a GPU that is gone; `said` is what those before it have said."""
+        if self._is_derived:
+            self._tracker.review(said, ())
         outcome = Outcome()
         for observation in self._tracker.last_words(self._readings):
             outcome.add(observation, expires)

@@ -24,11 +24,10 @@ IDLE = scenario("gpus: [{profile: h100-sxm, load: {kind: replay, recording: h100
 WITH_LINKS = scenario("gpus: [{profile: h100-sxm, load: 50, nvlink: true, count: 2}]")
 
 SMOOTHING = "NVML says NOT_SUPPORTED of power smoothing on Hopper, and dcgm-exporter prints 0"
-MADE_BY_EXPORTERS = "made by an exporter from events and health"
+MADE_BY_EXPORTERS = "made by an exporter from events"
 NOT_PRINTED = {
     "DCGM_EXP_XID_ERRORS_COUNT": MADE_BY_EXPORTERS,
     "DCGM_EXP_CLOCK_EVENTS_COUNT": MADE_BY_EXPORTERS,
-    "DCGM_EXP_GPU_HEALTH_STATUS": MADE_BY_EXPORTERS,
     "DCGM_FI_IMEX_DAEMON_STATUS": "of a service beside the driver, not of NVML; -1 stands for none",
     **{s.name: SMOOTHING for s in RECORDED if s.name.startswith("DCGM_FI_DEV_PWR_SMOOTHING_")},
 }
@@ -86,6 +85,18 @@ def test_what_does_not_change_has_the_same_value(theirs: Series, ours: dict[str,
     else:
         assert float(found.value) == float(theirs.value)
     assert ("." in theirs.value) == (not found.value.isdigit())
+
+
+def test_health_is_printed_as_dcgm_exporter_does_but_where_nothing_tells_of_it() -> None:
+    counters = parsed(["DCGM_EXP_GPU_HEALTH_STATUS"]).counters
+    page = scrape(IDLE, 12.0, Setup(counters=counters))
+    found = {series.labels["health_watch"]: series for series in of_dcgm(page)}
+    theirs = {s.labels["health_watch"]: s for s in RECORDED if s.name == "DCGM_EXP_GPU_HEALTH_STATUS"}
+    assert theirs.keys() - found.keys() == {"PMU", "MCU", "SM", "NVLINK"}
+    for watch, series in found.items():
+        assert list(series.labels) == list(theirs[watch].labels)
+        assert series.labels["health_error_code"] == theirs[watch].labels["health_error_code"]
+        assert series.value == theirs[watch].value
 
 
 def demand() -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from exporter.model import Clock
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.trackers.gpm import GpmTracker
+from exporter.sampling.trackers.health import HealthTracker
 from exporter.sampling.trackers.link_registers import LinkRegisterTracker
 from exporter.sampling.trackers.peers import PeerTracker
 from exporter.sampling.trackers.rates import RateTracker
@@ -19,6 +20,7 @@ from exporter.sampling.trackers.xids import XidTracker
 
 TRACKERS: Mapping[Tracker, Callable[[Calls, Device, Clock], DeviceTracker]] = {
     Tracker.GPM: GpmTracker,
+    Tracker.HEALTH: HealthTracker,
     Tracker.LINK_REGISTERS: LinkRegisterTracker,
     Tracker.PEERS: PeerTracker,
     Tracker.RATES: RateTracker,

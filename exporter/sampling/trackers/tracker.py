@@ -1,10 +1,10 @@
 """What every tracker offers, and what it says of itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from exporter.catalogue.reading import Reading, Tracked
-from exporter.model import Entity, Reason
+from exporter.model import Entity, Missing, Reason, Sample
 from exporter.nvml.calls import FieldAnswer, FieldId
 
 FieldValues = Mapping[FieldId, FieldAnswer]
@@ -32,6 +32,10 @@ class DeviceTracker(Protocol):
     def needs(self, readings: tuple[Tracked, ...]) -> tuple[FieldId, ...]:  # noqa: ARG002  (by default, none)
         """Return the field values that readings are made of."""
         return ()
+
+    def review(self, samples: Iterable[Sample], missing: Iterable[Missing]) -> None:  # noqa: ARG002
+        """See what else is known of the device, before an answer that is made of it; by default, it is not."""
+        return
 
     def collect(self, readings: tuple[Tracked, ...], values: FieldValues) -> Iterator[Observation]:
         """Read the device once and answer the readings; which readings are asked may change between calls.

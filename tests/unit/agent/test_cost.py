@@ -42,6 +42,19 @@ def test_what_the_gpu_does_not_have_is_named_and_costs_nothing(tmp_path: Path) -
     assert not [line for line in lines if line.startswith("nvmlDeviceGetFanSpeed")]
 
 
+def test_what_a_value_is_made_of_costs_for_it_and_as_seldom_as_it_is_read(tmp_path: Path) -> None:
+    lines = cost_report(settings(tmp_path, "DCGM_EXP_GPU_HEALTH_STATUS, gauge, a\n")).splitlines()
+    found = {line.split()[0]: line.split() for line in lines}
+    for name, each in (
+        ("nvmlDeviceGetPcieReplayCounter", "10"),
+        ("nvmlDeviceValidateInforom", "3600"),
+        ("NVML_FI_DEV_PERF_POLICY_POWER", "10"),
+        ("nvmlEventSetWait_v2", "1"),
+    ):
+        assert (found[name][1], found[name][-1]) == (each, "DCGM_EXP_GPU_HEALTH_STATUS")
+    assert not [line for line in lines if line.startswith(("nvmlDeviceGetNvLink", "not on this GPU"))]
+
+
 def test_without_a_gpu_there_is_a_reason(tmp_path: Path) -> None:
     scenario = tmp_path / "lost.yaml"
     scenario.write_text("gpus: [{profile: t4, faults: [{kind: lost, at_s: 0}]}]")

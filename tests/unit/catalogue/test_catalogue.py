@@ -153,6 +153,7 @@ CONVERSIONS: dict[str, tuple[Any, int | float | str]] = {
     "DCGM_FI_DEV_NVLINK_TX_THROUGHPUT_TOTAL": (2_222_200.0, 2222),
     "DCGM_FI_DEV_VGPU_LICENSE_STATUS": (_licences(0, 1), 1),
     "DCGM_FI_DEV_NVLINK_P2P_STATUS": ({0: 0, 2: 5, 3: 0}, 0b1001),
+    "DCGM_EXP_GPU_HEALTH_STATUS": (SimpleNamespace(watch="MEM", result=20, code="DCGM_FR_FAULTY_MEMORY"), 20),
     "DCGM_EXP_P2P_STATUS": (SimpleNamespace(peer=2, status=5), 5),
 }
 

@@ -1,6 +1,6 @@
 from exporter.catalogue import ANSWERED, CATALOGUE
 from exporter.catalogue.convert import same
-from exporter.catalogue.reading import COLLECTION, SLOW, Call, Field, FieldValue, Scope, Tracked, Tracker
+from exporter.catalogue.reading import COLLECTION, SLOW, UNHURRIED, Call, Field, FieldValue, Scope, Tracked, Tracker
 from exporter.sampling.plan import plan
 
 ONE, OTHER = Field("ONE", same), Field("OTHER", same)
@@ -52,6 +52,16 @@ def test_what_accompanies_a_field_comes_with_it_and_never_without_it() -> None:
     catalogue = (Tracked(Tracker.XIDS, (), (ONE, OTHER, since)),)
     assert names(*plan({"ONE"}, catalogue).tracked[Tracker.XIDS]) == [["ONE", "SINCE"]]
     assert plan({"SINCE"}, catalogue).tracked == {}
+
+
+def test_what_a_value_is_made_of_is_read_with_it_and_not_at_each_collection_unless_it_is_asked_for() -> None:
+    made = Tracked(Tracker.HEALTH, (), (Field("MADE", same),), inputs=("ONE", "OTHER"))
+    catalogue = (Call("a", (ONE,)), FieldValue(7, (OTHER,), period=SLOW), made)
+    alone = plan({"MADE"}, catalogue)
+    assert [call.period for call in alone.calls] == [UNHURRIED]
+    assert [value.period for value in alone.field_values] == [SLOW]
+    assert [call.period for call in plan({"MADE", "ONE"}, catalogue).calls] == [COLLECTION]
+    assert plan({"OTHER"}, catalogue).calls == ()
 
 
 def test_a_plan_for_everything_answers_everything_once() -> None:

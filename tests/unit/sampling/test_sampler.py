@@ -548,7 +548,7 @@ def test_system_wide_and_parents_values_stand_on_each_instance_and_memory_is_the
     samples = bench.sampler.collect().samples
     by_field: dict[str, list[float | str]] = {}
     for sample in samples:
-        assert sample.entity.instance is not None
+        assert (sample.entity.instance is None) == (sample.field == "DCGM_EXP_GPU_HEALTH_STATUS")
         by_field.setdefault(sample.field, []).append(sample.value)
     assert by_field["DCGM_FI_SYSTEM_DRIVER_VERSION"] == ["580.159.04"] * 2
     power = by_field["DCGM_FI_DEV_BOARD_POWER_WATTS"]
@@ -653,7 +653,7 @@ class Shares(DeviceTracker):
 
 def test_a_tracked_reading_is_given_up_when_nothing_supports_it_and_not_when_it_has_no_answer() -> None:
     tracker = Shares(Observation(SHARE, ENTITY, Reason.NOT_SUPPORTED))
-    source = TrackerSource(tracker, (SHARE, OTHER))
+    source = TrackerSource(tracker, (SHARE, OTHER), lambda: ([], []))
     for _ in range(3):
         missing = source.read({}, 1.0).missing
         assert [(m.field, m.reason) for m in missing] == [
