@@ -67,7 +67,12 @@ class ClosedLoop:
             return
         self._seen = seen
         for place, level in zip(places, levels(places, self.demands, holders), strict=True):
-            place.drive.serve(level, at)
+            place.drive.serve(level, at, period_s=self._period_s(place, holders))
+
+    def _period_s(self, place: Place, holders: Holders) -> float:
+        """Return the longest period of the demands that are done there."""
+        found = (demand for name, demand in self.demands.items() if name in place.drive.demands)
+        return max((demand.period_s for demand in found if place.held(demand, holders)), default=0.0)
 
 
 def _places(gpu: MockGpu) -> Iterable[Place]:

@@ -19,11 +19,13 @@ class Demand:
         gpus: How many GPUs it would keep fully busy.
         namespace: Where its pods are; None for anywhere.
         name: What the whole of their names looks like.
+        period_s: What it asks of a GPU is done at once at the start of each period; 0 for evenly.
     """
 
     gpus: float
     namespace: str | None
     name: re.Pattern[str]
+    period_s: float = 0.0
 
     def is_for(self, pod: PodName) -> bool:
         """Say whether a pod takes a part of it."""

@@ -3,7 +3,7 @@
 from exporter.mock.machine.course import Course
 from exporter.mock.machine.loads import Load
 from exporter.mock.machine.profile import Span
-from exporter.mock.machine.signals import Between, Constant, Signal
+from exporter.mock.machine.signals import Between, Bursts, Constant, Signal
 
 
 class Drive:
@@ -37,9 +37,9 @@ class Drive:
         self._replayed.append((course, recorded, derived))
         return course
 
-    def serve(self, level: float, at: float) -> None:
-        """Be as busy as demands ask for, from a time on; only while no level is forced."""
-        own = Constant(level)
+    def serve(self, level: float, at: float, *, period_s: float = 0.0) -> None:
+        """Be as busy as demands ask for, from a time on, evenly or in bursts; only while no level is forced."""
+        own = Bursts(level, period_s) if period_s else Constant(level)
         if own != self._own:
             self._own = own
             self.activity.change(at, own)

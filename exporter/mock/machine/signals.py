@@ -70,6 +70,27 @@ class Wave:
         return ((t + self.phase_s) / self.period_s) % 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """1 for a share of each period, from its start on, and 0 for the rest."""
+
+    share: float
+    period_s: float
+
+    def value(self, t: float) -> float:
+        """Return whether a burst is on."""
+        return float(t % self.period_s < self.share * self.period_s)
+
+    def integral(self, start: float, end: float) -> float:
+        """Return the length of all bursts between."""
+        return self._area_until(end) - self._area_until(start)
+
+    def _area_until(self, t: float) -> float:
+        periods, rest = divmod(t, self.period_s)
+        burst_s = self.share * self.period_s
+        return periods * burst_s + min(rest, burst_s)
+
+
 class Steps:
     """Levels that follow each other at once, ending in the last one or beginning again.
 

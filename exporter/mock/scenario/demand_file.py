@@ -7,6 +7,7 @@ from exporter.mock.document import Section
 from exporter.mock.machine.demands import Demand
 
 MOST_GPUS_WORTH = 1_000_000.0
+_LONGEST_PERIOD_S = 86400.0
 
 
 def parse_demands(section: Section) -> dict[str, Demand]:
@@ -29,7 +30,8 @@ def gpus_worth(section: Section) -> float:
 def _demand(section: Section) -> Demand:
     pods = section.section("pods") if section.has("pods") else section.within({}, "pods")
     namespace = pods.text("namespace") if pods.has("namespace") else None
-    demand = Demand(gpus_worth(section), namespace, _pattern(pods))
+    period_s = section.number("period_s", 0, _LONGEST_PERIOD_S, 0.0)
+    demand = Demand(gpus_worth(section), namespace, _pattern(pods), period_s)
     pods.finish()
     section.finish()
     return demand

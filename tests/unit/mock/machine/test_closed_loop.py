@@ -103,6 +103,20 @@ def test_a_demand_can_be_raised_while_it_is_served(clock: FakeClock) -> None:
     assert after_a_while(nvml, clock) == [0] * 8
 
 
+def test_a_demand_with_a_period_comes_in_bursts_that_rings_and_gpm_see_whole(clock: FakeClock) -> None:
+    nvml = started(scenario(SERVICE.replace("gpus: 3.0,", "gpus: 3.0, period_s: 1,")), clock)
+    nvml.machine.set_pods(replicas(4))
+    clock.advance(20.7)
+    gpu = nvml.nvmlDeviceGetHandleByIndex(0)
+    seen, older = set(), gpm_sample(nvml, gpu)
+    for _ in range(10):
+        clock.advance(0.4)
+        seen.add(instant(nvml)[0])
+    assert seen >= {0, 100}
+    assert ring_mean(nvml, gpu) == pytest.approx(75, abs=2)
+    assert gpm(nvml, older, gpm_sample(nvml, gpu), BUSY)[0] == pytest.approx(75, abs=1)
+
+
 def test_only_pods_that_the_demand_is_for_take_part(clock: FakeClock) -> None:
     nvml = started(scenario(SERVICE), clock)
     others = (pod("llm-9", 4, namespace="test"), pod("my-llm-1", 5), pod("web", 6))

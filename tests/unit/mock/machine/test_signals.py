@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from exporter.mock.machine.signals import Between, Constant, Mix, Signal, Steps, Trailing, Wave
+from exporter.mock.machine.signals import Between, Bursts, Constant, Mix, Signal, Steps, Trailing, Wave
 
 levels = st.floats(0, 1)
 tenths = st.integers(1, 60).map(lambda n: n / 10)
@@ -21,8 +21,14 @@ def step_signals(draw: st.DrawFn) -> Steps:
     return Steps(tuple(starts[:-1]), tuple(values), period_s)
 
 
+@st.composite
+def burst_signals(draw: st.DrawFn) -> Bursts:
+    period, burst = draw(st.integers(1, 60)), draw(st.integers(0, 60))
+    return Bursts(min(burst / period, 1.0), period / 10)
+
+
 waves = st.builds(Wave, levels, levels, st.floats(0.5, 100), st.floats(-100, 100))
-simple = st.builds(Constant, levels) | waves | step_signals()
+simple = st.builds(Constant, levels) | waves | step_signals() | burst_signals()
 signals: st.SearchStrategy[Signal] = (
     simple
     | st.builds(Between, simple, st.floats(0, 1000), st.floats(0, 1000))

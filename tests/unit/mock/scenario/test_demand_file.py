@@ -11,6 +11,7 @@ from tests.unit.mock_machines import scenario
         ("demands: {a: 3}", "demands.a: is 3, a mapping"),
         ("demands: {a: {}}", "demands.a.gpus: is missing"),
         ("demands: {a: {gpus: -1}}", "demands.a.gpus: is -1, a number from 0 to 1e+06"),
+        ("demands: {a: {gpus: 1, period_s: -1}}", "demands.a.period_s: is -1, a number from 0 to 86400"),
         ("demands: {a: {gpus: 1, gpu: 2}}", "demands.a.gpu: is not known here"),
         ("demands: {a: {gpus: 1, pods: x}}", "demands.a.pods: is 'x', a mapping"),
         ("demands: {a: {gpus: 1, pods: {label: x}}}", "demands.a.pods.label: is not known here, the keys are name"),
