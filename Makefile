@@ -36,12 +36,13 @@ format: $(VENV)/installed-dev ## let ruff mend what it can, and wrap long lines 
 golden: $(VENV)/installed-dev ## write the golden scrapes anew; the diff is the review
 	$(BIN)/python -m pytest tests/golden --regenerate
 
-docs: $(VENV)/installed-dev ## write what is generated: exporter/fields.py, docs/flags.md, chart/files/known, tables of chart/README.md
+docs: $(VENV)/installed-dev ## write what is generated: exporter/fields.py, docs/flags.md, chart/files/known, tables of chart/README.md, docs/true-load.svg
 	$(BIN)/python tools/generate_fields.py > exporter/fields.py
 	$(BIN)/python tools/fields_doc.py > docs/fields.md
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
 	$(BIN)/python -m tools.chart_known
 	$(BIN)/python tools/chart_readme.py
+	$(BIN)/python tools/duty_plot.py
 
 stubs: $(VENV)/installed-dev ## write the Python messages of kubelet's APIs anew, after a change of a .proto file
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto tests/kubelet/v1beta1/deviceplugin.proto tests/kubelet/dra_v1/*.proto
