@@ -64,6 +64,10 @@ CASES: Mapping[str, tuple[Mapping[str, str], Answers]] = {
         counters("100 100 115 122.5 122.5", "200+15x4"),
         {1: 0, 2: 1, 3: 0.5, 4: 0},
     ),
+    "full load, whose quotient comes out above 1 by a rounding": (
+        counters("0.3 15.300001 30.300002", "100 115 130"),
+        {1: 1, 2: 1},
+    ),
     "a lost scrape": (
         counters("100 115 _ 122.5 122.5", "200 215 _ 245 260"),
         {1: 1, 2: 1, 3: 0.25, 4: 0},
