@@ -1,4 +1,7 @@
-"""GPUs and the pods that hold them, as the exporter's series, and what each pod's numbers must be."""
+"""GPUs and the pods that hold them, as the exporter's series, and what each pod's numbers must be.
+
+Where seconds are counted, each GPU is busy for half as long as its value of the moment says.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -38,6 +41,11 @@ EXPECTED: Mapping[str, Mapping[str, float]] = {
     "gpu_dram_active_ratio": {"trainer": 0.2, "left": 0.3, "right": 0.3, "twin": 0.4, "parts": 0.15},
 }
 
+EXPECTED_OF_SECONDS = {
+    metric: {pod: value / 2 if "utilization" in metric else value for pod, value in values.items()}
+    for metric, values in EXPECTED.items()
+}
+
 
 def readings(gpu: Gpu, generation: int) -> Iterator[tuple[str, float]]:
     """Yield the values of a GPU, under the names and in the units of a generation."""
@@ -56,7 +64,18 @@ def readings(gpu: Gpu, generation: int) -> Iterator[tuple[str, float]]:
     yield ("DCGM_FI_PROF_DRAM_ACTIVE", "DCGM_FI_PROF_DRAM_UTIL_RATIO")[generation], gpu.utilization / 200
 
 
-def scraped(names: Mapping[str, str], generation: int, *, is_renamed: bool, job: str = "a") -> dict[str, str]:
+def seconds(gpu: Gpu) -> Iterator[tuple[str, float]]:
+    """Yield by how much a GPU's counters of seconds grow between two scrapes; GPM sees little of whole GPUs."""
+    if not gpu.instance:
+        yield "busy", 15 * gpu.utilization / 200
+        yield "observed", 15
+    yield "graphics_active", 15 * gpu.utilization / (200 if gpu.instance else 1000)
+    yield "profiling_observed", 15
+
+
+def scraped(
+    names: Mapping[str, str], generation: int, *, is_renamed: bool, job: str = "a", counts_seconds: bool = False
+) -> dict[str, str]:
     """Return the fleet's series as Prometheus has them: in a style's labels, or renamed for want of honorLabels."""
     series: dict[str, str] = {}
     for gpu in FLEET:
@@ -70,4 +89,8 @@ def scraped(names: Mapping[str, str], generation: int, *, is_renamed: bool, job:
                 labels |= {names[label]: value for label, value in own.items()}
             text = ",".join(f'{label}="{value}"' for label, value in labels.items() if value)
             series |= {f"{name}{{{text}}}": f"{value!r}x40" for name, value in readings(gpu, generation)}
+            if counts_seconds:
+                series |= {
+                    f"gpu_exporter_{name}_seconds_total{{{text}}}": f"100+{step!r}x40" for name, step in seconds(gpu)
+                }
     return series

@@ -17,10 +17,11 @@ Series = Mapping[str, str]
 
 
 class Question(NamedTuple):
-    """A query and its answer five minutes after the series began: values by labels, `{pod="a"}` or `{}`."""
+    """A query and its answer some time after the series began: values by labels, `{pod="a"}` or `{}`."""
 
     query: str
     answers: Mapping[str, float]
+    at: str = "5m"
 
 
 def contradictions(series: Series, questions: Iterable[Question], folder: Path) -> str:
@@ -32,15 +33,17 @@ def contradictions(series: Series, questions: Iterable[Question], folder: Path) 
             "promql_expr_test": [
                 {
                     "expr": f"round({query}, 0.000001)",
-                    "eval_time": "5m",
+                    "eval_time": at,
                     "exp_samples": [{"labels": labels, "value": value} for labels, value in answers.items()],
                 }
-                for query, answers in questions
+                for query, answers, at in questions
             ],
         }
     ]
     file = folder / "questions.yaml"
-    file.write_text(yaml.safe_dump({"fuzzy_compare": True, "tests": tests}), encoding="utf-8")
+    file.write_text(
+        yaml.safe_dump({"fuzzy_compare": True, "evaluation_interval": INTERVAL, "tests": tests}), encoding="utf-8"
+    )
     done = subprocess.run(
         [build("prometheus")["promtool"], "test", "rules", str(file)],
         capture_output=True,

@@ -8,7 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,9 @@ from tests.chart.helm import Rendered
 from tests.tools.build import build
 
 _TIMEOUT_S = 10.0
+
+Page = str | Callable[[], str]
+"""Series as text, the same at each scrape or made for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Adapter:
 @contextmanager
 def running_adapter(
     rendered: Rendered,
-    pages: Mapping[str, str],
+    pages: Mapping[str, Page],
     scrapes: Mapping[str, Scrape],
     pods: Sequence[str],
     folder: Path,
@@ -129,10 +132,11 @@ def _prometheus(page_port: int, scrapes: Mapping[str, Scrape], folder: Path) -> 
 
 
 @contextmanager
-def _pages(pages: Mapping[str, str]) -> Iterator[ThreadingHTTPServer]:
+def _pages(pages: Mapping[str, Page]) -> Iterator[ThreadingHTTPServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = pages[self.path.strip("/")].encode()
+            page = pages[self.path.strip("/")]
+            body = (page if isinstance(page, str) else page()).encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))

@@ -1,5 +1,6 @@
 """`adapter.deploy`: the adapter's objects, and the real adapter with the rendered rules, arguments and certificate."""
 
+import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.chart.alert_cases import STYLES
 from tests.chart.fake_cluster import Access
 from tests.chart.gpu_fleet import EXPECTED, PODS, scraped
 from tests.chart.helm import Helm, Refused, Rendered
-from tests.chart.running_adapter import Adapter, Scrape, relabelings_of, running_adapter
+from tests.chart.running_adapter import Adapter, Page, Scrape, relabelings_of, running_adapter
 from tests.waiting import NotYet, wait_for
 
 Object = dict[str, Any]
@@ -65,6 +66,19 @@ def _number(quantity: str) -> float:
     return float(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity.replace("k", "e3"))
 
 
+def counting_page() -> str:
+    """Return two GPUs that were always busy when looked at: one was for half of the time, the other is not observed."""
+    now = time.monotonic()
+    return "".join(
+        f"""
+DCGM_FI_DEV_GPU_UTIL{{UUID="GPU-{pod}",Hostname="n3",namespace="counted",pod="{pod}"}} 98
+gpu_exporter_busy_seconds_total{{UUID="GPU-{pod}",Hostname="n3",namespace="counted",pod="{pod}"}} {100 + seconds / 2}
+gpu_exporter_observed_seconds_total{{UUID="GPU-{pod}",Hostname="n3",namespace="counted",pod="{pod}"}} {1000 + seconds}
+"""
+        for pod, seconds in (("half", now), ("unseen", 0))
+    )
+
+
 @pytest.fixture(scope="module")
 def adapter(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adapter]:
     values = {
@@ -73,8 +87,10 @@ def adapter(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ad
         "prometheus": {"url": "http://prometheus.test:9090"},
     }
     another_s = exporter_page().replace('"inference"', '"elsewhere"')
-    pages = {"exporter": exporter_page(), "server": SERVER, "nvidia-dcgm-exporter": another_s}
+    pages: dict[str, Page] = {"exporter": exporter_page(), "server": SERVER, "nvidia-dcgm-exporter": another_s}
+    pages["counting"] = counting_page
     scrapes = {
+        "counting": Scrape(honors_labels=True),
         "exporter": Scrape(honors_labels=True),
         "server": Scrape({"namespace": "inference", "pod": "left"}),
         "nvidia-dcgm-exporter": Scrape({"namespace": "gpu-operator", "pod": "x"}),  # whose labels are renamed
@@ -136,6 +152,13 @@ def test_the_real_adapter_takes_the_rules_and_lists_their_metrics(version: str, 
 def test_an_hpa_that_asks_for_a_workload_s_pods_gets_a_number_for_each(metric: str, adapter: Adapter) -> None:
     expected = pytest.approx(EXPECTED[metric], abs=0.0011)  # the adapter cuts at a thousandth
     assert values_of(adapter, metric, len(EXPECTED[metric])) == expected
+
+
+def test_an_hpa_gets_the_true_load_where_seconds_are_counted_and_never_the_moment_instead(adapter: Adapter) -> None:
+    paths = {pod: f"{API}/v1beta2/namespaces/counted/pods/{pod}/gpu_utilization" for pod in ("half", "unseen")}
+    [item] = answer_of(adapter, paths["half"], "items")["items"]
+    assert _number(item["value"]) == pytest.approx(50, abs=0.01)
+    assert adapter.get(paths["unseen"], NAME)[0] == HTTPStatus.NOT_FOUND
 
 
 def test_a_model_server_s_queue_is_the_sum_of_its_engines(adapter: Adapter) -> None:

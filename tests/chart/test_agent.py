@@ -34,6 +34,22 @@ def test_without_such_a_feature_there_are_no_rights_and_no_token(arguments: list
     assert not looks.rules_of_cluster_roles(rendered)
 
 
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, []),
+        ({"busySeconds": "none"}, ["none"]),
+        ({"busySeconds": "gpu,encoder"}, ["gpu,encoder"]),
+        ({"busySeconds": "none", "extraEnv": [{"name": "DCGM_EXPORTER_BUSY_SECONDS", "value": "gpu"}]}, ["gpu"]),
+    ],
+)
+def test_the_exporter_is_told_whose_busy_seconds_to_count_where_they_are_not_its_own_choice(
+    values: dict[str, Any], told: list[str], helm: Helm
+) -> None:
+    env = looks.exporter(helm.template(values))["env"]
+    assert [one["value"] for one in env if one["name"] == "DCGM_EXPORTER_BUSY_SECONDS"] == told
+
+
 def test_a_mock_gets_nothing_of_the_host_s_driver(helm: Helm) -> None:
     rendered = helm.template({"mock": {"enabled": True}, "gpuAccess": {"mode": "hostDriver"}})
     assert not [volume for volume in looks.pod(rendered)["volumes"] if "hostPath" in volume]

@@ -91,6 +91,8 @@ OWN_FILE = {
         ({"alerts": {"disabled": ["GpuTooHot"]}}, "alerts.disabled: "),
         ({"serviceMonitor": {"interval": "15"}}, "at '/serviceMonitor/interval': '15' does not match pattern"),
         ({"serviceMonitor": {"signal": {"enabled": "yes"}}}, "at '/serviceMonitor/signal/enabled': 'yes' does not"),
+        ({"busySeconds": "gpu, memory"}, "at '/busySeconds': 'gpu, memory' does not match pattern"),
+        ({"utilization": {"signal": "mean"}}, "at '/utilization/signal': value must be one of"),
         ({"nameOverride": "GPU_Exporter"}, "at '/nameOverride': 'GPU_Exporter' does not match pattern"),
         ({"extraHostVolumes": [{"name": "x", "hostPath": "/x", "readOnly": True}]}, "at '/extraHostVolumes/0': "),
         ({"arguments": "-f x"}, "at '/arguments': got string, want array"),

@@ -10,21 +10,29 @@ NaN would count as 0 in the adapter, so each alternative keeps only what is 0 or
 {{- end -}}
 
 {{/*
-A pod's GPUs as one number: (list METRIC MATCHERS), METRIC being an entry of files/metrics/gpu.yaml and MATCHERS a list. The inner
+A pod's GPUs as one number: (list . METRIC MATCHERS), METRIC being an entry of files/metrics/gpu.yaml and MATCHERS a list. The inner
 maximum makes one series of a GPU that several containers of the pod share, and of one that is scraped twice.
 */}}
 {{- define "dcgm-exporter.gpuQuery" -}}
-{{- $metric := index . 0 -}}
+{{- $root := index . 0 -}}
+{{- $metric := index . 1 -}}
+{{- $matchers := index . 2 | join "," -}}
 {{- $one := printf "<<.GroupBy>>, %s, %s, GPU_I_ID" (include "dcgm-exporter.everyHostname" .) (include "dcgm-exporter.everyUuid" .) -}}
-{{- $form := printf "%s by (<<.GroupBy>>)(max by (%s)(%%s{%s}))" $metric.over $one (index . 1 | join ",") -}}
+{{- $form := printf "%s by (<<.GroupBy>>)(max by (%s)(%%s))" $metric.over $one -}}
+{{- if $metric.isLoad -}}
+{{- $instant := list -}}
+{{- range $metric.series -}}{{- $instant = append $instant (list (printf "%s{%s}" .name $matchers) .scale | compact | join " ") -}}{{- end -}}
+{{- printf $form (include "dcgm-exporter.utilization" (list $root $matchers (include "dcgm-exporter.sinceLastScrape" $root) (join " or " $instant))) }} >= 0
+{{- else -}}
 {{- $alternatives := list -}}
 {{- range $metric.series -}}
-{{- $one := printf $form .name -}}
-{{- if .rest -}}{{- $one = printf "%s / (%s + %s)" $one $one (printf $form .rest) -}}{{- end -}}
+{{- $one := printf $form (printf "%s{%s}" .name $matchers) -}}
+{{- if .rest -}}{{- $one = printf "%s / (%s + %s)" $one $one (printf $form (printf "%s{%s}" .rest $matchers)) -}}{{- end -}}
 {{- if .scale -}}{{- $one = printf "%s %s" $one .scale -}}{{- end -}}
 {{- $alternatives = append $alternatives (printf "%s >= 0" $one) -}}
 {{- end -}}
 {{- join " or " $alternatives -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The metrics of files/metrics/serving.yaml, as a JSON list. */}}

@@ -27,9 +27,10 @@ Service's, whoever made a ServiceMonitor for it, and the chart's PodMonitor's.
 {{- range $metric := include "dcgm-exporter.gpuMetrics" . | fromJsonArray -}}
 {{- $series := list -}}
 {{- range $metric.series -}}{{- $series = append $series .name -}}{{- end -}}
+{{- if $metric.isLoad -}}{{- range include "dcgm-exporter.secondsPairs" $root | fromJsonArray -}}{{- $series = append $series .busy -}}{{- end -}}{{- end -}}
 {{- range include "dcgm-exporter.spellings" $root | fromJsonArray -}}
 {{- $matchers := eq .pod "exported_pod" | ternary (concat $ours .matchers) list -}}
-{{- $query := include "dcgm-exporter.gpuQuery" (list $metric (prepend $matchers "<<.LabelMatchers>>")) -}}
+{{- $query := include "dcgm-exporter.gpuQuery" (list $root $metric (prepend $matchers "<<.LabelMatchers>>")) -}}
 {{- include "dcgm-exporter.adapterRule" (dict "series" $series "metric" $metric.metric "query" $query "pod" .pod "namespace" .namespace "matchers" $matchers) -}}
 {{- end -}}
 {{- end -}}

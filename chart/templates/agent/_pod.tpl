@@ -153,6 +153,10 @@ checksum/scenario: {{ toJson .Values.mock.scenario | sha256sum }}
 - name: KUBERNETES_ENABLE_DRA
   value: "true"
 {{- end }}
+{{- if ne .Values.busySeconds "gpu,memory,profiling" }}
+- name: DCGM_EXPORTER_BUSY_SECONDS
+  value: {{ .Values.busySeconds | quote }}
+{{- end }}
 {{- if ne (toString .Values.labels.style) "classic" }}
 - name: DCGM_EXPORTER_LABEL_STYLE
   value: {{ .Values.labels.style | quote }}

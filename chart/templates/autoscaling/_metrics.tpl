@@ -12,7 +12,7 @@ The query is in the adapter's grammar and gives one number a pod.
 {{- $names = append $names $metric.metric -}}
 {{- if eq $metric.metric $item.preset -}}
 {{- if $item.signal -}}{{- fail (printf "%s: preset %s is one metric; signal goes with a model server's preset" $where $item.preset) -}}{{- end -}}
-{{- $found = dict "metric" $metric.metric "threshold" $metric.threshold "query" (include "dcgm-exporter.gpuQuery" (list $metric (list "<<.LabelMatchers>>"))) "isGpu" true -}}
+{{- $found = dict "metric" $metric.metric "threshold" $metric.threshold "query" (include "dcgm-exporter.gpuQuery" (list $root $metric (list "<<.LabelMatchers>>"))) "isGpu" true -}}
 {{- end -}}
 {{- end -}}
 {{- $presets := include "dcgm-exporter.servingPresets" $root | fromJson -}}

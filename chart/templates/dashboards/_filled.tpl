@@ -9,6 +9,8 @@ selector are a field under either of its names.
 {{- define "dcgm-exporter.filled" -}}
 {{- $root := index . 0 -}}
 {{- $text := index . 1 -}}
+{{- $text = replace "<orIdleBySeconds>" (include "dcgm-exporter.orIdleBySeconds" $root) $text -}}
+{{- $text = replace "<unlessCounted>" (include "dcgm-exporter.unlessCounted" (list $root "<held>")) $text -}}
 {{- $words := dict
   "entity" "<board>, GPU_I_PROFILE, GPU_I_ID"
   "held" "<pod>!=\"\", <chartScrape>"
@@ -38,10 +40,14 @@ selector are a field under either of its names.
 {{- $_ := set $words "temperatureCelsius" (toString $root.Values.alerts.temperatureCelsius) -}}
 {{- $_ := set $words "xids of applications" "13|31|43|45|68|109" -}}{{/* for which NVIDIA's device plugin leaves a GPU in service */}}
 {{- range $word, $meaning := $words -}}{{- $text = replace (printf "<%s>" $word) $meaning $text -}}{{- end -}}
-{{- with fromYaml $text }}{{ with .selector }}{{- $text = replace "<selector>" . $text -}}{{- end }}{{ end -}}
+{{- range list "load" "selector" -}}
+{{- $own := get (fromYaml $text) . -}}
+{{- if $own -}}{{- $text = replace (printf "<%s>" .) $own $text -}}{{- end -}}
+{{- end -}}
 {{- range $word, $field := $root.Files.Get "files/dashboards/parts/fields.yaml" | fromYaml -}}
-{{- $either := printf "(%s{${1}} or %s{${1}}%s)" .classic .newer (default "" .factor) -}}
-{{- $text = regexReplaceAll (printf "<%s>[{]([^}]*)[}]" $word) $text $either -}}
+{{- $either := printf "%s{${1}} or %s{${1}}%s" .classic .newer (default "" .factor) -}}
+{{- if .isLoad -}}{{- $either = include "dcgm-exporter.utilization" (list $root "${1}" (include "dcgm-exporter.overStep" $root) $either) | replace "$__" "$$__" -}}{{- end -}}
+{{- $text = regexReplaceAll (printf "<%s>[{]([^}]*)[}]" $word) $text (printf "(%s)" $either) -}}
 {{- end -}}
 {{- $text -}}
 {{- end -}}

@@ -42,7 +42,7 @@ user's own count by the names in them.
 {{- $used := include "dcgm-exporter.gpuMetricsInUse" . | fromJsonArray -}}
 {{- $names := list -}}
 {{- range include "dcgm-exporter.gpuMetrics" . | fromJsonArray -}}
-{{- if has .metric $used -}}{{- $names = concat $names (include "dcgm-exporter.seriesOf" . | fromJsonArray) -}}{{- end -}}
+{{- if has .metric $used -}}{{- $names = concat $names (include "dcgm-exporter.seriesOf" (list $ .) | fromJsonArray) -}}{{- end -}}
 {{- end -}}
 {{- range include "dcgm-exporter.ownQueries" . | fromJsonArray -}}
 {{- $names = concat $names (regexFindAll "(DCGM_FI|gpu_exporter)_[A-Za-z0-9_]*[A-Za-z0-9]" . -1) -}}
@@ -70,9 +70,13 @@ user's own count by the names in them.
 {{- compact $queries | toJson -}}
 {{- end -}}
 
-{{/* The series that an entry of files/metrics/gpu.yaml is made of, as a JSON list. */}}
+{{/* The series that an entry of files/metrics/gpu.yaml is made of, as a JSON list: (list . METRIC). */}}
 {{- define "dcgm-exporter.seriesOf" -}}
+{{- $metric := index . 1 -}}
 {{- $names := list -}}
-{{- range .series -}}{{- $names = concat $names (list .name .rest | compact) -}}{{- end -}}
+{{- range $metric.series -}}{{- $names = concat $names (list .name .rest | compact) -}}{{- end -}}
+{{- if $metric.isLoad -}}
+{{- range include "dcgm-exporter.secondsPairs" (index . 0) | fromJsonArray -}}{{- $names = concat $names (list .busy .observed) -}}{{- end -}}
+{{- end -}}
 {{- toJson $names -}}
 {{- end -}}
