@@ -9,7 +9,7 @@ import pytest
 
 from tests.chart.alert_cases import SCRAPED_STYLES
 from tests.chart.dashboard_lab import POD, Lab, namespace_of, running_lab, variables
-from tests.chart.dashboards import NAMES, Dashboard, choices, grouped_by, legends, queries, render
+from tests.chart.dashboards import NAMES, Dashboard, choices, grouped_by, legends, panels, queries, render
 from tests.chart.helm import Helm
 from tests.chart.promql import Question, contradictions
 from tests.golden.series import read_series
@@ -136,6 +136,41 @@ def test_energy_is_all_that_a_gpu_has_used_whoever_has_held_it(helm: Helm, tmp_p
     assert contradictions(ENERGY_OF_FOUR_OWNERS, [Question(energy, {"{}": 20})], tmp_path) == ""
     both = ENERGY_OF_FOUR_OWNERS | ENERGY_IN_JOULES
     assert contradictions(both, [Question(energy, {"{}": 30})], tmp_path) == ""
+
+
+def _two_gpus() -> Iterator[tuple[str, str]]:
+    """Yield two models' GPUs, held by a pod each: busy half of the time, and always when their moments are read."""
+    for gpu, model in (("0", "m"), ("1", "other")):
+        labels = f'Hostname="n", gpu="{gpu}", UUID="{gpu}", exporter_pod="x", namespace="team", pod="p{gpu}"'
+        yield f'DCGM_FI_DEV_FB_USED{{{labels}, modelName="{model}"}}', "1x40"
+        yield f'DCGM_FI_DEV_GPU_UTIL{{{labels}, modelName="{model}"}}', "98x40"
+        yield f"gpu_exporter_busy_seconds_total{{{labels}}}", f"0+{7.5 - 3 * int(gpu)}x40"
+        yield f"gpu_exporter_observed_seconds_total{{{labels}}}", "0+15x40"
+
+
+@pytest.mark.parametrize(
+    ("panel", "chosen", "expected"),
+    [
+        (("fleet", "Utilization"), {"node": ".*", "model": ".*"}, {"{}": 40}),
+        (("fleet", "Utilization"), {"node": "n", "model": "m"}, {"{}": 50}),
+        (("fleet", "Utilization by model"), {"node": "n"}, {'{modelName="m"}': 50, '{modelName="other"}': 30}),
+        (("node", "Utilization"), {"node": "n", "gpu": "1"}, {"{}": 30}),
+        (("pods", "Utilization"), {"namespace": "team", "pod": "p0"}, {"{}": 50}),
+        (("pods", "Idle"), {"namespace": "team"}, {"{}": 0}),
+    ],
+)
+def test_dashboards_show_true_load_where_seconds_are_counted(
+    panel: tuple[str, str], chosen: dict[str, str], expected: dict[str, float], helm: Helm, tmp_path: Path
+) -> None:
+    dashboard, title = panel
+    query = of_panel(render(helm)[dashboard], title, **chosen, __rate_interval="1m")
+    assert contradictions(dict(_two_gpus()), [Question(query, expected)], tmp_path) == ""
+
+
+def test_a_rate_has_two_scrapes_whatever_grafana_takes_for_their_interval(helm: Helm) -> None:
+    dashboards = render(helm, {"serviceMonitor": {"interval": "1m"}}).values()
+    targets = [target for one in dashboards for panel in panels(one) for target in panel["targets"]]
+    assert {one.get("interval") for one in targets if "$__rate_interval" in one["expr"]} == {"1m"}
 
 
 @pytest.mark.parametrize("renamed", [True, False])

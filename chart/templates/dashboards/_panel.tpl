@@ -1,7 +1,8 @@
 {{/*
 A panel, as JSON with its width and height as w and h: (list . PANEL LEGEND), PANEL being an entry of a dashboard's row. It has
 a title and either `expr` or `queries`, each with a legend or, in a table, a column. What is no shorthand of ours is taken as
-Grafana's own, over what parts/panels.yaml says of the type.
+Grafana's own, over what parts/panels.yaml says of the type. A rate needs two scrapes in $__rate_interval, whatever the data source
+takes for the interval.
 */}}
 {{- define "dcgm-exporter.panel" -}}
 {{- $root := index . 0 -}}
@@ -14,6 +15,7 @@ Grafana's own, over what parts/panels.yaml says of the type.
 {{- $targets := list -}}
 {{- range $i, $query := $queries -}}
 {{- $target := dict "refId" (printf "%c" (add 65 $i)) "datasource" $source "expr" $query.expr "range" (not $base.instant) "instant" (default false $base.instant) -}}
+{{- if contains "$__rate_interval" $query.expr -}}{{- $_ := set $target "interval" (default "1m" $root.Values.serviceMonitor.interval) -}}{{- end -}}
 {{- if eq $type "table" -}}
 {{- $_ := set $target "format" "table" -}}
 {{- else -}}
