@@ -2,6 +2,8 @@
 # Debian, because the driver's NVML needs glibc; tag and digest name the same. BASE is a build argument so that a mirror
 # of one's own can stand there.
 ARG BASE=docker.io/library/debian:trixie-20261005-slim@sha256:a29215f6a35e51e22adffa17f89e9d2ef06214e64a2bad10d765c46aea49f11f
+# What the program runs on: the stage below, or for another architecture a root with Python that cannot run here.
+ARG RUNTIME=python
 
 FROM ${BASE} AS python
 # SOURCE_DATE_EPOCH: Python's compiled files then don't depend on times, and stay good where a builder rewrites those.
@@ -23,14 +25,15 @@ FROM pip AS dependencies
 # A package index of one's own, and the certificates to trust, where there is no other way out.
 ARG PIP_INDEX_URL=""
 ARG PIP_CERT=""
+# pip's --platform, where the wheels of another architecture are wanted.
+ARG PLATFORM=""
 COPY requirements.lock ./
 # Left out: the dependencies' own commands and tests, and the half of the Kubernetes client that is asynchronous.
-RUN python3 -m pip install --root=/out --break-system-packages --root-user-action=ignore --no-warn-script-location \
-        --ignore-installed --no-cache-dir --no-compile \
+RUN packages=/out/usr/local/lib/python3.13/dist-packages \
+    && python3 -m pip install --target="$packages" ${PLATFORM} --root-user-action=ignore --no-cache-dir --no-compile \
         --require-hashes --only-binary=:all: --requirement=requirements.lock \
-    && cd /out/usr/local \
-    && rm -r bin lib/python3*/dist-packages/kubernetes/aio \
-        lib/python3*/dist-packages/tornado/test lib/python3*/dist-packages/*/tests \
+    && cd "$packages" \
+    && rm -r bin kubernetes/aio tornado/test ./*/tests \
     && python3 -m compileall -q -s /out /out
 
 FROM pip AS program
@@ -42,7 +45,7 @@ RUN python3 -m pip install --root=/out --break-system-packages --root-user-actio
     && python3 -m compileall -q -s /out /out
 
 # Neither pip nor anything else of the stages above is in the last one.
-FROM python
+FROM ${RUNTIME}
 LABEL org.opencontainers.image.title="gpu-metrics-exporter" \
     org.opencontainers.image.description="DCGM-compatible GPU metrics for Prometheus, read through NVML alone" \
     org.opencontainers.image.version="0.1.0" \

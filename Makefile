@@ -36,13 +36,14 @@ format: $(VENV)/installed-dev ## let ruff mend what it can, and wrap long lines 
 golden: $(VENV)/installed-dev ## write the golden scrapes anew; the diff is the review
 	$(BIN)/python -m pytest tests/golden --regenerate
 
-docs: $(VENV)/installed-dev ## write what is generated: exporter/fields.py, docs/flags.md, chart/files/known, tables of chart/README.md, docs/true-load.svg
+docs: $(VENV)/installed-dev ## write what is generated: fields.py, docs/flags.md and fields.md, what the chart knows, the plot, the version
 	$(BIN)/python tools/generate_fields.py > exporter/fields.py
 	$(BIN)/python tools/fields_doc.py > docs/fields.md
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
 	$(BIN)/python -m tools.chart_known
 	$(BIN)/python tools/chart_readme.py
 	$(BIN)/python tools/duty_plot.py
+	$(BIN)/python -m tools.write_version
 
 stubs: $(VENV)/installed-dev ## write the Python messages of kubelet's APIs anew, after a change of a .proto file
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto tests/kubelet/v1beta1/deviceplugin.proto tests/kubelet/dra_v1/*.proto
@@ -87,11 +88,16 @@ chart-test: $(VENV)/installed-dev ## tests of the chart on real Kubernetes parts
 chart-helms: $(VENV)/installed-dev ## tests of the chart with other versions of helm
 	$(BIN)/python -m tests.chart --numprocesses=2 --all-helms -k any_helm $(ARGS)
 
-.PHONY: image lock
+.PHONY: image release lock
 
-# On Linux, as root, with buildah and mmdebstrap: the container image as an archive. No daemon, no registry.
+# On Linux, as root, with buildah and mmdebstrap: the container image as an archive. No daemon, no registry. ARCH=arm64
+# puts one together for that architecture.
 image: ## the container image as an archive (root, Linux)
-	$(PYTHON) -m tools.image $(or $(ARGS),dist/gpu-metrics-exporter.tar)
+	$(PYTHON) -m tools.image $(if $(ARCH),--arch $(ARCH)) $(or $(ARGS),dist/gpu-metrics-exporter$(if $(ARCH),-$(ARCH)).tar)
+
+# On Linux, as root, of a commit: all that is published, in dist/. docs/releases.md says how to publish it.
+release: $(VENV)/installed-dev ## wheel, source, images, chart, dashboards, rules, bills of materials, checksums (root, Linux)
+	$(BIN)/python -m tools.release dist
 
 # The image's dependencies and their hashes. Versions stay where they can; ARGS=--upgrade takes the newest that are allowed.
 lock: $(VENV)/installed ## the image's dependencies and their hashes

@@ -2,6 +2,7 @@
 
     python -m tools.image image.tar
     python -m tools.image image.tar REGISTRY/gpu-metrics-exporter:TAG
+    python -m tools.image --arch arm64 image.tar
 
 Import it with `ctr --namespace k8s.io images import image.tar`; docs/image.md has more.
 """
@@ -10,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.image.build import NAME, build_image
+from tools.image.build import ARCHITECTURES, NAME, build_image
 from tools.image.programs import NotBuilt
 
 
@@ -19,9 +20,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.image", description="Build the container image.")
     parser.add_argument("archive", type=Path, help="the tar file to write")
     parser.add_argument("name", nargs="?", default=NAME, help="what the image is called (%(default)s)")
+    parser.add_argument("--arch", default="", choices=ARCHITECTURES, help="what it is for, if not for this machine")
     arguments = parser.parse_args()
     try:
-        build_image(arguments.archive, arguments.name)
+        build_image(arguments.archive, arguments.name, arguments.arch)
     except NotBuilt as reason:
         sys.stderr.write(f"tools/image: {reason}\n")
         return 1

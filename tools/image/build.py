@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,20 +15,25 @@ from tools.image.programs import NotBuilt, must_be_there, run
 SOURCE = Path(__file__).parents[2]
 NAME = f"localhost/gpu-metrics-exporter:{__version__}"
 
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Debian's names of what the image can be made for, and Python's."""
+
 _ROOT = """\
 FROM scratch
 ADD root.tar /
 ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
+_WHEELS = ("manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28")
 _HOST_FOLDER = "/mnt"  # it is there in every Debian, so mounting on it leaves nothing in the image
 
 
-def build_image(target: Path, name: str = NAME, *, is_fresh: bool = True) -> None:
+def build_image(target: Path, name: str = NAME, architecture: str = "", *, is_fresh: bool = True) -> None:
     """Write the image as an OCI archive.
 
     Args:
         target: The tar file.
         name: What the image is called once it is imported.
+        architecture: One of ARCHITECTURES; without one this machine's.
         is_fresh: Carry out every step. Otherwise a step whose input has not changed keeps its result, and Debian's
             packages stay those of the first time.
 
@@ -37,6 +43,8 @@ def build_image(target: Path, name: str = NAME, *, is_fresh: bool = True) -> Non
     must_be_there()
     base = parse_base((SOURCE / "Dockerfile").read_text())
     settings = (f"--build-arg=BASE={_root_image(base)}", f"--timestamp={base.epoch}", *_package_index())
+    if ARCHITECTURES.get(architecture, platform.machine()) != platform.machine():
+        settings += tuple(_foreign(base, architecture))
     if is_fresh:
         _buildah("rmi", "--prune")  # the steps of earlier builds
     caching = ("--layers", "--no-cache") if is_fresh else ("--layers",)
@@ -90,16 +98,24 @@ def _buildah(*arguments: str) -> str:
     return run("buildah", *storage, *arguments, settings={"BUILDAH_ISOLATION": "chroot"})
 
 
-def _root_image(base: DebianBase) -> str:
-    """Return the name of the Debian root as an image; it is made once for each tag."""
-    name = f"localhost/{base.tag}"
+def _foreign(base: DebianBase, architecture: str) -> Iterator[str]:
+    """Put together what can't run here: all steps run on this machine's root, and the last stage on the other one."""
+    wheels = " ".join(f"--platform={kind}_{ARCHITECTURES[architecture]}" for kind in _WHEELS)
+    yield f"--build-arg=PLATFORM={wheels}"
+    yield f"--build-arg=RUNTIME={_root_image(base, architecture)}"
+
+
+def _root_image(base: DebianBase, foreign: str = "") -> str:
+    """Return the name of the Debian root as an image; it is made once for each tag and architecture."""
+    name = f"localhost/{base.tag}{foreign and f'-{foreign}'}"
+    kind = (f"--arch={foreign}",) if foreign else ()
     try:
         _buildah("inspect", "--type=image", name)
     except NotBuilt:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "Dockerfile").write_text(_ROOT)
-            make_root(base, Path(folder) / "root.tar")
-            _buildah("build", "--identity-label=false", f"--timestamp={base.epoch}", f"--tag={name}", folder)
+            make_root(base, Path(folder) / "root.tar", foreign)
+            _buildah("build", *kind, "--identity-label=false", f"--timestamp={base.epoch}", f"--tag={name}", folder)
     return name
 
 

@@ -1,6 +1,7 @@
 """The image's pins, and the script that builds it, with a buildah that only writes down what it is asked for."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -24,8 +25,8 @@ FAKE_BUILDAH = """#!/bin/sh
 echo "$*" >> "$CALLS"
 shift 2
 case "$1 $*" in
-    inspect*) test -e "$CALLS.root" ;;
-    build*--tag=localhost/debian:*) touch "$CALLS.root" ;;
+    inspect*) grep -q -e "--tag=$3 " "$CALLS" ;;
+    build*--tag=localhost/debian:*) ;;
     build*) test -z "$BROKEN" || { echo "step 3: $BROKEN"; exit 7; } ;;
     push*) to=${3#oci-archive:}; echo "the image" > "${to%%:*}" ;;
 esac
@@ -79,7 +80,7 @@ def locked() -> dict[str, str]:
 
 def test_the_lock_file_has_every_dependency_in_a_version_that_the_project_allows() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for text in project["dependencies"]:
+    for text in (*project["dependencies"], *project["optional-dependencies"]["kubernetes"]):
         dependency = Requirement(text)
         assert dependency.specifier.contains(locked()[canonicalize_name(dependency.name)]), text
 
@@ -90,9 +91,8 @@ def test_every_version_in_the_lock_file_has_a_hash() -> None:
     assert blocks == list(locked())
 
 
-def test_the_labels_name_the_version_and_the_base_that_are_in_the_image() -> None:
+def test_a_label_names_the_base_that_is_in_the_image() -> None:
     labels = dict(re.findall(r'org\.opencontainers\.image\.(\S+)="([^"]+)"', DOCKERFILE))
-    assert labels["version"] == __version__
     assert labels["base.name"] == f"docker.io/library/{parse_base(DOCKERFILE).tag}"
 
 
@@ -167,6 +167,18 @@ def test_the_debian_root_is_made_once_and_stands_in_for_the_base(machine: Machin
     assert len(machine.calls("--build-arg=BASE=")) == 2
     assert machine.archive.read_text() == "the image\n"
     assert first.stdout == f"{machine.archive}: localhost/gpu-metrics-exporter:{__version__}, 0 MB\n"
+
+
+@as_root
+def test_the_image_of_another_architecture_runs_no_program_of_it(machine: Machine) -> None:
+    foreign = {"x86_64": "arm64"}.get(platform.machine(), "amd64")
+    done = machine.build("--arch", foreign)
+    assert done.returncode == 0, done.stderr
+    [root] = machine.calls(f"mmdebstrap --quiet --architectures={foreign}")
+    assert "--variant=extract" in root
+    [built] = machine.calls("--build-arg=RUNTIME=")
+    assert f"-{foreign} " in built.partition("--build-arg=RUNTIME=")[2]
+    assert "--build-arg=PLATFORM=--platform=manylinux" in built
 
 
 @as_root
