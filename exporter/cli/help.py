@@ -31,7 +31,7 @@ def _group_text(group: Group) -> str:
 def _flag_lines(flag: Flag) -> Iterator[str]:
     shorthand = f"-{flag.shorthand}, " if flag.shorthand else ""
     yield f"  {shorthand}--{flag.name}{placeholder(flag)}"
-    yield from textwrap.wrap(" ".join(_sentences(flag)), WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    yield from textwrap.wrap(" ".join(sentences(flag)), WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
     default = f"default {flag.default}" if flag.default not in ("", "false") else ""
     if default or flag.variable:
         yield f"{_INDENT}[{', '.join(filter(None, (flag.variable, default)))}]"
@@ -44,7 +44,8 @@ def placeholder(flag: Flag) -> str:
     return f"[={flag.type.placeholder}]" if flag.type.bare else f" {flag.type.placeholder}"
 
 
-def _sentences(flag: Flag) -> Iterator[str]:
+def sentences(flag: Flag) -> Iterator[str]:
+    """Yield what is to be said of a flag."""
     yield flag.help
     if flag.status is Status.LATER:
         yield f"Not built yet: {flag.note}."

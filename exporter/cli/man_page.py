@@ -1,0 +1,64 @@
+"""Writes the manual page from the tables of commands and flags: `python -m exporter.cli.man_page`."""
+
+import sys
+from collections.abc import Iterator
+
+from exporter import __version__
+from exporter.cli.commands import COMMANDS, print_text
+from exporter.cli.flag_table import FLAGS, Flag, Group
+from exporter.cli.help import placeholder, sentences
+
+_HEAD = f"""\
+.TH GPU-METRICS-EXPORTER 8 "" "gpu-metrics-exporter {__version__}"
+.SH NAME
+gpu-metrics-exporter \\- GPU metrics for Prometheus under DCGM's names, read through NVML
+.SH SYNOPSIS
+.B gpu-metrics-exporter
+[\\fIcommand\\fR] [\\fIflags\\fR]
+.SH DESCRIPTION
+Serves the metrics of this machine's NVIDIA GPUs on port 9400, with the names and labels of NVIDIA's dcgm-exporter.
+A flag counts before its variable, that before the configuration file, that before the default.
+.SH COMMANDS"""
+
+_TAIL = """\
+.SH EXIT STATUS
+0: it was ended, or has done what it was asked for. 1: NVML, the API server or an address can't be used. 2: a setting or
+a file is wrong.
+.SH SIGNALS
+HUP reads the counters again. USR1 lets go of all GPUs, USR2 takes them again.
+TERM and INT end it within two seconds."""
+
+
+def man_page() -> str:
+    """Write the page, as man(7) reads it."""
+    lines = [_HEAD]
+    for command in COMMANDS:
+        lines += [".TP", f".B {command.name}", _escaped(command.help)]
+    for group in Group:
+        lines += [f".SH {group.value.upper()}", *_flags(group)]
+    return "\n".join((*lines, _TAIL))
+
+
+def _flags(group: Group) -> Iterator[str]:
+    for flag in FLAGS:
+        if flag.group is group:
+            yield from (".TP", f"\\fB{_escaped(_spelling(flag))}\\fR", _escaped(" ".join(sentences(flag))))
+            if flag.variable:
+                yield f".br\nVariable: {flag.variable}"
+            if flag.default:
+                yield f".br\nDefault: {_escaped(flag.default)}"
+
+
+def _spelling(flag: Flag) -> str:
+    shorthand = f"-{flag.shorthand}, " if flag.shorthand else ""
+    return f"{shorthand}--{flag.name}{placeholder(flag)}"
+
+
+def _escaped(text: str) -> str:
+    """Return a text of which nothing is a request of roff."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    return f"\\&{text}" if text.startswith((".", "'")) else text
+
+
+if __name__ == "__main__":
+    sys.exit(print_text(man_page()))

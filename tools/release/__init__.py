@@ -1,0 +1,1 @@
+"""Makes all that a release consists of into one folder."""
