@@ -130,8 +130,8 @@ def utilization(helm: Helm, values: Values | None = None) -> Rule:
     return next(rule for rule in read_rules(helm.template(values)) if rule.metric == "gpu_utilization")
 
 
-def questions(rule: Rule, case: Case) -> Iterator[Question]:
-    pods = sorted({pod for answer in case.answers.values() for pod in answer})
+def questions(rule: Rule, case: Case, *others: str) -> Iterator[Question]:
+    pods = sorted({pod for answer in case.answers.values() for pod in answer} | set(others))
     query = rule.fill("inference", *pods)
     for scrape, answer in case.answers.items():
         yield Question(query, {f'{{pod="{pod}"}}': value for pod, value in answer.items()}, f"{scrape * INTERVAL_S}s")
@@ -202,6 +202,36 @@ def test_the_rule_is_found_by_seconds_alone(helm: Helm, tmp_path: Path) -> None:
 def test_samples_of_five_scrapes_and_of_a_minute_count(interval: str, last_answer_s: int, helm: Helm) -> None:
     query = utilization(helm, {"serviceMonitor": {"interval": interval, "scrapeTimeout": "1s"}}).query
     assert query.count(f"[{last_answer_s}s]") == query.count("s]")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"arguments": ["-c", "30000"]},
+        {"arguments": ["--collect-interval=16000"]},
+        {"extraEnv": [{"name": "DCGM_EXPORTER_INTERVAL", "value": "30000"}]},
+    ],
+)
+def test_a_scrape_that_finds_nothing_new_has_an_answer_where_collections_are_rarer(
+    values: Values, helm: Helm, tmp_path: Path
+) -> None:
+    """Otherwise every second look of an HPA would find none."""
+    rule = utilization(helm, values)
+    series = {
+        **both(
+            labels("steady"), *(" ".join(f"{n} {n}" for n in range(200, 200 + 8 * step, step)) for step in (15, 30))
+        ),
+        **both(labels("unseen", "b"), "100+15x4 160x20", "200+15x4 260x20"),
+        **both(labels("anew", "c"), "1 2 8 15 20 21", "5 6 10 20 30 40"),
+    }
+    case = Case(series, {4: {"steady": 50, "unseen": 100}, 5: {"steady": 50, "unseen": 100}, 12: {"steady": 50}})
+    assert contradictions(series, questions(rule, case, "anew"), tmp_path) == ""
+
+
+def test_the_second_look_is_no_sooner_than_the_collections(helm: Helm) -> None:
+    own = {"adapter": {"deploy": True}, "serviceMonitor": {"signal": {"interval": "2s"}}}
+    assert "irate" in utilization(helm, own).query
+    assert "[15s]" in utilization(helm, {**own, "arguments": ["-c", "5000"]}).query
 
 
 def test_keda_gets_the_sum_over_the_pods_of_their_true_load(helm: Helm, tmp_path: Path) -> None:
