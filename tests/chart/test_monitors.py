@@ -160,6 +160,21 @@ def test_autoscalers_look_as_often_as_prometheus_and_at_most_every_five_seconds(
 
 
 @pytest.mark.parametrize(
+    ("values", "interval"),
+    [
+        ({"arguments": ["-c", "1000"]}, "2s"),
+        ({"arguments": ["--collect-interval=5000"]}, "10000ms"),
+        ({"extraEnv": [{"name": "DCGM_EXPORTER_INTERVAL", "value": "3000"}]}, "6000ms"),
+        ({"arguments": [], "config": {"version": 1, "collection": {"interval": "2s"}}}, "4000ms"),
+        ({"arguments": ["-c", "30000"]}, None),
+    ],
+)
+def test_between_two_looks_lies_a_collection(values: dict[str, Any], interval: str | None, helm: Helm) -> None:
+    _, *others = looks.endpoints(helm.template(values | ADAPTER))
+    assert [one["interval"] for one in others] == ([interval] if interval else [])
+
+
+@pytest.mark.parametrize(
     ("one", "values", "seconds"),
     [
         (keda(), {}, 5),

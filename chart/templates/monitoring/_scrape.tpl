@@ -6,7 +6,7 @@ one. Both stand in one object, so that Prometheus takes both or neither, and so 
 {{- $signal := include "dcgm-exporter.signalScrape" . | fromJsonArray -}}
 - {{ include "dcgm-exporter.scrapeEndpoint" (dict "root" . "where" "serviceMonitor" "interval" .Values.serviceMonitor.interval "signal" $signal) | indent 2 | trim }}
 {{- if $signal }}
-- {{ include "dcgm-exporter.scrapeEndpoint" (dict "root" . "where" "serviceMonitor.signal" "interval" .Values.serviceMonitor.signal.interval "signal" $signal) | indent 2 | trim }}
+- {{ include "dcgm-exporter.scrapeEndpoint" (dict "root" . "where" "serviceMonitor.signal" "interval" (include "dcgm-exporter.secondLook" .) "signal" $signal) | indent 2 | trim }}
 {{- end }}
 {{- end -}}
 

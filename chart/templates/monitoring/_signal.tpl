@@ -31,9 +31,34 @@ same queries are for, may have no second look.
 {{- define "dcgm-exporter.signalScrape" -}}
 {{- $signal := .Values.serviceMonitor.signal -}}
 {{- $page := include "dcgm-exporter.milliseconds" (list "serviceMonitor.interval" (default "1m" .Values.serviceMonitor.interval)) | int64 -}}
-{{- $isSooner := lt (include "dcgm-exporter.milliseconds" (list "serviceMonitor.signal.interval" $signal.interval) | int64) $page -}}
+{{- $isSooner := lt (include "dcgm-exporter.secondLookMilliseconds" . | int64) $page -}}
 {{- $isWanted := or (eq $signal.enabled "true") (and (eq $signal.enabled "auto") $isSooner) -}}
 {{- if and $isWanted (include "dcgm-exporter.monitorKind" .) -}}{{- include "dcgm-exporter.signalSeries" . -}}{{- else -}}[]{{- end -}}
+{{- end -}}
+
+{{/*
+How often it takes it, in milliseconds: no more often than every second collection, for between two looks there must be a collection,
+or the mean since the look before has no value.
+*/}}
+{{- define "dcgm-exporter.secondLookMilliseconds" -}}
+{{- $wanted := include "dcgm-exporter.milliseconds" (list "serviceMonitor.signal.interval" .Values.serviceMonitor.signal.interval) | int64 -}}
+{{- max $wanted (mul 2 (include "dcgm-exporter.collectionMilliseconds" . | int64)) -}}
+{{- end -}}
+
+{{/* The same as Prometheus writes it: as the values have it, where that is so. */}}
+{{- define "dcgm-exporter.secondLook" -}}
+{{- $milliseconds := include "dcgm-exporter.secondLookMilliseconds" . -}}
+{{- $wanted := .Values.serviceMonitor.signal.interval -}}
+{{- eq $milliseconds (include "dcgm-exporter.milliseconds" (list "serviceMonitor.signal.interval" $wanted)) | ternary $wanted (printf "%sms" $milliseconds) -}}
+{{- end -}}
+
+{{/* How far the exporter's collections lie apart, in milliseconds, by its arguments, variables or configuration file. */}}
+{{- define "dcgm-exporter.collectionMilliseconds" -}}
+{{- $flag := include "dcgm-exporter.flagValue" (list . "(c|collect-interval)" "DCGM_EXPORTER_INTERVAL") -}}
+{{- $file := dig "collection" "interval" "" .Values.config | toString -}}
+{{- if regexMatch "^[0-9]+$" $flag -}}{{- $flag -}}
+{{- else if regexMatch "^([0-9]+(ms|[smh]))+$" $file -}}{{- include "dcgm-exporter.milliseconds" (list "config.collection.interval" $file) -}}
+{{- else -}}1000{{- end -}}
 {{- end -}}
 
 {{/*
@@ -43,7 +68,7 @@ for they ask for all pods and all metrics.
 {{- define "dcgm-exporter.lookMilliseconds" -}}
 {{- $page := include "dcgm-exporter.signalMilliseconds" . | int64 -}}
 {{- if include "dcgm-exporter.signalScrape" . | fromJsonArray -}}
-{{- min $page (max 5000 (include "dcgm-exporter.milliseconds" (list "serviceMonitor.signal.interval" .Values.serviceMonitor.signal.interval) | int64)) -}}
+{{- min $page (max 5000 (include "dcgm-exporter.secondLookMilliseconds" . | int64)) -}}
 {{- else -}}
 {{- $page -}}
 {{- end -}}

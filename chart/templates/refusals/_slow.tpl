@@ -9,7 +9,7 @@ acts on values of long ago. NOTES say so; it is refused where an entry of autosc
 {{- define "dcgm-exporter.refuseSlowScrapes" -}}
 {{- $isSecond := include "dcgm-exporter.signalScrape" . | fromJsonArray | empty | not -}}
 {{- $key := $isSecond | ternary "serviceMonitor.signal.interval" "serviceMonitor.interval" -}}
-{{- $interval := $isSecond | ternary .Values.serviceMonitor.signal.interval (default "1m" .Values.serviceMonitor.interval) -}}
+{{- $interval := $isSecond | ternary (include "dcgm-exporter.secondLook" .) (default "1m" .Values.serviceMonitor.interval) -}}
 {{- if gt (include "dcgm-exporter.milliseconds" (list $key $interval) | int64) 120000 -}}
 {{- $names := list -}}
 {{- range include "dcgm-exporter.gpuMetrics" . | fromJsonArray -}}{{- $names = append $names .metric -}}{{- end -}}
