@@ -11,10 +11,11 @@ from tests.cluster import enclosure
 from tests.e2e.cases import Table
 from tests.e2e.cluster import FAST, TOOLS, Cluster, Plan
 from tests.e2e.manifests import fetch_manifests
+from tests.e2e.release import BURSTS_INSTANT, BURSTS_TRUE
 from tests.tools.build import build
 
 NODES = ("gpu0", "gpu1")
-NAMESPACES = ("default", "inference", "real", "serverless", "team-a", "team-b")
+NAMESPACES = (BURSTS_INSTANT, BURSTS_TRUE, "default", "inference", "real", "serverless", "team-a", "team-b")
 _ORDER = ("test_walk_through", "test_closed_loop", "test_serving", "test_real_node", "test_trouble")
 TABLE = pytest.StashKey[Table]()
 

@@ -16,11 +16,28 @@ MIG = "1g.10gb"
 MIG_DEVICES = 7
 
 
+BURST_S = 1.07
+BURSTS_TRUE, BURSTS_INSTANT = "bursts-true", "bursts-instant"
+"""Namespaces whose work comes in bursts of this period: a little more than a second, so that collections of each second
+meet it at each of its moments."""
+INSTANT = "gpu_utilization_instant"
+_INSTANT_RULE = {
+    "seriesQuery": 'DCGM_FI_DEV_GPU_UTIL{namespace!="",pod!=""}',
+    "resources": {"overrides": {"namespace": {"resource": "namespace"}, "pod": {"resource": "pod"}}},
+    "name": {"as": INSTANT},
+    "metricsQuery": "avg by (<<.GroupBy>>)(<<.Series>>{<<.LabelMatchers>>})",
+}
+"""What walk-throughs for dcgm-exporter have people write."""
+
+
 def scenario(namespaces: Sequence[str]) -> dict[str, Any]:
     """Return the GPUs of each node, busy with what the pods of namespaces have to do; it is nothing at first."""
     load = {"kind": "demand"}
     return {
-        "demands": {name: {"gpus": 0, "pods": {"namespace": name}} for name in namespaces},
+        "demands": {
+            name: {"gpus": 0, "pods": {"namespace": name}, "period_s": BURST_S if name.startswith("bursts-") else 0}
+            for name in namespaces
+        },
         "gpus": [
             {"profile": "h100-sxm", "count": WHOLE + SHARED, "load": load},
             {"profile": "h100-sxm", "count": DIVIDED, "load": load, "mig": [MIG] * MIG_DEVICES},
@@ -40,7 +57,7 @@ def values(namespaces: Sequence[str], scrape_interval: str) -> Mapping[str, Any]
             {"name": "model", "namespace": "serverless", "runtime": "vllm"},
             {"name": "gateway", "namespace": "serverless"},
         ],
-        "adapter": {"deploy": True},
+        "adapter": {"deploy": True, "rules": {"extra": [_INSTANT_RULE]}},
     }
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
+from tests.e2e.release import BURSTS_INSTANT, BURSTS_TRUE, INSTANT
 from tests.e2e.symptoms import holders, series
 from tests.e2e.workloads import GPU, MIG_DEVICE, SHARED_GPU, Workload, autoscaler, deployment, holding
 
@@ -23,6 +24,36 @@ def test_one_to_four_under_load_and_back(cluster: Cluster, table: Table) -> None
     table.stays("1 → 4: replicas at 45 of 50 %", "4", work.replicas, 12)
     cluster.load.set("team-a", 0.1)
     table.becomes("1 → 4: replicas when the load is gone", "1", work.replicas, WITHIN_S)
+
+
+def test_bursts_hold_their_replicas_by_true_load_and_not_by_the_value_of_the_moment(
+    cluster: Cluster, table: Table
+) -> None:
+    """The same work twice: busy for half of a second each on two GPUs, then for a tenth of it on one."""
+    steady, shaken = Workload(cluster, "infer", BURSTS_TRUE), Workload(cluster, "infer", BURSTS_INSTANT)
+    counts: set[str] = set()
+
+    def work(gpus: float, target: str) -> None:
+        for one, metric in ((steady, "gpu_utilization"), (shaken, INSTANT)):
+            cluster.load.set(one.namespace, gpus)
+            manifests = [deployment("infer", one.namespace), autoscaler("infer", one.namespace, {metric: target})]
+            cluster.kubectl("apply", manifests=manifests)
+
+    def steady_and_counted() -> str:
+        counts.update(re.findall(r"^\d+$", shaken.replicas()))
+        return steady.replicas()
+
+    work(1.0, target="50")
+    table.becomes("half busy: replicas by true load", "2", steady.replicas, WITHIN_S)
+    halves = re.compile("(4[5-9]|5[0-5]) (4[5-9]|5[0-5])")
+    table.becomes("half busy: gpu_utilization of the two", halves, steady.utilization, WITHIN_S)
+    table.stays("half busy: replicas by true load", "2", steady_and_counted, 30)
+    table.is_("half busy: replicas by the moment meanwhile", re.compile(r"\d( \d)+"), " ".join(sorted(counts)))
+    work(0.1, target="30")
+    for case, one in (("true load", steady), ("the moment, at times", shaken)):
+        table.becomes(f"a tenth busy: replicas by {case}", "1", one.replicas, WITHIN_S)
+    both = "a tenth busy: by true load, and by the moment"
+    table.becomes(both, re.compile("1, [2-4]"), lambda: f"{steady.replicas()}, {shaken.replicas()}", WITHIN_S)
 
 
 @pytest.mark.full
