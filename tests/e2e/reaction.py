@@ -30,11 +30,12 @@ from tests.waiting import NotYet, wait_for
 LANES = 6
 """Rises at a time, each on a node of its own with an exporter of its own."""
 SETTINGS = (
-    # dcgm-exporter's collections, the guide's scrapes, and the adapter as its own chart runs it
-    Setting("guide", collection_s=30, scrape_s=15, relist_s=60),
-    Setting("scrape-15s", collection_s=1, scrape_s=15, relist_s=15),
-    Setting("scrape-10s", collection_s=1, scrape_s=10, relist_s=10),
-    Setting("scrape-5s", collection_s=1, scrape_s=5, relist_s=5),
+    # dcgm-exporter's collections and value, the guide's scrapes, and the adapter as its own chart runs it
+    Setting("guide", collection_s=30, scrape_s=15, relist_s=60, is_instant=True),
+    Setting("chart", collection_s=1, scrape_s=15, relist_s=5, signal_s=2),
+    Setting("signal-1s", collection_s=1, scrape_s=15, relist_s=5, signal_s=1),
+    Setting("page-instant", collection_s=1, scrape_s=15, relist_s=15, is_instant=True),
+    Setting("page-true", collection_s=1, scrape_s=15, relist_s=15),
 )
 _WITHIN_S = 240.0
 """The config reloader looks every three minutes by itself, should it have overlooked a change."""
@@ -104,9 +105,11 @@ def _install(cluster: Cluster, setting: Setting) -> None:
 def _values(cluster: Cluster, setting: Setting) -> Mapping[str, Any]:
     scrape = f"{setting.scrape_s}s"
     found = dict(values(cluster.plan.namespaces, scrape))
+    found["utilization"] = {"signal": "instant" if setting.is_instant else "true"}
     found["arguments"] = [*found["arguments"], "-c", str(setting.collection_s * 1000)]
     found["adapter"] = {**found["adapter"], "relistInterval": f"{setting.relist_s}s"}
-    found["serviceMonitor"] = {"interval": scrape, "scrapeTimeout": f"{min(setting.scrape_s, 10)}s"}
+    signal = {"enabled": True, "interval": f"{setting.signal_s}s"} if setting.signal_s else {"enabled": False}
+    found["serviceMonitor"] = {"interval": scrape, "scrapeTimeout": "10s", "signal": signal}
     del found["servingMonitors"]
     return found
 
@@ -114,7 +117,8 @@ def _values(cluster: Cluster, setting: Setting) -> Mapping[str, Any]:
 def _must_be_scraped(cluster: Cluster, setting: Setting) -> None:
     targets = [one for one in ask("targets", state="active")["activeTargets"] if RELEASE in one["scrapePool"]]
     seen = sorted(f"{one['scrapeInterval']} {one['health']}" for one in targets)
-    if seen != [f"{setting.scrape_s}s up"] * len(cluster.plan.nodes):
+    intervals = [setting.scrape_s, setting.signal_s] if setting.signal_s else [setting.scrape_s]
+    if seen != sorted(f"{interval}s up" for interval in intervals for _ in cluster.plan.nodes):
         raise NotYet(", ".join(seen))
 
 

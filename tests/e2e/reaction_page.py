@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Self
 
-from tests.e2e.rises import Rise
+from tests.e2e.rises import ENOUGH_PERCENT, Rise
 
 PAGE = Path(__file__).parents[2] / "docs" / "reaction-time.md"
 
@@ -31,17 +31,28 @@ HOPS: dict[str, Callable[[Rise], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How often the parts of the chain do their work, in seconds. The HPA's sync is Kubernetes' own: every 15 s."""
+    """How often the parts of the chain do their work, in seconds. The HPA's sync is Kubernetes' own: every 15 s.
+
+    `signal_s` is of the monitor's second look at what autoscalers act on, None where it takes none. What they act on is
+    the value of the moment (`is_instant`), or the mean since the last look.
+    """
 
     name: str
     collection_s: int
     scrape_s: int
     relist_s: int
+    signal_s: int | None = None
+    is_instant: bool = False
 
     @property
     def expected_s(self) -> float:
-        """What comes of the periods alone: on average half of each is left when something happens."""
-        return (self.collection_s + self.scrape_s + _HPA_SYNC_S) / 2
+        """What comes of the periods alone: on average half of each is left when something happens.
+
+        A mean is high enough only once the load has been for so much of the time that it spans.
+        """
+        look_s = self.signal_s or self.scrape_s
+        mean_s = 0.0 if self.is_instant else look_s * ENOUGH_PERCENT / 100
+        return (self.collection_s + look_s + _HPA_SYNC_S) / 2 + mean_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +153,10 @@ def histogram(seconds: Sequence[float]) -> Iterator[str]:
 
 
 def _title(setting: Setting) -> str:
-    start = "the guide: " if setting.name == "guide" else ""
-    return f"{start}collected every {setting.collection_s} s, scraped every {setting.scrape_s} s"
+    start = {"guide": "the guide: ", "chart": "the chart: "}.get(setting.name, "")
+    signal = f", the signal every {setting.signal_s} s" if setting.signal_s else ""
+    value = "value of the moment" if setting.is_instant else "true load"
+    return f"{start}{value}, collected every {setting.collection_s} s, scraped every {setting.scrape_s} s{signal}"
 
 
 def _row(cells: Sequence[str] | Iterator[str]) -> str:

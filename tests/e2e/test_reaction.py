@@ -10,8 +10,8 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.reaction_page import HOPS, Measured, Setting, histogram, written_into
 from tests.e2e.rises import Lane, Rise
 
-GUIDE = Setting("guide", collection_s=30, scrape_s=15, relist_s=60)
-FASTER = Setting("faster", collection_s=1, scrape_s=5, relist_s=5)
+GUIDE = Setting("guide", collection_s=30, scrape_s=15, relist_s=60, is_instant=True)
+FASTER = Setting("faster", collection_s=1, scrape_s=15, relist_s=5, signal_s=2)
 PAGE = "before\n<!-- measured: made by `make reaction` -->\nold\n<!-- end of measured -->\nafter\n"
 
 
@@ -38,7 +38,7 @@ def test_page_tells_medians_and_the_part_of_the_guides_time() -> None:
     rows = [line for line in page.splitlines() if line.startswith("| ") and "every" in line]
     assert [row.split(" | ")[1:] for row in rows] == [
         ["10.0", "10.0", "1.0", "19.0", "**40.0**", "20.0 to 60.0", "60.0", "30.0", "100%", "+0.5 |"],
-        ["2.5", "2.5", "1.0", "4.0", "**10.0**", "8.0 to 12.0", "12.0", "10.5", "25%", "+0.5 |"],
+        ["2.5", "2.5", "1.0", "4.0", "**10.0**", "8.0 to 12.0", "12.0", "10.1", "25%", "+0.5 |"],
     ]
 
 
