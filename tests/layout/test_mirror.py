@@ -44,6 +44,7 @@ ELSEWHERE = {
     "exporter.mock.scenario.load_file": "unit/mock/scenario/test_scenario_file.py",
     "exporter.nvml.events": "unit/sampling/trackers/test_xids.py",
     "exporter.nvml.gpm": "unit/sampling/trackers/test_gpm.py",
+    "exporter.mock.machine.fault": "unit/mock/machine/test_faults.py",
     "exporter.sampling.looks": "unit/sampling/test_supervisor.py",
     "exporter.sampling.nvml_session": "unit/sampling/test_supervisor.py",
     "exporter.sampling.own_thread": "unit/sampling/test_supervisor.py",

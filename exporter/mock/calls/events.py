@@ -10,7 +10,7 @@ import pynvml
 
 from exporter.mock.calls.library import Library, MockDevice, Pointers, failure
 from exporter.mock.machine.device import MockGpu
-from exporter.mock.machine.faults import DriverEvent, Fault
+from exporter.mock.machine.fault import DriverEvent, Fault
 
 NO_INSTANCE = 0xFFFFFFFF
 

@@ -104,6 +104,7 @@ class Library:
         self.driver_us = machine.driver_us
         self.handles: dict[MockDevice, Any] = {}
         self._tick = machine.tick
+        self._gate = machine.gate
         self._users = 0
         self._starting = threading.Lock()
         self._pointers: list[Pointers[Any]] = []
@@ -116,7 +117,12 @@ class Library:
         return made
 
     def start(self) -> None:
-        """Begin, or begin once more: each start needs its stop. Pointers of an earlier run are invalid."""
+        """Begin, or begin once more: each start needs its stop. Pointers of an earlier run are invalid.
+
+        Raises:
+            NVMLError: As the machine's faults have it.
+        """
+        self._gate.enter("nvmlInit")
         with self._starting:
             self._users += 1
             if self._users == 1:
@@ -134,6 +140,10 @@ class Library:
             reuses_handles: Whether the first handles are those of its earlier MIG devices, in their order. If not,
                 all its earlier MIG devices' handles become invalid.
         """
+        gpu.divided = instances
+        self._put(gpu, instances, reuses_handles=reuses_handles)
+
+    def _put(self, gpu: MockGpu, instances: tuple[MockInstance, ...], *, reuses_handles: bool) -> None:
         former = [MockDevice(gpu, instance) for instance in gpu.instances]
         targets = [MockDevice(gpu, instance) for instance in instances]
         handles = [self.handles[target] for target in former]
@@ -170,10 +180,19 @@ class Library:
             NVMLError: UNINITIALIZED, INVALID_ARGUMENT, GPU_IS_LOST.
         """
         self.check()
+        self._follow_mig(self._targets.find(handle).gpu)
         target = self._targets.find(handle)
         target.gpu.gate.enter(function)
         self._tick()
         return target
+
+    def _follow_mig(self, gpu: MockGpu) -> None:
+        """Let a GPU's MIG devices be those that its faults leave."""
+        if gpu.instances == gpu.present():
+            return
+        with self._starting:
+            if gpu.instances != gpu.present():
+                self._put(gpu, gpu.present(), reuses_handles=False)
 
     def enter_gpu(self, handle: Any, function: str) -> MockGpu:
         """Like enter, for functions that NVML does not support on MIG devices.

@@ -70,6 +70,7 @@ class MockNvml:
 
     def release_hangs(self) -> None:
         """Let every call that hangs return now, and none hang from now on."""
+        self.machine.gate.release()
         for gpu in self.machine.gpus:
             gpu.gate.release()
 

@@ -37,8 +37,8 @@ class MockInstance:
 class MockGpu:
     """One GPU of the mock machine.
 
-    `instances` are in the order of their GPU instance ids; where there are any, their drives are its drive. They and
-    `is_mig_on` may change while the machine runs.
+    `divided` are the MIG devices that it is divided into, in the order of their GPU instance ids; where there are any,
+    their drives are its drive. `instances` are those that are there. All three may change while the machine runs.
     """
 
     index: int
@@ -49,8 +49,14 @@ class MockGpu:
     drive: Drive
     gauges: Gauges
     instances: tuple[MockInstance, ...]
+    divided: tuple[MockInstance, ...]
     gate: Gate
     is_mig_on: bool
+
+    def present(self) -> tuple[MockInstance, ...]:
+        """Return the MIG devices that faults leave now."""
+        left = self.gate.mig_devices()
+        return self.divided if left is None else tuple(one for one in self.divided if one.index in left)
 
     @property
     def links(self) -> int:
@@ -86,6 +92,7 @@ def _build_gpu(gpu: ScenarioGpu, identity: tuple[int, int], bus: int, now: Calla
     )
     load = Load(Mix(tuple((share, drive.activity) for share, drive in parts))) if drives else gpu.load
     drive = Drive(load)
+    instances = _build_instances(gpu, drives, identity)
     return MockGpu(
         index=identity[1],
         minor=gpu.minor,
@@ -94,7 +101,8 @@ def _build_gpu(gpu: ScenarioGpu, identity: tuple[int, int], bus: int, now: Calla
         profile=gpu.profile,
         drive=drive,
         gauges=gpu_gauges(gpu, drive),
-        instances=_build_instances(gpu, drives, identity),
+        instances=instances,
+        divided=instances,
         gate=Gate(gpu.faults, now),
         is_mig_on=bool(drives),
     )

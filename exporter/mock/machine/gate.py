@@ -1,26 +1,26 @@
-"""The gate of a mock GPU: faults close it, and calls wait there or are turned away."""
+"""The gate of a mock GPU, or of NVML as a whole: faults close it, and calls wait there or are turned away."""
 
 import threading
 from collections.abc import Callable, Iterable
 
 import pynvml
 
-from exporter.mock.machine.faults import Fault
+from exporter.mock.machine.fault import Fault
 
 POLL_S = 0.005
 """How often a call that hangs looks at its clock."""
 
 
 class Gate:
-    """What every call on a GPU passes first.
+    """What every call passes first.
 
     Changes must come one at a time; calls may pass meanwhile.
 
     Attributes:
-        faults: What goes wrong with the GPU.
+        faults: What goes wrong.
 
     Args:
-        faults: What goes wrong with it from the start.
+        faults: What goes wrong from the start.
         now: Returns the seconds since the mock began.
     """
 
@@ -30,13 +30,16 @@ class Gate:
         self._released = threading.Event()
 
     def enter(self, function: str) -> None:
-        """Let a call of a function through, after a hang where there is one.
+        """Let a call of a function through, after a hang or a delay where there is one.
 
         Raises:
             NVMLError: As refuse.
         """
         while self._hangs(function) and not self._released.wait(POLL_S):
             pass
+        delay_s = sum(fault.delay_s(function, self._now()) for fault in self.faults)
+        if delay_s:
+            self._released.wait(delay_s)
         self.refuse(function)
 
     def refuse(self, function: str) -> None:
@@ -56,15 +59,19 @@ class Gate:
             value = fault.altered(value, quantity, t, link)
         return value
 
+    def mig_devices(self) -> frozenset[int] | None:
+        """Return which of the scenario's MIG devices are there now, by their indices; None for all."""
+        left = (fault.mig_devices(self._now()) for fault in self.faults)
+        return next((devices for devices in left if devices is not None), None)
+
     def add(self, fault: Fault) -> None:
         """Let something more go wrong."""
         self.faults = (*self.faults, fault)
 
     def mend(self) -> None:
-        """End all that goes wrong now, and all that was to come; what the driver has reported stays reported."""
-        now = self._now()
-        events = ((fault, fault.event()) for fault in self.faults)
-        self.faults = tuple(fault for fault, event in events if event is not None and event.at_s <= now)
+        """End all that goes wrong now, and all that was to come; what was reported and counted stays."""
+        left = (fault.ended(self._now()) for fault in self.faults)
+        self.faults = tuple(fault for fault in left if fault is not None)
 
     def release(self) -> None:
         """End every hang of this GPU, those to come included."""

@@ -7,7 +7,8 @@ from exporter.mock.machine.closed_loop import ClosedLoop
 from exporter.mock.machine.demands import Demand, Holders
 from exporter.mock.machine.device import MockGpu, build_gpus
 from exporter.mock.machine.drive import Drive
-from exporter.mock.machine.faults import Fault
+from exporter.mock.machine.fault import Fault
+from exporter.mock.machine.gate import Gate
 from exporter.mock.machine.pods import MockPod, holders_of, mock_pods
 from exporter.mock.machine.scenario import Scenario, ScenarioPod
 from exporter.model import Clock
@@ -26,6 +27,7 @@ class Machine:
         self._clock = clock
         self._began = clock.monotonic()
         self._began_at = clock.time()
+        self.gate = Gate(scenario.faults, self.now)
         self.gpus = build_gpus(scenario, self.now)
         self._loop = ClosedLoop(self.gpus, scenario.demands)
         self._pods = scenario.pods

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from exporter.mock.machine.demands import Demand
-from exporter.mock.machine.faults import Fault
+from exporter.mock.machine.fault import Fault
 from exporter.mock.machine.loads import Load
 from exporter.mock.machine.profile import MigProfile, Profile, Span
 
@@ -84,10 +84,11 @@ class ScenarioPod:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A mock machine. The same seed gives the same UUIDs and the same series."""
+    """A mock machine. The same seed gives the same UUIDs and the same series. `faults` are NVML's as a whole."""
 
     seed: int
     driver: str
     gpus: tuple[ScenarioGpu, ...]
     demands: Mapping[str, Demand] = field(default_factory=dict)
     pods: tuple[ScenarioPod, ...] = ()
+    faults: tuple[Fault, ...] = ()

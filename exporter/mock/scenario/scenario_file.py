@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exporter.errors import ConfigError
 from exporter.mock.document import UNLIMITED, Section, parse_document
-from exporter.mock.machine.faults import read_fault
+from exporter.mock.machine.faults import MACHINE_KINDS, read_fault
 from exporter.mock.machine.gauges import QUANTITIES, is_quantity
 from exporter.mock.machine.placement import place_instances
 from exporter.mock.machine.profile import MigProfile, Profile, Span
@@ -67,7 +67,8 @@ def parse_scenario(section: Section, folder: Path | None) -> Scenario:
         raise section.error("gpus", f"has {len(gpus)} GPUs, 1 to {MOST_GPUS} are needed")
     _refuse_twins(section, gpus)
     driver = section.text("driver", gpus[0].profile.driver)
-    scenario = Scenario(seed, driver, tuple(gpus), demands, parse_pods(section, gpus))
+    faults = tuple(read_fault(fault, kinds=MACHINE_KINDS) for fault in section.sections("faults"))
+    scenario = Scenario(seed, driver, tuple(gpus), demands, parse_pods(section, gpus), faults)
     section.finish()
     return scenario
 

@@ -1,48 +1,66 @@
+import json
+from pathlib import Path
 from typing import Any
 
-import pynvml
+import pytest
 
-from tests.unit.fake_clock import FakeClock
-from tests.unit.mock.faulty_machine import Caller, machine
-from tests.unit.mock_machines import refusal, scenario, started
+from exporter.errors import ConfigError
+from exporter.mock.document import Section
+from exporter.mock.machine.faults import KINDS, MACHINE_KINDS, describe_fault, read_fault
 
-LOST = pynvml.NVML_ERROR_GPU_IS_LOST
-
-
-def test_a_lost_gpu_answers_nothing_until_it_is_back_and_the_others_go_on(clock: FakeClock) -> None:
-    nvml, gpu, sound = machine(clock, "[{kind: lost, at_s: 10, until_s: 20}]")
-    asked: tuple[tuple[str, tuple[Any, ...]], ...] = (
-        ("nvmlDeviceGetPowerUsage", (gpu,)),
-        ("nvmlDeviceGetUUID", (gpu,)),
-        ("nvmlDeviceGetFieldValues", (gpu, [82])),
-        ("nvmlDeviceGetHandleByIndex", (0,)),
-        ("nvmlGpmSampleGet", (gpu, nvml.nvmlGpmSampleAlloc())),
-    )
-    for wait, expected in ((9.9, None), (0.1, LOST), (9.9, LOST), (0.1, None)):
-        clock.advance(wait)
-        assert [refusal(getattr(nvml, name), *args) for name, args in asked] == [expected] * len(asked)
-        assert nvml.nvmlDeviceGetPowerUsage(sound) > 0
-        assert nvml.nvmlDeviceGetCount() == 2
-
-
-def test_a_gpu_that_is_lost_without_an_end_stays_lost(clock: FakeClock) -> None:
-    nvml, gpu, _ = machine(clock, "[{kind: lost, at_s: 1}]")
-    clock.advance(1e9)
-    assert refusal(nvml.nvmlDeviceGetPowerUsage, gpu) == LOST
+EXAMPLES: tuple[dict[str, Any], ...] = (
+    {"kind": "lost", "at_s": 1.0, "until_s": 5.0},
+    {"kind": "hang", "at_s": 1.0, "until_s": None, "functions": ["nvmlDeviceGetName"]},
+    {"kind": "slow", "at_s": 1.0, "until_s": 5.0, "functions": [], "seconds": 0.5},
+    {"kind": "denied", "at_s": 1.0, "until_s": 5.0, "functions": []},
+    {"kind": "xid", "at_s": 1.0, "code": 79, "gpu_instance": None},
+    {"kind": "ecc", "at_s": 1.0, "until_s": 5.0, "count": 3.0, "per_s": 0.5, "errors": "uncorrected"},
+    {"kind": "row-remap", "at_s": 1.0, "until_s": 5.0, "state": "failed"},
+    {"kind": "pcie-replays", "at_s": 1.0, "until_s": 5.0, "count": 0.0, "per_s": 2.0},
+    {"kind": "nvlink", "at_s": 1.0, "until_s": 5.0, "count": 1.0, "per_s": 0.0, "error": "crc", "link": 3},
+    {"kind": "throttle", "at_s": 1.0, "until_s": 5.0, "by": "power-brake", "percent": 30.0},
+    {"kind": "inforom", "at_s": 1.0, "until_s": 5.0},
+    {"kind": "mig", "at_s": 1.0, "until_s": 5.0, "devices": [0, 2]},
+    {"kind": "missing", "at_s": 1.0, "until_s": 5.0},
+)
+EVERY = {**KINDS, **MACHINE_KINDS}
 
 
-def test_a_lost_gpu_takes_its_mig_devices_along(clock: FakeClock) -> None:
-    nvml = started(scenario("gpus: [{profile: a100-sxm, mig: [1g.10gb], faults: [{kind: lost, at_s: 1}]}]"), clock)
-    instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(nvml.nvmlDeviceGetHandleByIndex(0), 0)
-    clock.advance(1)
-    assert refusal(nvml.nvmlDeviceGetMemoryInfo, instance) == LOST
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["kind"]))
+def test_a_fault_is_described_as_it_is_read_and_json_has_a_form_for_it(example: dict[str, Any]) -> None:
+    described = describe_fault(read_fault(Section(example, "lab.yaml"), kinds=EVERY))
+    assert described == example
+    json.dumps(described, allow_nan=False)
 
 
-def test_a_hang_may_be_in_one_function_only(clock: FakeClock) -> None:
-    nvml, gpu, _ = machine(clock, "[{kind: hang, at_s: 1, functions: [nvmlDeviceGetName]}]")
-    clock.advance(1e6)
-    assert nvml.nvmlDeviceGetPowerUsage(gpu) > 0
-    caller = Caller(nvml.nvmlDeviceGetName, gpu)
-    assert caller.hangs()
-    nvml.release_hangs()
-    assert caller.answer()
+def test_every_kind_is_tried_and_documented() -> None:
+    assert [example["kind"] for example in EXAMPLES] == list(EVERY)
+    text = (Path(__file__).parents[4] / "docs/mock.md").read_text(encoding="utf-8")
+    for kind in EVERY:
+        assert f"| `{kind}` |" in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"kind": "fire"}, "kind: is 'fire', one of lost, hang"),
+        ({"kind": "missing", "at_s": 0}, "kind: is 'missing', one of lost"),
+        ({"kind": "slow", "at_s": 0}, "seconds: is missing"),
+        ({"kind": "lost", "at_s": -1}, "at_s: is -1, a number of at least 0 is needed"),
+        ({"kind": "lost", "at_s": 3, "until_s": 2}, "until_s: is 2, a number of at least 3 is needed"),
+        ({"kind": "lost", "at_s": 3, "until_s": 4, "for_s": 1}, "for_s: is set beside until_s"),
+        ({"kind": "ecc", "at_s": 0}, "errors: is missing"),
+        ({"kind": "ecc", "at_s": 0, "errors": "all"}, "errors: is 'all', one of corrected, uncorrected is needed"),
+        ({"kind": "pcie-replays", "at_s": 0, "per_s": -2}, "per_s: is -2, a number of at least 0 is needed"),
+        ({"kind": "throttle", "at_s": 0, "by": "whim"}, "by: is 'whim', one of heat"),
+        ({"kind": "throttle", "at_s": 0, "by": "heat", "percent": 101}, "percent: is 101, a number from 0 to 100"),
+        ({"kind": "nvlink", "at_s": 0, "error": "crc", "link": 18}, "link: is 18, a whole number from 0 to 17"),
+        ({"kind": "row-remap", "at_s": 0, "state": "done"}, "state: is 'done', one of pending, failed is needed"),
+        ({"kind": "mig", "at_s": 0, "devices": ["MIG-1"]}, "devices: has 'MIG-1', indices of the GPU's MIG devices"),
+        ({"kind": "inforom", "at_s": 0, "state": "bad"}, "state: is not known here"),
+    ],
+)
+def test_a_wrong_fault_names_key_and_reason(wrong: dict[str, Any], why: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_fault(Section(wrong, "lab.yaml", "gpus[0].faults[0]"))
+    assert f"lab.yaml: gpus[0].faults[0].{why}" in str(error.value)

@@ -145,7 +145,10 @@ def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
             "gpus[0].profile: is 'h900', one of a100-sxm, b200, gb200, h100-sxm, ",
         ),
         ("gpus: [{profile: t4, lod: 3}]", "gpus[0].lod: is not known here, the keys are"),
-        ("gpus: [{profile: t4}]\nmore: 1", "more: is not known here, the keys are demands, driver, gpus, pods, seed"),
+        (
+            "gpus: [{profile: t4}]\nmore: 1",
+            "more: is not known here, the keys are demands, driver, faults, gpus, pods, seed",
+        ),
         ("gpus: [{profile: t4, load: 101}]", "gpus[0].load: is 101, a number from 0 to 100 is needed"),
         ("gpus: [{profile: t4, load: true}]", "gpus[0].load: is True, a number from 0 to 100"),
         ("gpus: [{profile: t4, load: .nan}]", "gpus[0].load: is nan, a number from 0 to 100"),

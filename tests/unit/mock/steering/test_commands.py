@@ -126,7 +126,7 @@ def test_an_xid_is_heard_by_whoever_listens_even_at_the_same_moment(steered: Ste
         ("PUT", "/gpus/0/load", {"percent": 1, "for_s": 3}, "request: for_s: is not known here"),
         ("PUT", "/gpus/3/mig/2/load", {"percent": 1}, "MIG device of GPU 3 '2' is not there, the numbers are 0 to 1"),
         ("DELETE", "/gpus/0/mig/0/load", None, "MIG device of GPU 0 '0' is not there, the numbers are none"),
-        ("POST", "/gpus/0/faults", {"kind": "fire"}, "request: kind: is 'fire', one of lost, hang, xid"),
+        ("POST", "/gpus/0/faults", {"kind": "fire"}, "request: kind: is 'fire', one of lost, hang, slow"),
         ("POST", "/gpus/0/faults", {"kind": "xid"}, "request: code: is missing"),
         ("POST", "/gpus/0/faults", {"kind": "lost", "for_s": 1, "until_s": 2}, "request: for_s: is set beside until_s"),
         ("PUT", "/pods", {}, "request: pods: is missing"),
