@@ -6,8 +6,10 @@ from pathlib import Path
 
 from exporter.errors import ConfigError
 from exporter.mock.document import UNLIMITED, Section, parse_document
+from exporter.mock.machine.fault import Fault
 from exporter.mock.machine.faults import MACHINE_KINDS, read_fault
 from exporter.mock.machine.gauges import QUANTITIES, is_quantity
+from exporter.mock.machine.hardware_faults import MigFault
 from exporter.mock.machine.placement import place_instances
 from exporter.mock.machine.profile import MigProfile, Profile, Span
 from exporter.mock.machine.scenario import Scenario, ScenarioGpu, ScenarioInstance
@@ -89,8 +91,17 @@ def _gpu(entry: Section, profile: Profile, place: LoadPlace, default_minor: int)
         has_nvlink=_has_nvlink(entry, profile, is_divided=bool(instances)),
         instances=instances,
         values=dict(_values(entry.section("values"), profile)) if entry.has("values") else {},
-        faults=tuple(read_fault(fault) for fault in entry.sections("faults")),
+        faults=tuple(_faults(entry, mig_devices=sum(len(instance.compute) for instance in instances))),
     )
+
+
+def _faults(entry: Section, mig_devices: int) -> Iterator[Fault]:
+    for section in entry.sections("faults"):
+        fault = read_fault(section)
+        most = max(fault.devices, default=0) if isinstance(fault, MigFault) else -1
+        if most >= mig_devices:
+            raise section.error("devices", f"has {most}, the GPU has {mig_devices} MIG devices")
+        yield fault
 
 
 def _has_nvlink(entry: Section, profile: Profile, *, is_divided: bool) -> bool:

@@ -661,6 +661,27 @@ def test_a_changed_mig_layout_gets_a_new_worker_and_other_gpus_keep_theirs(make:
     assert bench.instances(1) == 1
 
 
+def test_mig_devices_that_go_and_come_cost_no_other_gpu_anything(make: Make) -> None:
+    fault = "{kind: mig, at_s: 20, for_s: 20, devices: [0]}"
+    bench = make(f"gpus: [{{profile: a100-sxm, mig: [3g.40gb, 2g.20gb], faults: [{fault}]}}, {{profile: a100-sxm}}]")
+    bench.start(SAMPLED, SAMPLED)
+    assert bench.instances(0) == 2
+    bench.sound = (1,)
+    bench.pass_until(lambda: bench.instances(0) == 1)
+    assert bench.clock.now >= 1020
+    bench.pass_until(lambda: bench.instances(0) == 2)
+    assert bench.clock.now >= 1040
+
+
+def test_an_nvml_that_may_not_be_used_or_is_not_there_is_said_until_it_is(make: Make) -> None:
+    bench = make(f"{TWO}\nfaults: [{{kind: missing, at_s: 0, until_s: 9}}, {{kind: denied, at_s: 9, until_s: 60}}]")
+    bench.supervisor.start()
+    bench.pass_until(lambda: "libnvidia-ml.so.1 was not found" in bench.supervisor.trouble())
+    bench.pass_until(lambda: "can't be opened by this user" in bench.supervisor.trouble())
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.supervisor.trouble() == ""
+
+
 def test_an_instance_that_is_made_again_in_its_place_is_read_by_its_new_handle(make: Make) -> None:
     bench = make("gpus: [{profile: a100-sxm, mig: [3g.40gb, 2g.20gb]}]")
     bench.start(SAMPLED)

@@ -202,6 +202,16 @@ def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
         ("gpus: [{profile: t4, values: {memory_used_bytes: {idle: 0, busy: 9e12}}}]", "memory_used_bytes.busy: is"),
         ("gpus: [{profile: t4, faults: [{kind: fire, at_s: 1}]}]", "gpus[0].faults[0].kind: is 'fire', one of lost"),
         (f"gpus: [{{profile: t4, faults: [{{kind: lost, at_s: {'9' * 100}}}]}}]", "at_s: is 999"),
+        ("gpus: [{profile: t4, load: -1}]", "gpus[0].load: is -1, a number from 0 to 100"),
+        (
+            "gpus: [{profile: a100-sxm, mig: [1g.10gb], faults: [{kind: mig, at_s: 0, devices: [1]}]}]",
+            "gpus[0].faults[0].devices: has 1, the GPU has 1 MIG devices",
+        ),
+        (
+            "gpus: [{profile: t4, faults: [{kind: mig, at_s: 0}]}]",
+            "gpus[0].faults[0].devices: has 0, the GPU has 0 MIG devices",
+        ),
+        ("gpus: [{profile: t4}]\nfaults: [{kind: lost, at_s: 0}]", "faults[0].kind: is 'lost', one of missing"),
         ("gpus: [{profile: t4, faults: [{kind: lost}]}]", "gpus[0].faults[0].at_s: is missing"),
         ("gpus: [{profile: t4, faults: [{kind: lost, at_s: 5, until_s: 4}]}]", "until_s: is 4, a number of at least 5"),
         ("gpus: [{profile: t4, faults: [{kind: xid, at_s: 5}]}]", "gpus[0].faults[0].code: is missing"),
