@@ -53,10 +53,11 @@ CASES = {
     "a load busy half of each second": Case(
         both(labels("p"), *HALF), {0: {}, 1: {"p": 50}, 2: {"p": 50}, 40: {"p": 50}}
     ),
+    "a load of some third, in whole percent": Case(both(labels("p"), "100+5.1x9", "100+15x9"), {2: {"p": 34}}),
     "full load, whose quotient comes out above 1": Case(both(labels("p"), "0.3 15.300001", "100 115"), {1: {"p": 100}}),
     "a lost scrape": Case(
-        both(labels("p"), "100 107.5 _ 111.25 115", "100 115 _ 145 160", "98 98 _ 98x9"),
-        {1: {"p": 50}, 2: {"p": 50}, 3: {"p": 12.5}, 4: {"p": 25}},
+        both(labels("p"), "100 107.5 _ 110.5 114.25", "100 115 _ 145 160", "98 98 _ 98x9"),
+        {1: {"p": 50}, 2: {"p": 50}, 3: {"p": 10}, 4: {"p": 25}},
     ),
     "a gap in which nothing was observed": Case(
         both(labels("p"), "100 107.5 107.5x19 115", "100 115 115x19 130"), {1: {"p": 50}, 2: {}, 21: {}, 22: {"p": 50}}

@@ -39,19 +39,19 @@ unless on ({{ include "dcgm-exporter.everyHostname" $ }}, {{ include "dcgm-expor
 {{- end -}}
 
 {{/*
-A form: the mean since the last scrape. Two samples with a restart or nothing but a gap between them have no answer, nor has a series that
-has ended (docs/true-load.md). Where the exporter collects so seldom that scrapes find nothing new, it is the mean over about two
-collections, of an exporter that has run for as long.
+A form: the mean since the last scrape, in whole percent, as DCGM has it and `kubectl get hpa` shows it well. Two samples with a restart
+or nothing but a gap between them have no answer, nor has a series that has ended (docs/true-load.md). Where the exporter collects so
+seldom that scrapes find nothing new, it is the mean over about two collections, of an exporter that has run for as long.
 */}}
 {{- define "dcgm-exporter.sinceLastScrape" -}}
 {{- $collection := include "dcgm-exporter.collectionMilliseconds" . | int64 -}}
 {{- if gt $collection (include "dcgm-exporter.secondsMilliseconds" . | int64) -}}
-{{- $form := "clamp_max(100 * rate(<busy>[W]) / (rate(<observed>[W]) > 0) and <observed> > W, 100)" -}}
+{{- $form := "round(100 * rate(<busy>[W]) / (rate(<observed>[W]) > 0) and <observed> > W)" -}}
 {{- $window := divf (mulf 3 $collection) 1000 | ceil | int -}}
 {{- $form | replace "[W]" (printf "[%ds]" $window) | replace "> W" (printf "> %d" $window) -}}
 {{- else -}}
 {{- $window := max 60 (div (mul 5 (include "dcgm-exporter.signalMilliseconds" . | int64)) 1000) -}}
-{{- "clamp_max(100 * irate(<busy>[W]) / (irate(<observed>[W]) > (idelta(<observed>[W]) >= 0) / <observed>), 100)" | replace "[W]" (printf "[%ds]" $window) -}}
+{{- "round(100 * irate(<busy>[W]) / (irate(<observed>[W]) > (idelta(<observed>[W]) >= 0) / <observed>))" | replace "[W]" (printf "[%ds]" $window) -}}
 {{- end -}}
 {{- end -}}
 
