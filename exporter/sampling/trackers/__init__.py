@@ -9,6 +9,7 @@ from exporter.catalogue.reading import Tracker
 from exporter.model import Clock
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
+from exporter.sampling.trackers.events import XidTracker
 from exporter.sampling.trackers.gpm import GpmTracker
 from exporter.sampling.trackers.health import HealthTracker
 from exporter.sampling.trackers.link_registers import LinkRegisterTracker
@@ -16,7 +17,6 @@ from exporter.sampling.trackers.peers import PeerTracker
 from exporter.sampling.trackers.rates import RateTracker
 from exporter.sampling.trackers.rings import RingTracker
 from exporter.sampling.trackers.tracker import DeviceTracker
-from exporter.sampling.trackers.xids import XidTracker
 
 TRACKERS: Mapping[Tracker, Callable[[Calls, Device, Clock], DeviceTracker]] = {
     Tracker.GPM: GpmTracker,
