@@ -51,6 +51,9 @@ def block(labels: Iterable[tuple[str, str]]) -> str:
     return ",".join(f'{name}="{escape(value)}"' for name, value in labels)
 
 
+MOST_OWN = 1000
+"""How many label blocks of an entity's samples with labels of their own are kept; far more than it has at a time."""
+
 _NOBODY = Owner(Holder("", "", ""))
 
 
@@ -107,6 +110,8 @@ class LabelCache:
             return known.blocks if names_model else known.nameless_blocks
         key = sample.labels, names_model
         if key not in known.own:
+            if len(known.own) >= MOST_OWN:  # codes that come and go, as those of Xids
+                known.own.clear()
             known.own[key] = self._own_blocks(sample, known, names_model=names_model)
         return known.own[key]
 

@@ -108,6 +108,9 @@ class Settings:
     devices: tuple[DeviceSelection, ...]
     busy_seconds: frozenset[BusySource]
     mean_gpu_util: bool
+    xid_window_ms: int
+    xid_reset_after_s: float
+    clock_window_ms: int
     disable_startup_validate: bool
     gpu_bind_unbind_watch: bool
     gpu_bind_unbind_poll_s: float

@@ -46,7 +46,6 @@ LEFT_OUT = {
     "imex": "a service of its own, asked by its own tool",
     "diag": "results of DCGM's diagnostics",
     "dcgm": "DCGM makes it itself",
-    "exporter": "not built yet: made from events and health",
 }
 BINARY = "a binary structure, no number"
 VIRTUAL = "virtual GPUs as their host sees them"

@@ -19,7 +19,7 @@ from exporter.agent.inputs import counters_place, counters_source
 from exporter.agent.ownership import Devices, Ownership, quiet_grpc
 from exporter.agent.whereabouts import find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
-from exporter.catalogue import CATALOGUE, MEAN_GPU_UTIL_CATALOGUE, OWN_SERIES, busy_seconds
+from exporter.catalogue import OWN_SERIES, busy_seconds, catalogue
 from exporter.errors import ConfigError, ExporterError, given_by
 from exporter.labels import LabelCache, LabelOptions
 from exporter.nvml.session import driver_gpus, real_nvml
@@ -64,6 +64,12 @@ class Agent:
         self._is_stopping = False
         self._mock = _mock_machine(settings)
         self._settings = settings = _with_mock_pods(settings, self._mock)
+        self._catalogue = catalogue(
+            mean_gpu_util=settings.mean_gpu_util,
+            xid_window_ms=settings.xid_window_ms,
+            xid_reset_after_ms=round(settings.xid_reset_after_s * 1000),
+            clock_window_ms=settings.clock_window_ms,
+        )
         own = (*OWN_SERIES, OWNER_INFO, *busy_seconds.series(settings.busy_seconds))
         with given_by(counters_place(settings)):
             self._counters = CountersInForce(counters_source(settings), own, self._follow_counters, time)
@@ -181,8 +187,7 @@ class Agent:
         self._supervisor.follow(self._plan())
 
     def _plan(self) -> Plan:
-        catalogue = MEAN_GPU_UTIL_CATALOGUE if self._settings.mean_gpu_util else CATALOGUE
-        return plan({counter.field for counter in self._counters.counters()}, catalogue)
+        return plan({counter.field for counter in self._counters.counters()}, self._catalogue)
 
     def _listen(self, environ: Mapping[str, str]) -> None:
         if self._settings.systemd_socket:

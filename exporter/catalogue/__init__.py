@@ -5,7 +5,9 @@ from exporter.catalogue import (
     bar1,
     busy_seconds,
     c2c,
+    clock_events,
     clocks,
+    driver_events,
     ecc,
     fabric,
     framebuffer,
@@ -33,44 +35,60 @@ from exporter.catalogue.reading import Reading
 from exporter.counters import Counter
 from exporter.fields import FIELDS
 
-CATALOGUE: tuple[Reading, ...] = (
-    *identity.READINGS,
-    *modes.READINGS,
-    *affinity.READINGS,
-    *inforom.READINGS,
-    *clocks.READINGS,
-    *temperature.READINGS,
-    *power.READINGS,
-    *fabric.READINGS,
-    *pcie.READINGS,
-    *utilization.READINGS,
-    *throttling.READINGS,
-    *xids.READINGS,
-    *framebuffer.READINGS,
-    *bar1.READINGS,
-    *c2c.READINGS,
-    *ecc.READINGS,
-    *memory_repair.READINGS,
-    *nvlink.READINGS,
-    *nvlink_errors.READINGS,
-    *nvlink_5.READINGS,
-    *nvlink_registers.READINGS,
-    *peers.READINGS,
-    *power_smoothing.READINGS,
-    *vgpu.READINGS,
-    *profiling.READINGS,
-    *busy_seconds.READINGS,
-    *health.READINGS,  # behind all that it is made of
-)
-"""Every reading, in the order of DCGM's field ids where one can be told."""
 
-MEAN_GPU_UTIL_CATALOGUE: tuple[Reading, ...] = tuple(
-    utilization.MEAN_GPU_UTIL if reading is utilization.GPU_UTIL else reading for reading in CATALOGUE
-)
-"""The same, but the GPU's utilization is a mean."""
+def catalogue(
+    *,
+    mean_gpu_util: bool = False,
+    xid_window_ms: int = xids.WINDOW_MS,
+    xid_reset_after_ms: int = 0,
+    clock_window_ms: int = clock_events.WINDOW_MS,
+) -> tuple[Reading, ...]:
+    """Return every reading, in the order of DCGM's field ids where one can be told.
 
-OWN_SERIES: tuple[Counter, ...] = (xids.LISTENING_SINCE,)
-"""Series under this exporter's own names, which come with the readings that they explain."""
+    Args:
+        mean_gpu_util: Whether the GPU's utilization is a mean.
+        xid_window_ms: Over how many milliseconds Xids are counted.
+        xid_reset_after_ms: After how many milliseconds without an Xid the last one is 0 again; 0 for never.
+        clock_window_ms: Over how many milliseconds clock events are counted.
+    """
+    return (
+        *identity.READINGS,
+        *modes.READINGS,
+        *affinity.READINGS,
+        *inforom.READINGS,
+        *clocks.READINGS,
+        *clock_events.readings(clock_window_ms),
+        *temperature.READINGS,
+        *power.READINGS,
+        *fabric.READINGS,
+        *pcie.READINGS,
+        *utilization.readings(mean_gpu_util=mean_gpu_util),
+        *throttling.READINGS,
+        *xids.readings(xid_window_ms, xid_reset_after_ms),
+        *driver_events.READINGS,
+        *framebuffer.READINGS,
+        *bar1.READINGS,
+        *c2c.READINGS,
+        *ecc.READINGS,
+        *memory_repair.READINGS,
+        *nvlink.READINGS,
+        *nvlink_errors.READINGS,
+        *nvlink_5.READINGS,
+        *nvlink_registers.READINGS,
+        *peers.READINGS,
+        *power_smoothing.READINGS,
+        *vgpu.READINGS,
+        *profiling.READINGS,
+        *busy_seconds.READINGS,
+        *health.READINGS,  # behind all that it is made of
+    )
+
+
+CATALOGUE = catalogue()
+"""Every reading as it is where nobody sets anything."""
+
+OWN_SERIES: tuple[Counter, ...] = (xids.LISTENING_SINCE, xids.LAST_SEEN, driver_events.EVENTS_TOTAL)
+"""Series under this exporter's own names, which no counters file asks for."""
 
 ANSWERED: frozenset[str] = frozenset(
     field.name for reading in CATALOGUE for field in reading.fields if field.name in FIELDS

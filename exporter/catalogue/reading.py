@@ -53,13 +53,14 @@ class Scope(Enum):
 class Tracker(Enum):
     """What must be remembered between collections; sampling/trackers has one module for each."""
 
+    CLOCK_EVENTS = auto()
+    EVENTS = auto()
     GPM = auto()
     HEALTH = auto()
     LINK_REGISTERS = auto()
     PEERS = auto()
     RATES = auto()
     RINGS = auto()
-    XIDS = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +68,12 @@ class Field:
     """One series that a reading gives: its name, and how the answer becomes its value.
 
     `convert` returns the value in the field's unit, or the reason why the answer holds none.
-    `labels` names what the answer says besides the value, as Prometheus labels. A field that `accompanies` is one
-    of this exporter's own series: no counters file asks for it, it comes with the reading's other fields.
+    `labels` names what the answer says besides the value, as Prometheus labels.
     """
 
     name: str
     convert: Callable[[Any], Value | Reason]
     labels: Callable[[Any], Labels] | None = None
-    accompanies: bool = False
 
 
 class Version(NamedTuple):

@@ -6,7 +6,7 @@ What is busy only now and then has an instant value that depends on the moment; 
 from pynvml import NVML_GPU_UTILIZATION_SAMPLES
 
 from exporter.catalogue.convert import Convert, attr, first, first_as_ratio, of_number, percent_as_ratio, ratio_of
-from exporter.catalogue.reading import Call, Field, Tracked, Tracker
+from exporter.catalogue.reading import Call, Field, Reading, Tracked, Tracker
 from exporter.model import Reason
 
 
@@ -31,8 +31,7 @@ MEAN_GPU_UTIL = Tracked(
 )
 """The same fields, as means since they were read before."""
 
-READINGS = (
-    GPU_UTIL,
+OTHERS = (
     Call(
         "nvmlDeviceGetUtilizationRates",
         (
@@ -49,3 +48,8 @@ READINGS = (
         (Field("DCGM_FI_DEV_DEC_UTIL", first), Field("DCGM_FI_DEV_DEC_UTIL_RATIO", first_as_ratio)),
     ),
 )
+
+
+def readings(*, mean_gpu_util: bool) -> tuple[Reading, ...]:
+    """Return the readings; the GPU's utilization is a mean or that of the moment."""
+    return (MEAN_GPU_UTIL if mean_gpu_util else GPU_UTIL, *OTHERS)

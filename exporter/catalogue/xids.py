@@ -1,11 +1,15 @@
-"""Xid errors: the last one that the driver reported, from NVML's events."""
+"""Xid errors, from NVML's events: the last one, how many there were of each code, and when."""
 
 from typing import Any
 
 from exporter.catalogue.convert import attr
-from exporter.catalogue.reading import OWN, Field, Tracked, Tracker
+from exporter.catalogue.driver_events import EventSource
+from exporter.catalogue.reading import OWN, Field, Reading, Tracked, Tracker
 from exporter.counters import Counter, MetricType
 from exporter.model import Labels
+
+WINDOW_MS = 300_000
+"""The window of DCGM_EXP_XID_ERRORS_COUNT where nobody sets one."""
 
 LISTENING_SINCE = Counter(
     "gpu_exporter_xid_listening_start_time_seconds",
@@ -13,6 +17,13 @@ LISTENING_SINCE = Counter(
     OWN,
     MetricType.GAUGE,
     "Since when Xid errors have been listened for: an Xid of 0 speaks of the time from then on (Unix time).",
+)
+LAST_SEEN = Counter(
+    "gpu_exporter_xid_timestamp_seconds",
+    "gpu_exporter_xid_timestamp_seconds",
+    OWN,
+    MetricType.GAUGE,
+    "When the last Xid error of each code came (Unix time).",
 )
 """Our own series beside the Xid."""
 
@@ -189,13 +200,30 @@ def _described(last: Any) -> Labels:
     return (("err_code", str(last.code)), ("err_msg", message(last.code)))
 
 
-READINGS = (
-    Tracked(
-        Tracker.XIDS,
-        (),
-        (
-            Field("DCGM_FI_DEV_XID_ERROR", attr("code"), _described),
-            Field(LISTENING_SINCE.field, attr("listening_since"), accompanies=True),
-        ),
-    ),
-)
+def _code(tally: Any) -> Labels:
+    return (("xid", tally.what),)
+
+
+def readings(window_ms: int = WINDOW_MS, reset_after_ms: int = 0) -> tuple[Reading, ...]:
+    """Return the readings about Xids.
+
+    Args:
+        window_ms: Over how many milliseconds DCGM_EXP_XID_ERRORS_COUNT counts.
+        reset_after_ms: After how many milliseconds without an Xid the last one is 0 again; 0 for never.
+    """
+
+    def within(tally: Any) -> Labels:
+        window = ("window_size_in_ms", str(window_ms))
+        return (window, ("xid", tally.what)) if tally.what else (window,)
+
+    last = (
+        Field("DCGM_FI_DEV_XID_ERROR", attr("code"), _described),
+        Field(LISTENING_SINCE.field, attr("listening_since")),
+    )
+    count = Field("DCGM_EXP_XID_ERRORS_COUNT", attr("value"), within)
+    return (
+        Tracked(Tracker.EVENTS, (EventSource.LAST_XID, reset_after_ms), last),
+        Tracked(Tracker.EVENTS, (EventSource.XIDS_WITHIN, window_ms), (count,)),
+        Tracked(Tracker.EVENTS, (EventSource.XID_TOTALS,), (Field("DCGM_EXP_XID_ERRORS_TOTAL", attr("value"), _code),)),
+        Tracked(Tracker.EVENTS, (EventSource.XID_TIMES,), (Field(LAST_SEEN.field, attr("value"), _code),)),
+    )

@@ -126,8 +126,16 @@ FLAGS = (
         "Milliseconds over which DCGM_EXP_XID_ERRORS_COUNT counts.",
         "x",
         "DCGM_EXPORTER_XID_COUNT_WINDOW_SIZE",
-        status=Status.LATER,
-        note="DCGM_EXP_XID_ERRORS_COUNT is not exported",
+        setting="xid_window_ms",
+    ),
+    Flag(
+        "xid-reset-after",
+        types.DURATION_OR_0,
+        "0s",
+        Group.COLLECTION,
+        "Set DCGM_FI_DEV_XID_ERRORS back to 0 when no Xid has come for so long; 0 for never, as dcgm-exporter does.",
+        variable="DCGM_EXPORTER_XID_RESET_AFTER",
+        setting="xid_reset_after_s",
     ),
     Flag(
         "clock-events-count-window-size",
@@ -136,8 +144,7 @@ FLAGS = (
         Group.COLLECTION,
         "Milliseconds over which DCGM_EXP_CLOCK_EVENTS_COUNT counts.",
         variable="DCGM_EXPORTER_CLOCK_EVENTS_COUNT_WINDOW_SIZE",
-        status=Status.LATER,
-        note="DCGM_EXP_CLOCK_EVENTS_COUNT is not exported",
+        setting="clock_window_ms",
     ),
     Flag(
         "disable-startup-validate",

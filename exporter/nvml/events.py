@@ -1,80 +1,102 @@
-"""Xid errors as NVML events: one event set a GPU, polled without waiting, so that no GPU waits for another."""
+"""NVML's events: one event set a GPU, polled without waiting, so that no GPU waits for another."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
-from pynvml import nvmlEventTypeXidCriticalError
-
+from exporter.catalogue.driver_events import XID
 from exporter.catalogue.units import count_of
 from exporter.model import Reason
 from exporter.nvml.calls import Calls
 
 _NO_INSTANCE = 0xFFFFFFFF
-_AT_MOST = 1000
+_AT_MOST = 10_000
+"""How many events are taken at once; each is a call of some microseconds. The others wait in the driver."""
+
 _MOST = (1 << 16) - 1
-"""No Xid is greater; those that are known end below 200."""
+"""No Xid is greater; those that are known end below 200, and 999 is NVML's for one that it does not know."""
 
 
-class XidEvent(NamedTuple):
-    """One Xid that the driver reported; of a MIG instance where it says so."""
+class HeardEvent(NamedTuple):
+    """What the driver reported: an nvmlEventType and its data; of a MIG instance where it says so."""
 
-    code: int
+    type: int
+    data: int
     gpu_instance_id: int | None
 
 
-class XidEvents:
-    """The Xids of one GPU, from the moment on at which `listen` succeeds."""
+class DriverEvents:
+    """The events of some types of one GPU, from the moment on at which `listen` succeeds.
 
-    def __init__(self, calls: Calls, handle: Any) -> None:
+    Attributes:
+        refused: The types that are not listened to, and why.
+    """
+
+    def __init__(self, calls: Calls, handle: Any, types: Collection[int]) -> None:
         self._calls = calls
         self._handle = handle
+        self._types = types
         self._set: Any = None
+        self.refused: Mapping[int, Reason] = dict.fromkeys(types, Reason.NO_SAMPLE_YET)
 
     @property
-    def listening(self) -> bool:
-        """Whether `listen` has succeeded."""
+    def hears_any(self) -> bool:
+        """Whether some type is listened to."""
         return self._set is not None
 
-    def listen(self) -> Reason | None:
-        """Ask the driver for the GPU's Xids; return the reason why there are none, or None.
+    def listen(self) -> None:
+        """Ask the driver for the GPU's events. A type that it refuses costs that type alone.
 
         Source: nvmlDeviceGetSupportedEventTypes, nvmlEventSetCreate, nvmlDeviceRegisterEvents.
         """
+        self.close()
         supported = self._calls("nvmlDeviceGetSupportedEventTypes", self._handle)
         if isinstance(supported, Reason):
-            return supported
-        if not supported & nvmlEventTypeXidCriticalError:
-            return Reason.NOT_SUPPORTED
+            self.refused = dict.fromkeys(self._types, supported)
+            return
+        self.refused = {one: Reason.NOT_SUPPORTED for one in self._types if not one & supported}
+        wanted = frozenset(self._types) - self.refused.keys()
+        if self._register(wanted) is None:
+            return
+        alone = {one: self._register({one}) for one in wanted}
+        self.refused |= {one: reason for one, reason in alone.items() if reason}
+        self._register(wanted - self.refused.keys())
+
+    def _register(self, types: Collection[int]) -> Reason | None:
+        """Listen to these types in a new event set, in the place of the one before; return the reason if not."""
+        self.close()
+        if not types:
+            return None
         event_set = self._calls("nvmlEventSetCreate")
         if isinstance(event_set, Reason):
             return event_set
-        answer = self._calls("nvmlDeviceRegisterEvents", self._handle, nvmlEventTypeXidCriticalError, event_set)
+        answer = self._calls("nvmlDeviceRegisterEvents", self._handle, reduce(or_, types), event_set)
         if isinstance(answer, Reason):
             self._calls("nvmlEventSetFree", event_set)
             return answer
         self._set = event_set
         return None
 
-    def poll(self) -> Iterator[XidEvent | Reason]:
-        """Yield the Xids that have arrived since the last call, oldest first; a reason where polling failed.
+    def poll(self) -> Iterator[HeardEvent | Reason]:
+        """Yield what has come since the last call, oldest first; a reason where polling failed.
 
-        Only after `listen` has succeeded.
-
-        Source: nvmlEventSetWait_v2 with a timeout of 0; nvmlEventTypeXidCriticalError.
+        Source: nvmlEventSetWait_v2 with a timeout of 0.
         """
-        for _ in range(_AT_MOST):
+        for _ in range(_AT_MOST if self.hears_any else 0):
             event = self._calls("nvmlEventSetWait_v2", self._set, 0)
             if event is Reason.TIMEOUT:
                 return
             if isinstance(event, Reason):
                 yield event
                 return
-            code = count_of(event.eventData, _MOST)
+            is_xid = event.eventType == XID
+            data = count_of(event.eventData, _MOST) if is_xid else event.eventData
             instance = None if event.gpuInstanceId == _NO_INSTANCE else event.gpuInstanceId
-            yield code if isinstance(code, Reason) else XidEvent(code, instance)
+            yield data if isinstance(data, Reason) else HeardEvent(event.eventType, data, instance)
 
     def close(self) -> None:
         """Give the event set back to the driver."""
-        if self._set is not None:
+        if self.hears_any:
             self._calls("nvmlEventSetFree", self._set)
             self._set = None

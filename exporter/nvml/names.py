@@ -1,14 +1,16 @@
 """What NVML calls what a reading asks for: the names under which its cost is noted."""
 
+from exporter.catalogue.clocks import CURRENT_REASONS
 from exporter.catalogue.reading import Call, FieldValue, Reading, Tracker
 from exporter.nvml.calls import field_value_name
 
 TRACKED = {
+    Tracker.CLOCK_EVENTS: tuple(version.function for version in CURRENT_REASONS.versions),
+    Tracker.EVENTS: ("nvmlEventSetWait_v2",),
     Tracker.GPM: ("nvmlGpmMetricsGet", "nvmlGpmSampleGet", "nvmlGpmMigSampleGet"),
     Tracker.LINK_REGISTERS: ("nvmlDeviceReadPRMCounters_v1",),
     Tracker.PEERS: ("nvmlDeviceGetP2PStatus",),
     Tracker.RINGS: ("nvmlDeviceGetSamples",),
-    Tracker.XIDS: ("nvmlEventSetWait_v2",),
 }
 """The functions of trackers that call NVML; what rates are made of are field values."""
 

@@ -63,9 +63,7 @@ def with_inputs(fields: Collection[str], catalogue: Iterable[Reading]) -> frozen
 
 
 def _wanted(reading: Reading, fields: Collection[str]) -> tuple[Field, ...]:
-    """Return a reading's wanted fields, and if there are any, what accompanies them under our own names."""
-    wanted = tuple(field for field in reading.fields if field.accompanies or field.name in fields)
-    return () if all(field.accompanies for field in wanted) else wanted
+    return tuple(field for field in reading.fields if field.name in fields)
 
 
 def _merged(known: R | None, new: R) -> R:

@@ -41,7 +41,7 @@ class Sampler:
 
     Attributes:
         device: The device, as it was when it was looked at.
-        is_outdated: Whether the last collection found that it is not so any more.
+        is_outdated: Whether it was found since the last collection began that it may not be so any more.
     """
 
     def __init__(self, device: Device, calls: Calls, clock: Clock, interval_s: float, on_missing: OnMissing) -> None:
@@ -99,6 +99,7 @@ class Sampler:
         self._check_layout()
         self._take_up_again()
         gone = self._read_due()
+        self._ask_for_change()
         self._note_time()
         self._pace.end()
         samples, missing = self._of_lost_gpu(gone) if gone else self._newest()
@@ -117,6 +118,11 @@ class Sampler:
         """Read between two collections what the driver would have forgotten by the next; nothing is published."""
         for tracker in self._trackers.values():
             tracker.keep_up()
+        self._ask_for_change()
+
+    def _ask_for_change(self) -> None:
+        changes = [tracker.found_change() for tracker in self._trackers.values()]
+        self.is_outdated = self.is_outdated or any(changes)
 
     def _note_time(self) -> None:
         """See to it that nothing is compared with a reading from before a pause."""

@@ -25,13 +25,13 @@ class Outcome:
 
     def add(self, answer: Observation, expires: float) -> None:
         """Turn one answer into a sample, or the reason for none, of each field of its reading."""
-        reading, entity, found = answer
+        reading, entity, found, until = answer
         for wanted in reading.fields:
             value, labels = (found, ()) if isinstance(found, Reason) else _value_and_labels(wanted, found)
             if isinstance(value, Reason):
                 self.missing.append(Missing(entity, wanted.name, value))
             else:
-                self.samples.append(Sample(entity, wanted.name, value, expires, labels))
+                self.samples.append(Sample(entity, wanted.name, value, min(expires, until), labels))
 
 
 def _value_and_labels(wanted: Field, answer: Any) -> tuple[Value | Reason, Labels]:

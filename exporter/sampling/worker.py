@@ -83,7 +83,7 @@ class Worker:
         return self._sampler.legacy()
 
     def wants_look(self) -> bool:
-        """Say whether a collection has found, since this was asked last, that the device is not as it was."""
+        """Say whether it was found, since this was asked last, that the device may not be as it was."""
         wants = self._wants_look.is_set()
         self._wants_look.clear()
         return wants
@@ -124,8 +124,13 @@ class Worker:
     def _keep_up(self) -> None:
         try:
             self._sampler.keep_up()
+            self._ask_for_look()
         except Exception as error:  # noqa: BLE001 - the next collection meets it, too, and tells it
             log.debug("GPU %d: %r", self.device.gpu.index, error)
+
+    def _ask_for_look(self) -> None:
+        if self._sampler.is_outdated:
+            self._wants_look.set()
 
     def _collect(self, followed: Plan | None) -> Plan | None:
         """Publish one more snapshot; return the plan that is followed from now on."""
@@ -135,8 +140,7 @@ class Worker:
                 self._sampler.follow(plan)
                 followed = plan
             self.snapshot = self._sampler.collect()
-            if self._sampler.is_outdated:
-                self._wants_look.set()
+            self._ask_for_look()
             self.is_failing = False
         except Exception:
             if not self.is_failing:

@@ -49,10 +49,28 @@ DIFFERENCES = (
         "none is known: the exporter listens. A series that is not there can't be told from one that fails.",
     ),
     Difference(
-        f"`{XID_SINCE}`",
+        f"`{XID}` after an Xid",
+        "the last code until the process ends",
+        "the same; with `--xid-reset-after 1h` 0 again when none has come for an hour",
+        "users ask for the way back since 2023 (dcgm-exporter issues 190 and 500).",
+    ),
+    Difference(
+        "an Xid that nobody knows",
+        "a series of `DCGM_EXP_XID_ERRORS_*` for each code",
+        'the first 16 such codes of a GPU; all others are `xid="other"`',
+        "a driver that answers nonsense must not fill Prometheus.",
+    ),
+    Difference(
+        "`DCGM_EXP_CLOCK_EVENTS_TOTAL` of a reason that never was there",
+        "no series",
+        "0",
+        "the first one is an increase, too.",
+    ),
+    Difference(
+        f"`{XID_SINCE}`, `gpu_exporter_xid_timestamp_seconds`",
         "not there",
-        "beside each Xid",
-        "it says from when on a 0 means that there was none.",
+        "of each GPU and MIG instance",
+        "they say from when on a 0 means that there was no Xid, and when the last of each code came.",
     ),
     Difference(
         "pod labels with `-k` where nobody holds the GPU",

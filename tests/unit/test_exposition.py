@@ -93,7 +93,7 @@ def test_shared_gpu_has_one_series_for_each_owner() -> None:
 
 
 def test_own_series_of_a_sample_come_last_and_name_no_model() -> None:
-    (since,) = OWN_SERIES
+    since = OWN_SERIES[0]
     newest = snapshot(Sample(GPU, since.field, 1.5, LATER), sample("DCGM_FI_DEV_GPU_UTIL", 7))
     rendering = rendered(newest, counters=(since, UTIL))
     assert lines(rendering) == [

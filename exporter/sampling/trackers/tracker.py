@@ -1,6 +1,7 @@
 """What every tracker offers, and what it says of itself."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from exporter.catalogue.reading import Reading, Tracked
@@ -12,11 +13,15 @@ FieldValues = Mapping[FieldId, FieldAnswer]
 
 
 class Observation(NamedTuple):
-    """One answer of a reading for one entity: what its fields convert, or the reason for none."""
+    """One answer of a reading for one entity: what its fields convert, or the reason for none.
+
+    `until` is when it stops being true, in monotonic seconds, however long its samples might live.
+    """
 
     reading: Reading
     entity: Entity
     answer: Any | Reason
+    until: float = inf
 
 
 class DeviceTracker(Protocol):
@@ -55,6 +60,10 @@ class DeviceTracker(Protocol):
     def keep_up(self) -> None:
         """Read what the driver would have forgotten by the next collection, where that is far away."""
         return  # by default, nothing; mypy takes an empty body for an abstract one
+
+    def found_change(self) -> bool:
+        """Say whether it has learnt, since this was asked last, that the device may not be as it was."""
+        return False
 
     def interrupt(self) -> None:
         """Forget what the next collection must not be compared with, because it comes too late. Totals stay."""

@@ -48,10 +48,10 @@ EXAMPLES: Mapping[str, tuple[str, str | None, Any, str | None]] = {
     "switch-devices": ("g", None, None, "g:x"),
     "fake-gpus": ("true", "mock", "h100-sxm", "h100"),
     "web-config-file": ("/web.yaml", None, None, None),
-    "xid-count-window-size": ("1000", None, None, "0"),
+    "xid-count-window-size": ("1000", "xid_window_ms", 1000, "0"),
     "replace-blanks-in-model-name": ("True", "replace_blanks_in_model_name", True, "no"),
     "debug": ("t", "debug", True, "2"),
-    "clock-events-count-window-size": ("0x10", None, None, "-5"),
+    "clock-events-count-window-size": ("0x10", "clock_window_ms", 16, "-5"),
     "enable-dcgm-log": ("true", None, None, "verbose"),
     "dcgm-log-level": ("WARN", None, None, "warn"),
     "log-format": ("json", "log_format", LogFormat.JSON, "JSON"),
@@ -186,13 +186,14 @@ def test_every_flag_without_effect_says_so_once(row: Row) -> None:
             assert notices[0].startswith(f"{place} is accepted")
 
 
-def test_the_table_has_dcgm_exporters_flags_and_seven_more() -> None:
+def test_the_table_has_dcgm_exporters_flags_and_eight_more() -> None:
     assert {flag.name for flag in FLAGS} - {row.flag for row in ROWS} == {
         "mock",
         "mock-steering-port",
         "label-style",
         "busy-seconds",
         "mean-gpu-util",
+        "xid-reset-after",
         "help",
         "version",
     }

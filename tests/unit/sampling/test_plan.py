@@ -39,19 +39,12 @@ def test_tracked_readings_go_to_their_tracker() -> None:
     catalogue = (
         Tracked(Tracker.GPM, (1,), (ONE,)),
         Tracked(Tracker.GPM, (2,), (OTHER,)),
-        Tracked(Tracker.XIDS, (), ()),
+        Tracked(Tracker.EVENTS, (), ()),
     )
     chosen = plan({"ONE", "OTHER"}, catalogue)
     assert chosen.calls == ()
     assert names(*chosen.tracked[Tracker.GPM]) == [["ONE"], ["OTHER"]]
-    assert Tracker.XIDS not in chosen.tracked
-
-
-def test_what_accompanies_a_field_comes_with_it_and_never_without_it() -> None:
-    since = Field("SINCE", same, accompanies=True)
-    catalogue = (Tracked(Tracker.XIDS, (), (ONE, OTHER, since)),)
-    assert names(*plan({"ONE"}, catalogue).tracked[Tracker.XIDS]) == [["ONE", "SINCE"]]
-    assert plan({"SINCE"}, catalogue).tracked == {}
+    assert Tracker.EVENTS not in chosen.tracked
 
 
 def test_what_a_value_is_made_of_is_read_with_it_and_not_at_each_collection_unless_it_is_asked_for() -> None:

@@ -626,8 +626,8 @@ def test_what_trackers_hold_is_given_back_in_the_end() -> None:
 
 
 ENTITY = Entity(Gpu(0, "GPU-1", "00000000:01:00.0", 0, "A GPU"))
-SHARE = Tracked(Tracker.XIDS, (), (Field("SHARE", same), Field("SHARE_AGAIN", same)))
-OTHER = Tracked(Tracker.XIDS, (1,), (Field("OTHER", same),))
+SHARE = Tracked(Tracker.EVENTS, (), (Field("SHARE", same), Field("SHARE_AGAIN", same)))
+OTHER = Tracked(Tracker.EVENTS, (1,), (Field("OTHER", same),))
 
 
 class Shares(DeviceTracker):
