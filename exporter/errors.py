@@ -8,8 +8,9 @@ ExporterError
 │  ├─ DriverMismatch         library and kernel module are of different releases
 │  ├─ DriverNotLoaded        the kernel module is not there
 │  └─ NotPermitted           /dev/nvidia* can't be opened
-└─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
-   └─ AnswerTooLarge         its answer does not end where one must; asked for again in smaller pieces
+├─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
+│  └─ AnswerTooLarge         its answer does not end where one must; asked for again in smaller pieces
+└─ FetchError                an HTTP server that a command asks gives no answer
 
 A single reading that fails is no exception: it is a `Missing` in a snapshot (see model.py).
 """
@@ -62,6 +63,14 @@ class KubeError(ExporterError):
 
 class AnswerTooLarge(KubeError):
     """The API server's answer is larger than any that is read."""
+
+
+class FetchError(ExporterError):
+    """An HTTP server does not answer well; `status` is the HTTP status of its answer, 0 for none."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @contextmanager

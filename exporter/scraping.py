@@ -1,0 +1,126 @@
+"""What a scraper does: fetches a page over HTTP, and reads the series on it. For commands, not for the agent."""
+
+import base64
+import http.client
+import re
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from exporter.errors import FetchError
+
+DEADLINE_S = 5.0
+"""How long one answer may take, from the first try to connect to its last byte."""
+
+MOST_BYTES = 32 << 20
+"""The largest answer that is read; 16 GPUs with every field are 2 MiB."""
+
+_CHUNK = 1 << 16
+_NAME = r"[A-Za-z_:][A-Za-z0-9_:]*"
+_LABEL = re.compile(r'\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"\s*(?P<end>,?)', re.DOTALL)
+_HEAD = re.compile(rf"(?P<name>{_NAME})\s*")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+
+
+class ScrapedSeries(NamedTuple):
+    """One series of a page."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+
+
+def fetch(url: str, deadline_s: float = DEADLINE_S) -> str:
+    """Return what a URL answers. A name and a password in the URL are sent as basic authentication.
+
+    Raises:
+        FetchError: It is no URL of HTTP, or there is no answer of status 200 within the deadline.
+    """
+    end = time.monotonic() + deadline_s
+    request, shown = _request(url)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # what is asked is in the cluster, or here
+    try:
+        with opener.open(request, timeout=deadline_s) as answer:
+            return _read(answer, shown, end)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise FetchError(f"{shown} answered {error.code} {error.reason}", error.code) from None
+    except urllib.error.URLError as error:
+        raise FetchError(f"{shown} {_why(error.reason)}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise FetchError(f"{shown} {_why(error)}") from None
+
+
+def _request(url: str) -> tuple[urllib.request.Request, str]:
+    """Return a request, and the URL as it may be shown: without name and password."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname
+        _ = parts.port  # which is read here first, and may be no number
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"} or not url.isascii() or url.split() != [url]:
+        raise FetchError(f"{url!r} is no URL such as http://host:9400/metrics")
+    user, at, place = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=place).geturl()
+    request = urllib.request.Request(shown)  # noqa: S310 - its scheme has been looked at
+    if at:
+        secret = base64.b64encode(urllib.parse.unquote(user).encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {secret}")
+    return request, shown
+
+
+def _read(answer: Any, shown: str, end: float) -> str:
+    body = b""
+    while chunk := answer.read1(_CHUNK):
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise FetchError(f"{shown} answered with more than {MOST_BYTES >> 20} MiB")
+        if time.monotonic() > end:
+            raise FetchError(f"{shown} has not ended its answer in time")
+    if answer.length:
+        raise FetchError(f"{shown} can't be reached: its answer breaks off")
+    return body.decode("utf-8", "replace")
+
+
+def _why(error: object) -> str:
+    if isinstance(error, TimeoutError):
+        return "does not answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "refuses connections: nobody listens there"
+    if isinstance(error, ssl.SSLError):
+        return f"can't be trusted or speaks no TLS: {error.reason or error}"
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return f"can't be reached: {text or type(error).__name__}"
+
+
+def parse_page(text: str) -> tuple[ScrapedSeries, ...]:
+    """Read a page of Prometheus' text format or OpenMetrics; lines that are no series are left out."""
+    return tuple(found for line in text.split("\n") if (found := _parse_line(line)) is not None)
+
+
+def _parse_line(line: str) -> ScrapedSeries | None:
+    head = _HEAD.match(line)
+    if head is None:
+        return None
+    labels: dict[str, str] = {}
+    rest = line[head.end() :]
+    if rest.startswith("{"):
+        place = 1
+        while match := _LABEL.match(rest, place):
+            labels[match["name"]] = _ESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], match["value"])
+            place = match.end()
+            if not match["end"]:
+                break
+        rest = rest[place:].lstrip()
+        if not rest.startswith("}"):
+            return None
+        rest = rest[1:]
+    try:
+        return ScrapedSeries(head["name"], labels, float(rest.split()[0]))
+    except (IndexError, ValueError):
+        return None
