@@ -98,8 +98,13 @@ class Agent:
         pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
         sources = Handlers(
             page=pages.page,
-            health=partial(conditions.health, self._supervisor, require_gpus=settings.health_require_gpus),
-            ready=partial(conditions.ready, self._supervisor, self._ownership.settled),
+            health=partial(
+                conditions.health,
+                self._supervisor,
+                self._ownership.summary,
+                require_gpus=settings.health_require_gpus,
+            ),
+            ready=partial(conditions.ready, self._supervisor, self._ownership.settled, self._ownership.summary),
             version=__version__,
         )
         limits = Limits(

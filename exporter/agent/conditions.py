@@ -1,4 +1,4 @@
-"""What /health and /ready say, from the state of the supervisor."""
+"""What /health and /ready say of GPUs and owners, in one line."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from exporter.server.endpoints import Health
 NOTHING_SELECTED = "no GPU is selected: nothing on this machine is what --devices asks for"
 
 
-def health(supervisor: Supervisor, *, require_gpus: bool) -> Health:
+def health(supervisor: Supervisor, owners: Callable[[], str], *, require_gpus: bool) -> Health:
     """Say whether the process does its work: its GPUs are being watched, however they are.
 
-    With `require_gpus` also whether at least one GPU is sampled.
+    With `require_gpus` also whether at least one GPU is sampled. What is known of owners is said, and decides nothing.
     """
     if not supervisor.watching():
         return Health(ok=False, text="the GPUs are not being watched any more")
     states = supervisor.states()
     if require_gpus and not any(state.condition is Condition.SAMPLED for state in states):
         return Health(ok=False, text=f"no GPU is sampled: {_summary(supervisor)}")
-    return Health(ok=True, text=_summary(supervisor))
+    return Health(ok=True, text=f"{_summary(supervisor)}; owners: {owners()}")
 
 
-def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Health:
+def ready(supervisor: Supervisor, owners_settled: Callable[[], bool], owners: Callable[[], str]) -> Health:
     """Say whether all is known that can be: GPUs and NVML are read or in trouble, and kubelet, if need be, was asked.
 
     A node in trouble is ready, too. Its metrics say so, and an update of a DaemonSet that waits for readiness goes on.
@@ -34,7 +34,7 @@ def ready(supervisor: Supervisor, owners_settled: Callable[[], bool]) -> Health:
         return Health(ok=False, text=_summary(supervisor))
     if not owners_settled():
         return Health(ok=False, text="kubelet has not been asked yet who holds the GPUs")
-    return Health(ok=True, text=_summary(supervisor))
+    return Health(ok=True, text=f"{_summary(supervisor)}; owners: {owners()}")
 
 
 def _summary(supervisor: Supervisor) -> str:
@@ -43,4 +43,5 @@ def _summary(supervisor: Supervisor) -> str:
     if not supervisor.listed():
         return "NVML is starting"
     conditions = Counter(state.condition for state in supervisor.states())
-    return ", ".join(f"{conditions[c]} {c}" for c in Condition if conditions[c]) or NOTHING_SELECTED
+    counted = ", ".join(f"{conditions[c]} {c}" for c in Condition if conditions[c])
+    return f"GPUs: {counted}" if counted else NOTHING_SELECTED

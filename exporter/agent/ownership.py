@@ -116,6 +116,18 @@ class Ownership:
         """Say whether owners are as known as they can be: kubelet's answer is on the series, or it gives none."""
         return self._poller is None or self._poller.latest().error is not None or self._attributor.knows_owners()
 
+    def summary(self) -> str:
+        """Return in a few words what is known of owners, or why nothing is."""
+        if self._poller is None:
+            return "not asked for, -k is not given"
+        if not self._attributor.knows_owners():
+            error = self._poller.latest().error
+            return "not known yet" if error is None else f"unknown, {error}"
+        owners = self._attributor.attribution().owners
+        pods = [{(one.holder.namespace, one.holder.pod) for one in held if one.holder.pod} for held in owners.values()]
+        held = sum(map(bool, pods))
+        return f"{len(set().union(*pods))} pods hold {held} of {len(owners)} GPUs or MIG instances"
+
     def news(self) -> OwnerNews | None:
         """Return what telemetry says of attribution; None where kubelet is not asked."""
         if self._poller is None:

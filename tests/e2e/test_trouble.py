@@ -107,7 +107,7 @@ def test_node_is_lost(cluster: Cluster, table: Table) -> None:
     with port_forward(cluster, exporter.name.partition("/")[2], 9400, "/ready"):
         table.is_(
             "node lost: what its exporter says when it is back",
-            "8 sampled",
+            re.compile("GPUs: 8 sampled; owners: .*"),
             fetch("http://localhost:9400/ready").strip(),
         )
 

@@ -301,3 +301,16 @@ def test_the_end_needs_no_thread(own: Own, no_threads: Callable[[], None]) -> No
     no_threads()
     ownership.stop()
     assert not {"pod-resources", "attribution"} & {thread.name for thread in threading.enumerate()}
+
+
+def test_what_is_known_of_owners_is_said_in_a_few_words(own: Own, kubelet: FakeKubelet) -> None:
+    assert own().summary() == "not asked for, -k is not given"
+    ownership = own("-k")
+    until(lambda: ownership.summary() == "2 pods hold 2 of 2 GPUs or MIG instances", what="owners are known")
+    kubelet.set_pods(())
+    until(lambda: ownership.summary() == "0 pods hold 0 of 2 GPUs or MIG instances", what="nobody holds one")
+
+
+def test_a_kubelet_that_is_not_there_is_said(own: Own) -> None:
+    ownership = own("-k")
+    until(lambda: ownership.summary().startswith("unknown, kubelet's socket "), what="kubelet is not there")
