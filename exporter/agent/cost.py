@@ -6,17 +6,16 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
-from exporter.agent.inputs import counters_source
+from exporter.agent.inputs import counters_source, nvml_library
 from exporter.catalogue import ANSWERED, CATALOGUE, busy_seconds
 from exporter.catalogue.reading import Reading, Tracked
 from exporter.counters import Counter, parse_counters
 from exporter.errors import NvmlError
-from exporter.mock import MockNvml, load_scenario
 from exporter.model import Reason
 from exporter.nvml.calls import Calls, Ledger, Spent
 from exporter.nvml.entities import Device, Layout, find_layout, select
 from exporter.nvml.names import names_of
-from exporter.nvml.session import end, real_nvml, start
+from exporter.nvml.session import end, start
 from exporter.sampling.plan import Plan, plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import Settings
@@ -52,7 +51,7 @@ def cost_report(settings: Settings) -> str:
     parsed = parse_counters(source.read(), source.name, ANSWERED)
     for warning in parsed.warnings:
         log.warning("%s", warning)
-    library: Any = real_nvml() if settings.mock is None else MockNvml(load_scenario(settings.mock), time)
+    library = nvml_library(settings)
     start(library)
     try:
         counters = (*parsed.counters, *busy_seconds.series(settings.busy_seconds))

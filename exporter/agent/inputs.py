@@ -1,11 +1,14 @@
-"""Where the settings say that the counters come from, and what they need from the Kubernetes API server."""
+"""Where the settings say that counters and values come from, and what they need from the Kubernetes API server."""
 
 import logging
+import time
 from pathlib import Path
+from typing import Any
 
 from exporter.counters_source import CountersConfigMap, CountersSource, CountersText, find_counters_file
 from exporter.errors import given_by
 from exporter.kube import need_client, read_config_map
+from exporter.nvml.session import real_nvml
 from exporter.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,3 +47,17 @@ def check_kubernetes_client(settings: Settings) -> None:
     for flag in (flag for flag, is_on in asks.items() if settings.kubernetes and is_on):
         with given_by(settings.place(flag)):
             need_client()
+
+
+def nvml_library(settings: Settings) -> Any:
+    """Return what the settings have stand for NVML: the driver's library, or a mock; not started.
+
+    Raises:
+        ConfigError: The mock's scenario can't be used.
+    """
+    if settings.mock is None:
+        return real_nvml()
+    from exporter.mock import MockNvml, load_scenario  # noqa: PLC0415  (memory that real nodes need not spend)
+
+    with given_by(settings.place("mock")):
+        return MockNvml(load_scenario(settings.mock), time)

@@ -13,10 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter import __version__
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.flags import Serve, Show, parse
 from exporter.cli.go_flags import suggestion
 from exporter.cli.help import help_text
 from exporter.cli.logs import configure_logging
+from exporter.cli.process_one import flags_of_process_one
 from exporter.errors import ConfigError, ExporterError, KubeError
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     command, flags = _command(arguments)
     if command is not SERVE:
         _give_signals_back()
-    asked = parse(flags, environ, socket.gethostname())
+    if command is DOCTOR:
+        flags = (*flags_of_process_one(), *flags)
+    asked = parse(flags, environ, socket.gethostname(), COMMAND_FLAGS.get(command.name, ()))
     if isinstance(asked, Serve):
         configure_logging(asked.settings.log_format, debug=asked.settings.debug)
         return command.run(asked, environ)
@@ -113,9 +117,18 @@ def _cost(asked: Serve, _environ: Mapping[str, str]) -> int:
     return print_text(cost_report(asked.settings))
 
 
+def _doctor(asked: Serve, environ: Mapping[str, str]) -> int:
+    from exporter.doctor.doctor import report  # noqa: PLC0415  (no other command needs its memory)
+
+    return report(asked.settings, asked.options, environ, print_text)
+
+
 SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
 CHECK = Subcommand(
     "check", "Read all settings and files, say what would happen, and end with 0, or 2 if one is wrong.", _check
 )
 COST = Subcommand("cost", "Read a GPU a few times, and print what the counters file costs on this machine.", _cost)
-COMMANDS = (SERVE, CHECK, COST)
+DOCTOR = Subcommand(
+    "doctor", "Look at each link from GPU to autoscaler, and say which does not hold and what to do.", _doctor
+)
+COMMANDS = (SERVE, CHECK, COST, DOCTOR)

@@ -1,8 +1,8 @@
 """From command line, environment, configuration file and defaults, in this order, to Settings."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -27,10 +27,14 @@ class Show(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Serve with these settings; `notices` are sentences for the log about what is given without effect."""
+    """Serve with these settings; `notices` are sentences for the log about what is given without effect.
+
+    `options` are the values of the flags that the command alone has, by their names.
+    """
 
     settings: Settings
     notices: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,21 @@ class _Given:
     value: Any
 
 
-def parse(arguments: Sequence[str], environ: Mapping[str, str], hostname: str) -> Serve | Show:
+def parse(
+    arguments: Sequence[str], environ: Mapping[str, str], hostname: str, own: Sequence[Flag] = ()
+) -> Serve | Show:
     """Decide what to do; reads nothing but its arguments and the configuration file that they name.
 
     Args:
         arguments: The command line without the program's name.
         environ: The environment; an empty variable is an unset one.
         hostname: The host's name, for where NODE_NAME does not say the node's.
+        own: Flags that the command has beside those of all.
 
     Raises:
         ConfigError: names the flag, variable or key, the value, and what is accepted.
     """
-    written = _from_arguments(arguments)
+    written = _from_arguments(arguments, (*FLAGS, *own))
     for show in Show:
         if show.value in written and written[show.value].value:
             return show
@@ -67,7 +74,7 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], hostname: str) -
     if "mock" not in given and "fake-gpus" in given and given["fake-gpus"].value:
         given["mock"] = replace(given["fake-gpus"], value=DEFAULT_MOCK)
 
-    values: dict[str, Any] = {flag.name: flag.type.read(flag.default) for flag in FLAGS}
+    values: dict[str, Any] = {flag.name: flag.type.read(flag.default) for flag in (*FLAGS, *own)}
     values |= {name: written.value for name, written in given.items()}
     _refuse(given, values)
     settings = Settings(
@@ -76,11 +83,12 @@ def parse(arguments: Sequence[str], environ: Mapping[str, str], hostname: str) -
         inline_counters=counters,
         hostname=environ.get("NODE_NAME") or hostname,
     )
-    return Serve(settings, (*_notices(given, values), *_unknown_variables(environ), *file.notices))
+    notices = (*_notices(given, values), *_unknown_variables(environ), *file.notices)
+    return Serve(settings, notices, {flag.name: values[flag.name] for flag in own})
 
 
-def _from_arguments(arguments: Sequence[str]) -> dict[str, _Given]:
-    by_name = {name: flag for flag in FLAGS for name in (flag.name, flag.shorthand) if name}
+def _from_arguments(arguments: Sequence[str], flags: Iterable[Flag]) -> dict[str, _Given]:
+    by_name = {name: flag for flag in flags for name in (flag.name, flag.shorthand) if name}
     arities: dict[str, Arity] = {name: flag.type.arity for name, flag in by_name.items()}
     given: dict[str, _Given] = {}
     for name, text in read_arguments(arguments, arities):

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.commands import COMMANDS, print_text
 from exporter.cli.config_file import KEYS
 from exporter.cli.flag_table import FLAGS, Flag, Group
@@ -40,8 +41,9 @@ _COMMANDS = """\
 ## Commands
 
 `gpu-metrics-exporter [command] [flags]`: the command comes first. Flags, variables and the configuration file are the
-same for all. A command prints its answer on standard output. It ends with exit code 0, or with 2 where a setting or a
-file is wrong.
+same for all; what a command has beside them stands below. A command prints its answer on standard output. It ends with
+exit code 0, or with 2 where a setting or a file is wrong. `doctor` has [codes of its
+own](troubleshooting.md#what-doctor-prints).
 """
 
 _CONFIG_FILE = """\
@@ -62,6 +64,10 @@ def flags_doc() -> str:
     """Write the page."""
     parts = [_INTRODUCTION, _COMMANDS]
     parts.append(_table(("Command", ""), ((f"`{command.name}`", command.help) for command in COMMANDS)))
+    for name, flags in COMMAND_FLAGS.items():
+        parts.append(f"### {name}\n")
+        rows_of_command = ((f"`--{flag.name}{placeholder(flag)}`", flag.help) for flag in flags)
+        parts.append(_table(("Flag", ""), rows_of_command))
     for group in Group:
         parts.append(f"## {group}\n")
         parts.append(_table(("Flag", "Default", "Variable", "", "State"), map(_row, _flags(group))))

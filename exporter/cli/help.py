@@ -1,8 +1,9 @@
 """The help page, written from the table of flags."""
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.flag_table import FLAGS, Flag, Group, Status
 
 WIDTH = 100
@@ -20,12 +21,14 @@ A flag counts before its variable, that before the configuration file, that befo
 def help_text(commands: Mapping[str, str]) -> str:
     """Write what --help prints, grouped, at most WIDTH characters wide; `commands` has their help by name."""
     lines = (f"  {name:8}{text}\n" for name, text in commands.items())
-    return "\n".join((_INTRODUCTION, f"Commands:\n{''.join(lines)}", *map(_group_text, Group)))
+    groups = {str(group): [flag for flag in FLAGS if flag.group is group] for group in Group}
+    of_commands = {f"Flags of {name} alone": flags for name, flags in COMMAND_FLAGS.items()}
+    texts = (_group_text(heading, flags) for heading, flags in (groups | of_commands).items())
+    return "\n".join((_INTRODUCTION, f"Commands:\n{''.join(lines)}", *texts))
 
 
-def _group_text(group: Group) -> str:
-    flags = (flag for flag in FLAGS if flag.group is group)
-    return f"{group}:\n" + "".join(f"{line}\n" for flag in flags for line in _flag_lines(flag))
+def _group_text(heading: str, flags: Iterable[Flag]) -> str:
+    return f"{heading}:\n" + "".join(f"{line}\n" for flag in flags for line in _flag_lines(flag))
 
 
 def _flag_lines(flag: Flag) -> Iterator[str]:

@@ -6,6 +6,7 @@ It knows paths and JSON, and nothing of what the objects mean.
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,7 @@ GARBAGE = (LookupError, ValueError, TypeError, AttributeError)
 
 Query = tuple[tuple[str, str], ...]
 
+_GOOD = (HTTPStatus.OK, HTTPStatus.CREATED)
 _CHUNK = 1 << 16
 _LONGEST_MESSAGE = 300
 
@@ -111,11 +113,28 @@ class ApiServer:
             KubeError: There is no such answer.
             ConfigError: TLS fails.
         """
-        answer = self._ask(path, query, accept, ANSWER_S)
+        return self._parsed(self._ask(path, query, accept, ANSWER_S))
+
+    def create(self, path: str, entry: Any) -> Any:
+        """Send an object to be created, and return what the API server has made of it.
+
+        Raises:
+            KubeError: It was not created.
+            ConfigError: TLS fails.
+        """
+        return self._parsed(self._ask(path, (), JSON, ANSWER_S, entry))
+
+    def text(self, path: str, query: Query = ()) -> str:
+        """Return what an answer says, of whatever kind: that of a pod or a Service which the API server leads to.
+
+        Raises:
+            AnswerTooLarge: The answer is larger than MOST_BYTES.
+            KubeError: There is no such answer.
+            ConfigError: TLS fails.
+        """
+        answer = self._ask(path, query, "*/*", ANSWER_S)
         try:
-            return parse_json(self._read(answer, MOST_BYTES))
-        except GARBAGE:
-            raise no_api_server(self.host) from None
+            return self._read(answer, MOST_BYTES).decode("utf-8", "replace")
         finally:
             answer.close()
 
@@ -134,15 +153,28 @@ class ApiServer:
         """
         return Lines(self._ask(path, query, accept, silence_s), self.host)
 
-    def _ask(self, path: str, query: Query, accept: str, silence_s: float) -> Any:
+    def _parsed(self, answer: Any) -> Any:
+        try:
+            return parse_json(self._read(answer, MOST_BYTES))
+        except GARBAGE:
+            raise no_api_server(self.host) from None
+        finally:
+            answer.close()
+
+    def _ask(self, path: str, query: Query, accept: str, silence_s: float, entry: Any = None) -> Any:
         from kubernetes.client import ApiException  # noqa: PLC0415
         from kubernetes.config import ConfigException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
-        header = {"Accept": accept}
+        header = {"Accept": accept} if entry is None else {"Accept": accept, "Content-Type": JSON}
         try:
             request = self._client.param_serialize(
-                "GET", path, query_params=list(query), header_params=header, auth_settings=["BearerToken"]
+                "GET" if entry is None else "POST",
+                path,
+                query_params=list(query),
+                header_params=header,
+                body=entry,
+                auth_settings=["BearerToken"],
             )
             answer = self._client.call_api(*request, _request_timeout=(CONNECT_S, silence_s)).response
         except ApiException as error:  # all that the library makes one of is a failed handshake
@@ -151,7 +183,7 @@ class ApiServer:
             raise ConfigError(f"the service account's token can't be read: {sentence(error)}") from None
         except (HTTPError, OSError) as error:
             raise self._unreachable(error) from None
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status not in _GOOD:
             try:
                 raise self._refusal(answer)
             finally:

@@ -1,0 +1,35 @@
+"""Flags that one command has beside those of all, by its name. They have neither variables nor configuration keys."""
+
+from collections.abc import Mapping
+
+from exporter.cli import value_types as types
+from exporter.cli.flag_table import Flag, Group
+
+COMMAND_FLAGS: Mapping[str, tuple[Flag, ...]] = {
+    "doctor": (
+        Flag(
+            "url",
+            types.TEXT,
+            "",
+            Group.GENERAL,
+            "An exporter to look at, such as http://localhost:9400/metrics. Without it the one of this machine, and"
+            " through the API server those of the cluster.",
+        ),
+        Flag(
+            "prometheus",
+            types.TEXT,
+            "",
+            Group.GENERAL,
+            "Prometheus, such as http://user:password@localhost:9090. Without it the cluster's.",
+        ),
+        Flag(
+            "kubeconfig",
+            types.OPTIONAL_PATH,
+            "",
+            Group.GENERAL,
+            "How to reach the API server. Without it the pod's service account, or KUBECONFIG or ~/.kube/config.",
+        ),
+        Flag("namespace", types.TEXT, "", Group.GENERAL, "Look at the autoscalers of this namespace alone."),
+        Flag("json", types.BOOL, "false", Group.GENERAL, "Print one JSON object."),
+    ),
+}

@@ -1,0 +1,245 @@
+"""The links that exporters' own pages show: that they answer, how their GPUs are, and whether owners are known."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from urllib.parse import quote
+
+from exporter.attribution.owners import Why
+from exporter.doctor.cluster import ExporterPod, exporter_pods
+from exporter.doctor.finding import LOADS, Finding, Mark, broken, holds, some, unseen
+from exporter.doctor.surroundings import Surroundings
+from exporter.errors import ExporterError, FetchError, KubeError
+from exporter.scraping import ScrapedSeries, fetch, parse_page
+
+MOST_PAGES = 20
+"""Of how many exporters the pages are read; they are alike, as a rule."""
+
+MOST_SILENT = 3
+"""After how many that don't answer no more are asked: each takes some seconds."""
+
+LONGEST_SILENCE_S = 10.0
+"""After that kubelet, which is asked each second, is said not to answer; its last answer counts for longer."""
+
+_PORT_FORWARD = "Or ask one yourself: kubectl port-forward, and --url http://localhost:9400/metrics."
+_POD_MAPPING = "Start the exporter with -k; in the chart kubernetes.podMapping: true, which is the default."
+
+CURES: Mapping[str, str] = {
+    Why.KUBELET_SILENT: "kubelet does not answer the exporter: run doctor in its pod; see docs/attribution.md. With"
+    " SELinux set podSecurityContext.seLinuxOptions.type: spc_t; on k0s and microk8s set kubeletPath.",
+    Why.KUBELET_STARTING: "kubelet has just started, and lists its pods in a moment; else see its log.",
+    Why.UNKNOWN_DEVICE_ID: "The device plugin's ids mean no GPU: restart it after a change of MIG. Ids must be UUIDs.",
+    Why.OTHER_RESOURCE: "The GPU is given out under another resource: name it by --nvidia-resource-names.",
+    Why.NO_RESOURCE_SLICES: "DRA gives the GPU out: --kubernetes-enable-dra, and the right to list resourceslices.",
+    Why.LISTED_TWICE: "kubelet lists one GPU for two pods: see kubelet's log, or restart it.",
+}
+"""What to do about each reason for which a GPU has no owner. That it is held by nobody, or in parts, is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterPage:
+    """What an exporter's page shows; `series` is None where it gave none, for the reason `trouble`."""
+
+    place: str
+    series: tuple[ScrapedSeries, ...] | None
+    trouble: str = ""
+    is_forbidden: bool = False
+
+    def named(self, name: str) -> list[ScrapedSeries]:
+        """Return the series of a name."""
+        return [one for one in self.series or () if one.name == name]
+
+    @property
+    def loads(self) -> list[ScrapedSeries]:
+        """Return the series that say how busy a GPU or MIG instance is."""
+        return [one for one in self.series or () if one.name in LOADS]
+
+    @property
+    def holders(self) -> set[str]:
+        """Return namespace and name of each pod that holds a GPU."""
+        return {f"{one.labels.get('namespace', '')}/{one.labels['pod']}" for one in self.loads if one.labels.get("pod")}
+
+    @property
+    def kubelet_silent_s(self) -> float:
+        """Return how long kubelet had not answered when the page was made, as far as the page tells."""
+        taken = [one.value for one in self.named("gpu_exporter_snapshot_timestamp_seconds")]
+        answered = [one.value for one in self.named("gpu_exporter_pod_resources_timestamp_seconds")]
+        return max(taken) - answered[0] if taken and answered else 0.0
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it is this project's exporter."""
+        return bool(self.named("gpu_exporter_build_info"))
+
+
+def read_pages(look: Surroundings) -> list[ExporterPage]:
+    """Return the pages of the exporter that is named, or of those that are here and in the cluster."""
+    return look.once("pages", lambda: _read_pages(look))
+
+
+def _read_pages(look: Surroundings) -> list[ExporterPage]:
+    if look.asked.url:
+        return [_page_of(look.asked.url, _whole_url(look.asked.url))]
+    here = []
+    if look.belongs_here:
+        address = look.settings.address
+        url = f"{address._replace(host=address.host or 'localhost').url()}/metrics"
+        here = [_page_of("the exporter here", url)]
+    try:
+        pods = exporter_pods(look)
+    except KubeError:
+        return here
+    if here and here[0].series is not None and len(pods) <= 1:
+        return here
+    if not pods:
+        return here
+    return list(_pages_of(look, pods))
+
+
+def _whole_url(url: str) -> str:
+    """Return the page's URL where only the server's is given."""
+    return url if url.rstrip("/").count("/") > 2 else f"{url.rstrip('/')}/metrics"  # noqa: PLR2004
+
+
+def _page_of(place: str, url: str) -> ExporterPage:
+    try:
+        return ExporterPage(place, parse_page(fetch(url)))
+    except FetchError as error:
+        return ExporterPage(place, None, str(error))
+
+
+def _pages_of(look: Surroundings, pods: Sequence[ExporterPod]) -> Iterator[ExporterPage]:
+    silent = 0
+    for pod in islice(pods, MOST_PAGES):
+        if silent == MOST_SILENT:
+            return
+        page = _page_through_api(look, pod)
+        silent += page.series is None
+        yield page
+
+
+def _page_through_api(look: Surroundings, pod: ExporterPod) -> ExporterPage:
+    place = f"{pod.namespace}/{pod.name}"
+    path = f"/api/v1/namespaces/{quote(pod.namespace)}/pods/{quote(pod.name)}:{pod.port}/proxy/metrics"
+    try:
+        return ExporterPage(place, parse_page(look.api.text(path)))
+    except KubeError as error:
+        return ExporterPage(place, None, str(error), is_forbidden=error.status in {401, 403})
+    except ExporterError as error:
+        return ExporterPage(place, None, str(error))
+
+
+def exporter(look: Surroundings) -> Iterator[Finding]:
+    """Look whether exporters answer."""
+    yield from judge_exporter(read_pages(look))
+
+
+def judge_exporter(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
+    """Say which exporters answer, and what of their own state is wrong."""
+    if not pages:
+        yield unseen("no exporter was found to ask", "Name one: --url http://localhost:9400/metrics.")
+    forbidden = [page for page in pages if page.is_forbidden]
+    if forbidden:
+        yield unseen(f"this user may not reach pods through the API server: {forbidden[0].trouble}", _PORT_FORWARD)
+    for page in pages:
+        if page.series is None and not page.is_forbidden:
+            yield broken(
+                f"{page.place} does not answer: {page.trouble}",
+                f"See its log; delete the pod if it hangs. {_PORT_FORWARD}",
+            )
+        for one in page.named("gpu_exporter_kube_watch_up"):
+            if one.value == 0:
+                resource = one.labels.get("resource", "")
+                yield broken(
+                    f"the API server tells {page.place} nothing of {resource}",
+                    f"Its service account needs list and watch on {resource}: kubernetes.rbac.create in the chart.",
+                )
+        if any(one.value == 0 for one in page.named("gpu_exporter_config_reload_success")):
+            yield broken(f"{page.place} could not read its counters file again", "Its log names the line; mend it.")
+    good = [page for page in pages if page.series is not None]
+    if good:
+        yield _judge_values(good)
+
+
+def _judge_values(pages: Sequence[ExporterPage]) -> Finding:
+    lacking = [page.place for page in pages if not page.loads]
+    kinds = {one.labels.get("source") for page in pages for one in page.named("gpu_exporter_build_info")}
+    foreign = sum(not page.is_ours for page in pages)
+    mock = ", of MOCK GPUs" if "mock" in kinds else ""
+    others = f"; {foreign} are dcgm-exporter or another one" if foreign else ""
+    if lacking:
+        return broken(
+            f"{some(lacking)} has no {LOADS[0]}",
+            f"If gpus holds, its counters file does not ask for it. MIG instances have none: they need {LOADS[2]}.",
+        )
+    return holds(f"{len(pages)} exporters answer{mock}{others}")
+
+
+def gpus(look: Surroundings) -> Iterator[Finding]:
+    """Look how GPUs are by the exporters' pages."""
+    yield from judge_gpus([page for page in read_pages(look) if page.is_ours])
+
+
+def judge_gpus(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
+    """Say which GPUs are not sampled."""
+    if not pages:
+        yield unseen("no page of this exporter was read")
+        return
+    count = 0
+    for page in pages:
+        if any(one.value == 0 for one in page.named("gpu_exporter_nvml_up")):
+            yield broken(f"NVML does not work at {page.place}", "Run doctor in that pod; /health there says why.")
+            continue
+        up = page.named("gpu_exporter_gpu_up")
+        lost = [one.labels.get("gpu", "") for one in up if one.value == 0]
+        count += len(up)
+        if lost:
+            yield broken(
+                f"GPU {some(lost)} at {page.place} is not sampled",
+                "It is lost, hangs or was let go: /health there says which; for a lost one see dmesg for Xid 79.",
+            )
+        if not up:
+            yield broken(
+                f"{page.place} exports no GPU", "See -d, NVIDIA_VISIBLE_DEVICES, and driver and devices in its pod."
+            )
+    if count:
+        yield holds(f"{count} GPUs on {len(pages)} pages")
+
+
+def owners(look: Surroundings) -> Iterator[Finding]:
+    """Look whether exporters know who holds the GPUs."""
+    pages = [page for page in read_pages(look) if page.series is not None]
+    yield from judge_owners(pages, has_cluster=look.is_in_pod or look.api_trouble is None)
+
+
+def judge_owners(pages: Sequence[ExporterPage], *, has_cluster: bool) -> Iterator[Finding]:
+    """Say for which GPUs nobody can tell who holds them, and why pod is empty; without a cluster there are no pods."""
+    if not pages:
+        yield unseen("no page was read")
+        return
+    places: dict[str, list[str]] = {}
+    for page in pages:
+        yield from _judge_asking(page, has_cluster=has_cluster)
+        for one in page.named("gpu_exporter_owner_info"):
+            places.setdefault(one.labels.get("reason", ""), []).append(page.place)
+    for reason, cure in CURES.items():
+        if reason in places:
+            count, where = len(places[reason]), some(set(places[reason]))
+            yield broken(f"{count} GPUs have no owner by reason {reason}, at {where}", cure)
+    held = {held for page in pages for held in page.holders}
+    if held:
+        yield holds(f"{len(held)} pods hold GPUs, such as {some(held)}")
+    elif Why.NO_POD in places:
+        yield holds("no pod holds a GPU, so pod is empty on all; that is as it should be")
+    elif not places and all(page.named("gpu_exporter_owners_known") or not page.is_ours for page in pages):
+        yield unseen("no page says who holds its GPUs")
+
+
+def _judge_asking(page: ExporterPage, *, has_cluster: bool) -> Iterator[Finding]:
+    """Say whether an exporter asks kubelet, and gets an answer."""
+    if page.is_ours and not page.named("gpu_exporter_owners_known"):
+        mark = Mark.BROKEN if has_cluster else Mark.UNSEEN
+        yield Finding(mark, f"{page.place} does not ask who holds its GPUs: its series have no label pod", _POD_MAPPING)
+    if page.kubelet_silent_s > LONGEST_SILENCE_S:
+        silence = f"kubelet has not answered {page.place} for {page.kubelet_silent_s:.0f} s"
+        yield broken(silence, CURES[Why.KUBELET_SILENT])
