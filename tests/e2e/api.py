@@ -85,7 +85,7 @@ class Api:
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionResetError):  # it was idle for too long
+        except (http.client.RemoteDisconnected, ConnectionResetError, ssl.SSLEOFError):  # it was idle for too long
             connection.close()
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

@@ -16,7 +16,7 @@ from tests.tools.build import build
 
 NODES = ("gpu0", "gpu1")
 NAMESPACES = (BURSTS_INSTANT, BURSTS_TRUE, "default", "inference", "real", "serverless", "team-a", "team-b")
-_ORDER = ("test_walk_through", "test_closed_loop", "test_serving", "test_real_node", "test_trouble")
+_ORDER = ("test_walk_through", "test_closed_loop", "test_doctor", "test_serving", "test_real_node", "test_trouble")
 TABLE = pytest.StashKey[Table]()
 
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from tests.cluster.rounds import Rounds
 from tests.e2e.api import Api, ApiError, Object, Unreachable
-from tests.e2e.gpu_allocation import DeviceIds, GpuAllocation
+from tests.e2e.gpu_allocation import KUBELET_FOLDER, DeviceIds, GpuAllocation
 from tests.e2e.images import Images
 from tests.e2e.real_pod import RealPod, is_real
 
@@ -60,6 +60,10 @@ class NodeAgent:
         with self._lock:
             here = [pod for pod in self._pods.values() if node in (None, pod.spec["nodeName"])]
         return [pod for pod in here if labels.items() <= pod.labels.items()]
+
+    def kubelet_socket(self, node: str) -> Path:
+        """Return where a node's kubelet serves PodResources."""
+        return self._folder / node / KUBELET_FOLDER / "kubelet.sock"
 
     def lose(self, node: str) -> None:
         """Let a node fall silent: its programs end at once, and nothing is done there any more."""
