@@ -211,6 +211,7 @@ def test_samples_of_five_scrapes_and_of_a_minute_count(interval: str, last_answe
         {"arguments": ["-c", "30000"]},
         {"arguments": ["--collect-interval=16000"]},
         {"extraEnv": [{"name": "DCGM_EXPORTER_INTERVAL", "value": "30000"}]},
+        {"arguments": ["-c", "30000"], "adapter": {"deploy": True}},
     ],
 )
 def test_a_scrape_that_finds_nothing_new_has_an_answer_where_collections_are_rarer(
@@ -227,12 +228,6 @@ def test_a_scrape_that_finds_nothing_new_has_an_answer_where_collections_are_rar
     }
     case = Case(series, {4: {"steady": 50, "unseen": 100}, 5: {"steady": 50, "unseen": 100}, 12: {"steady": 50}})
     assert contradictions(series, questions(rule, case, "anew"), tmp_path) == ""
-
-
-def test_the_second_look_is_no_sooner_than_the_collections(helm: Helm) -> None:
-    own = {"adapter": {"deploy": True}, "serviceMonitor": {"signal": {"interval": "2s"}}}
-    assert "irate" in utilization(helm, own).query
-    assert "[15s]" in utilization(helm, {**own, "arguments": ["-c", "5000"]}).query
 
 
 def test_keda_gets_the_sum_over_the_pods_of_their_true_load(helm: Helm, tmp_path: Path) -> None:

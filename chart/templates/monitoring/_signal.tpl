@@ -15,16 +15,10 @@ same queries are for, may have no second look.
 {{/* The interval at which this release's own exporters are scraped for busy seconds, in milliseconds: the second look's where it has them. */}}
 {{- define "dcgm-exporter.secondsMilliseconds" -}}
 {{- if has "gpu_exporter_observed_seconds_total" (include "dcgm-exporter.signalScrape" . | fromJsonArray) -}}
-{{- include "dcgm-exporter.milliseconds" (list "serviceMonitor.signal.interval" .Values.serviceMonitor.signal.interval) -}}
+{{- include "dcgm-exporter.secondLookMilliseconds" . -}}
 {{- else -}}
 {{- include "dcgm-exporter.signalMilliseconds" . -}}
 {{- end -}}
-{{- end -}}
-
-{{/* The time from one collection of the exporter to the next, in milliseconds, as far as arguments or variables tell. */}}
-{{- define "dcgm-exporter.collectionMilliseconds" -}}
-{{- $told := include "dcgm-exporter.flagValue" (list . "(c|collect-interval)" "DCGM_EXPORTER_INTERVAL") -}}
-{{- regexMatch "^[0-9]+$" $told | ternary $told "1000" -}}
 {{- end -}}
 
 {{/* What the monitor takes a second look at, as a JSON list of series; empty where it has none. */}}
