@@ -232,7 +232,7 @@ def labels_of(series: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]
 def test_no_series_comes_by_both_looks_and_each_has_the_labels_that_it_had(helm: Helm, tmp_path: Path) -> None:
     """Of this exporter, and of an older one, which prints its whole page whatever it is asked for."""
     intervals = {"interval": "2s", "scrapeTimeout": "2s", "signal": {"interval": "1s"}}
-    endpoints = looks.endpoints(helm.template({"serviceMonitor": intervals} | ADAPTER))
+    endpoints = looks.endpoints(helm.template({"serviceMonitor": intervals, "arguments": ["-c", "500"]} | ADAPTER))
     with mock_exporter(tmp_path, SCENARIO) as new, page_of_series(OLD_PAGE) as old:
         jobs = [job for address in (new, old) for job in scrape_configs(endpoints, address)]
         with prometheus(build("prometheus")["prometheus"], tmp_path, jobs) as server:
