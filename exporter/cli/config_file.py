@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from exporter.cli.go_flags import suggestion
-from exporter.cli.go_values import parse_duration_ns
 from exporter.errors import ConfigError, describe
+from exporter.go_values import parse_duration_ns
 from exporter.user_file import read_text
 
 INTERVAL = "collect-interval"

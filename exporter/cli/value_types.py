@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from exporter.attribution.label_patterns import compile_pattern
 from exporter.cli.go_flags import Arity
-from exporter.cli.go_values import MAX_INT64, parse_bool, parse_duration, parse_int
+from exporter.go_values import MAX_INT64, parse_bool, parse_duration, parse_int
 from exporter.settings import (
     LabelStyle,
     LogFormat,

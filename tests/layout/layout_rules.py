@@ -7,7 +7,7 @@ from pathlib import Path
 LAYERS = {
     "exporter": (
         {"model", "errors", "fields"},
-        {"user_file", "strict_yaml", "strict_json"},
+        {"user_file", "strict_yaml", "strict_json", "go_values"},
         {"settings", "counters", "counters_source", "kube", "counter_files", "mock"},
         {"catalogue"},
         {"nvml"},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exporter.cli.go_values import MAX_INT64, parse_bool, parse_duration, parse_duration_ns, parse_int
+from exporter.go_values import MAX_INT64, parse_bool, parse_duration, parse_duration_ns, parse_int
 
 TRUE = {"1", "t", "T", "true", "True", "TRUE"}
 FALSE = {"0", "f", "F", "false", "False", "FALSE"}
