@@ -27,7 +27,7 @@ class Acceptor:
         Args:
             sock: Listens, and does not block.
             accepted: Is given each connection and the address of its other end.
-            make_room: Is called where no connection can be accepted, and closes one that can be spared.
+            make_room: Is called where no connection can be accepted, and closes those that can be spared.
         """
         self._sock = sock
         self._accepted = accepted

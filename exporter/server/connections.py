@@ -57,10 +57,10 @@ class Connections:
         self._open[connection] = _Sending()
 
     def drop_idle(self) -> None:
-        """Close the oldest idle connection, if there is one."""
-        idle = next(self._idle(), None)
-        if idle is not None:
-            self._drop(idle)
+        """Close the older half of the idle connections; one at a time, a flood would take each place before a scrape."""
+        idle = tuple(self._idle())
+        for connection in idle[: (len(idle) + 1) // 2]:
+            self._drop(connection)
 
     def closed(self, connection: "HTTP1ServerConnection") -> None:
         """Forget a connection."""

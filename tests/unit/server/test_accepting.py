@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.unit.server.serving import LAST_SCRAPE, SCRAPE, read_to_end, started_by_systemd
+from tests.unit.server.serving import LAST_SCRAPE, SCRAPE, is_ended, read_to_end, started_by_systemd
 from tests.waiting import PATIENCE_S
 
 
@@ -70,3 +70,17 @@ def test_idle_connections_make_room_for_a_scrape() -> None:
             assert read_to_end(late).startswith(b"HTTP/1.1 200 OK")
         (line,) = log_of(child)
         assert "no connection can be accepted" in line
+
+
+def test_older_half_of_the_idle_connections_makes_room_at_once() -> None:
+    with started() as (child, port), ExitStack() as crowd:
+        idle = [crowd.enter_context(connected(port)) for _ in range(20)]
+        for sock in idle:
+            sock.sendall(SCRAPE)
+            assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        leave_descriptors(child, 0)
+        with connected(port) as late:
+            late.sendall(LAST_SCRAPE)
+            assert read_to_end(late).startswith(b"HTTP/1.1 200 OK")
+        assert all(is_ended(sock, within_s=1) for sock in idle[:10]), "long before their time is over"
+        assert not any(is_ended(sock, within_s=0) for sock in idle[10:])
