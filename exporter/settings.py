@@ -83,9 +83,9 @@ class ListenAddress(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def url(self) -> str:
+    def url(self, scheme: str = "http") -> str:
         """Return the URL that reaches it; the zone of fe80::1%eth0 is escaped there (RFC 6874)."""
-        return f"http://{self}".replace("%", "%25")
+        return f"{scheme}://{self}".replace("%", "%25")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,7 @@ class Settings:
     replace_blanks_in_model_name: bool
     address: ListenAddress
     systemd_socket: bool
+    web_config_file: str | None
     web_read_timeout_s: float
     web_write_timeout_s: float
     max_concurrent_scrapes: int

@@ -35,8 +35,9 @@ class OwnerNews(NamedTuple):
 class TelemetrySources:
     """Where telemetry looks. Each callable is asked at every rendering and must answer at once.
 
-    `reloaded` is the last reload's success and the epoch second of the last success; `owner_news` is None where kubelet
-    is not asked, `job_news` where no folder of HPC jobs is read.
+    `reloaded` is the last reload's success and the epoch second of the last success, `web_config_reloaded` the same of
+    the web configuration, None where there is none; `owner_news` is None where kubelet is not asked, `job_news` where
+    no folder of HPC jobs is read.
     """
 
     version: str
@@ -46,6 +47,7 @@ class TelemetrySources:
     failures: Callable[[], Mapping[tuple[str, Reason], int]]
     scrapes: Callable[[], Mapping[str, int]]
     reloaded: Callable[[], tuple[bool, float]]
+    web_config_reloaded: Callable[[], tuple[bool, float] | None] = lambda: None
     spent: Callable[[], Mapping[str, Spent]] = dict
     owner_news: Callable[[], OwnerNews | None] = lambda: None
     job_news: Callable[[], JobNews | None] = lambda: None
@@ -110,23 +112,32 @@ class _Own(Collector):
         for result, total in known.scrapes().items():
             scrapes.add_metric((result,), total)
         yield scrapes
-        success, last_success = known.reloaded()
-        yield GaugeMetricFamily(
-            "gpu_exporter_config_reload_success",
+        yield from _of_reload(
+            "gpu_exporter_config_reload",
+            known.reloaded(),
             "1 if the counters file was good when last read, else 0 and the older counters are in force.",
-            value=int(success),
-        )
-        yield GaugeMetricFamily(
-            "gpu_exporter_config_reload_success_timestamp_seconds",
             "When the counters in force were read.",
-            value=last_success,
         )
+        web_config = known.web_config_reloaded()
+        if web_config is not None:
+            yield from _of_reload(
+                "gpu_exporter_web_config_reload",
+                web_config,
+                "1 if the web configuration was good when last read, else 0 and the older one is in force.",
+                "When the web configuration in force was read.",
+            )
         news = known.owner_news()
         if news is not None:
             yield from _of_owners(news)
         jobs = known.job_news()
         if jobs is not None:
             yield from _of_jobs(jobs)
+
+
+def _of_reload(name: str, reloaded: tuple[bool, float], success_help: str, time_help: str) -> Iterator[Metric]:
+    success, last_success = reloaded
+    yield GaugeMetricFamily(f"{name}_success", success_help, value=int(success))
+    yield GaugeMetricFamily(f"{name}_success_timestamp_seconds", time_help, value=last_success)
 
 
 def _of_nvml(spent: Mapping[str, Spent]) -> Iterator[Metric]:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from exporter.cli import value_types as types
-from exporter.cli.flag_table import FLAGS, Flag, Status
+from exporter.cli.flag_table import FLAGS, Flag
 from exporter.counters_source import PACKAGED
 from exporter.fields import ALIASES, FIELDS
 from exporter.mock.scenario.profile_file import profile_names
@@ -48,7 +48,6 @@ def flag(one: Flag) -> dict[str, Any]:
         "arity": one.type.arity.name.lower(),
         "accepts": one.type.accepts,
         "form": f"^({form})$" if form else "",
-        "refused": one.note if one.status is Status.REFUSED else "",
     }
     return {key: value for key, value in found.items() if value}
 

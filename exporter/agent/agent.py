@@ -17,6 +17,7 @@ from exporter.agent import conditions
 from exporter.agent.counters_in_force import CountersInForce
 from exporter.agent.inputs import counters_place, counters_source
 from exporter.agent.ownership import Devices, Ownership, quiet_grpc
+from exporter.agent.web_config_in_force import WebConfigInForce
 from exporter.agent.whereabouts import find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import OWN_SERIES, busy_seconds, catalogue
@@ -73,6 +74,8 @@ class Agent:
         own = (*OWN_SERIES, OWNER_INFO, *busy_seconds.series(settings.busy_seconds))
         with given_by(counters_place(settings)):
             self._counters = CountersInForce(counters_source(settings), own, self._follow_counters, time)
+        with given_by(settings.place("web-config-file")):
+            self._web_config = WebConfigInForce(settings.web_config_file, time)
         failures = Failures(self._counters.printed_name)
         sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
         self._supervisor = Supervisor(sampling, self._plan(), failures)
@@ -91,6 +94,7 @@ class Agent:
             spent=sampling.ledger.totals,
             scrapes=lambda: asdict(self._server.counts),
             reloaded=self._counters.reloaded,
+            web_config_reloaded=self._web_config.reloaded,
             owner_news=self._ownership.news,
             job_news=self._ownership.job_news,
         )
@@ -112,7 +116,7 @@ class Agent:
             write_timeout_s=settings.web_write_timeout_s,
             max_concurrent_scrapes=settings.max_concurrent_scrapes,
         )
-        self._server = MetricsServer(sources, limits)
+        self._server = MetricsServer(sources, limits, self._web_config.config)
         self._listen(environ)
 
     def run(self) -> bool:
@@ -147,6 +151,7 @@ class Agent:
                 ctypes.pythonapi.PyOS_setsig(number, ctypes.c_void_p(signal.SIG_IGN))
                 signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would give them back
             self._counters.stop()
+            self._web_config.stop()
             self._ownership.stop()
             self._supervisor.stop()
             if self._mock:
@@ -164,6 +169,7 @@ class Agent:
                 self._mock.start(self._ownership.holders)
             self._ownership.start()
             self._counters.start()
+            self._web_config.start()
             self._supervisor.start()
         except RuntimeError as error:
             raise ExporterError(NO_THREAD) from error
@@ -197,12 +203,12 @@ class Agent:
     def _listen(self, environ: Mapping[str, str]) -> None:
         if self._settings.systemd_socket:
             self._server.adopt(systemd_sockets(environ, os.getpid()))
-            log.info("serving on systemd's socket")
+            log.info("serving %s on systemd's socket", self._web_config.scheme())
             return
         host, port = self._settings.address
         with given_by(self._settings.place("address")):
             bound = ListenAddress(host or "localhost", self._server.listen(host or None, port))
-        log.info("serving %s/metrics", bound.url())
+        log.info("serving %s/metrics", bound.url(self._web_config.scheme()))
 
 
 def _mock_machine(settings: Settings) -> "MockMachine | None":

@@ -9,6 +9,8 @@ from exporter.catalogue import ANSWERED
 from exporter.counters import MetricType, parse_counters
 from exporter.errors import given_by
 from exporter.nvml.entities import unmatched_ids
+from exporter.server.web_config.document import WebConfig, read_web_config
+from exporter.server.web_config.files import FilesRead
 from exporter.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,7 +35,18 @@ def check(settings: Settings) -> Iterator[str]:
     yield from _owners(settings, is_asked=settings.kubernetes or (has_pods and "kubernetes" not in settings.given))
     yield f"Labels: as {settings.label_style}{', with 1.x names' if settings.use_old_namespace else ''}"
     address = settings.address._replace(host=settings.address.host or "localhost")
-    yield f"Address: {'sockets of systemd' if settings.systemd_socket else f'{address.url()}/metrics'}"
+    web = _web_config(settings)
+    scheme = "http" if web.tls is None else "https"
+    yield f"Address: {'sockets of systemd' if settings.systemd_socket else f'{address.url(scheme)}/metrics'}"
+    if web.users:
+        yield f"Passwords: needed; users: {len(web.users)}"
+
+
+def _web_config(settings: Settings) -> WebConfig:
+    if settings.web_config_file is None:
+        return WebConfig()
+    with given_by(settings.place("web-config-file")):
+        return read_web_config(settings.web_config_file, FilesRead())
 
 
 def _scenario(settings: Settings, mock: str) -> "Scenario":

@@ -29,7 +29,6 @@ class Status(Enum):
     WORKS = "works"
     LATER = "accepted, not built yet"
     NO_EFFECT = "accepted, no effect"
-    REFUSED = "refused until it is built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,10 +347,9 @@ FLAGS = (
         types.OPTIONAL_PATH,
         "",
         Group.SERVER,
-        "Prometheus' web configuration file: TLS and basic authentication.",
+        "Prometheus' web configuration file: TLS, passwords, headers and a rate limit.",
         variable="DCGM_EXPORTER_WEB_CONFIG_FILE",
-        status=Status.REFUSED,
-        note="TLS and authentication are not supported yet, and what needs them is not served in the clear",
+        setting="web_config_file",
     ),
     Flag(
         "web-read-timeout",

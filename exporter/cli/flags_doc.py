@@ -34,7 +34,6 @@ Flags, shorthands, variables and defaults are dcgm-exporter's (releases up to 4.
   the default (durations) or with what it does not know (`--kubernetes-gpu-id-type`). The sentence names the setting.
 - **A flag that needs another one**, such as those of pod labels without `-k`, is warned of.
 - **What is not built yet** is read and checked, and one line in the log says that it has no effect.
-  `--web-config-file` is refused: what needs TLS or authentication is not served in the clear.
 """
 
 _COMMANDS = """\

@@ -4,20 +4,29 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Endpoints, Handlers, ScrapeCounts
 from exporter.server.listening import listening_socket
 from exporter.server.protocol import HttpListener
+from exporter.server.web_config.document import WebConfig
 
 
 class MetricsServer:
     """Serves the exporter's pages over HTTP, on the thread that calls `run`."""
 
-    def __init__(self, sources: Handlers, limits: Limits) -> None:
+    def __init__(self, sources: Handlers, limits: Limits, web: Callable[[], WebConfig] = WebConfig) -> None:
+        """Prepare to serve.
+
+        Args:
+            sources: Where answers come from.
+            limits: What clients may take.
+            web: Returns the web configuration in force; asked for each connection and each request.
+        """
         self._endpoints = Endpoints(sources)
         self._limits = limits
+        self._web = web
         self._sockets: list[socket.socket] = []
         self._is_stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -45,8 +54,8 @@ class MetricsServer:
 
     def run(self) -> None:
         """Serve until `stop`; returns within half a second of it, with every socket closed."""
-        # tornado reports malformed requests there at level info: a log for any stranger to fill.
-        logging.getLogger("tornado.general").setLevel(logging.WARNING)
+        # tornado reports malformed requests there, and as warnings broken handshakes: a log for any stranger to fill.
+        logging.getLogger("tornado.general").setLevel(logging.ERROR)
         asyncio.run(self._serve())
 
     def stop(self) -> None:
@@ -59,7 +68,7 @@ class MetricsServer:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        listener = HttpListener(self._endpoints, self._limits)
+        listener = HttpListener(self._endpoints, self._limits, self._web)
         listener.add_sockets(self._sockets)
         try:
             if not self._is_stopped:  # looked at after the loop is known: a stop between the two isn't lost

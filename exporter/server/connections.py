@@ -57,7 +57,7 @@ class Connections:
         self._open[connection] = _Sending()
 
     def drop_idle(self) -> None:
-        """Close the older half of the idle connections; one at a time, a flood would take each place before a scrape."""
+        """Close the older half of the idle connections: of one at a time, a flood would take each place."""
         idle = tuple(self._idle())
         for connection in idle[: (len(idle) + 1) // 2]:
             self._drop(connection)

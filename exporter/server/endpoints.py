@@ -80,9 +80,9 @@ class Endpoints:
         """
         path = _ORIGIN.sub("", request.target.partition("?")[0]) or "/"
         if path not in _PATHS:
-            return _text(HTTPStatus.NOT_FOUND, f"Not found; this exporter serves {', '.join(_PATHS)}.")
+            return short_answer(HTTPStatus.NOT_FOUND, f"Not found; this exporter serves {', '.join(_PATHS)}.")
         if request.method not in ("GET", "HEAD"):
-            refusal = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} answers GET and HEAD only.")
+            refusal = short_answer(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} answers GET and HEAD only.")
             return refusal._replace(headers=(("Allow", "GET, HEAD"),))
         try:
             answer = self._answer_path(path, request, is_full=is_full)
@@ -90,7 +90,7 @@ class Endpoints:
             if path not in self._failing:
                 self._failing.add(path)
                 _log.exception("%s can't be answered; told once until it can be again", path)
-            return _text(HTTPStatus.INTERNAL_SERVER_ERROR, f"{path} failed; the exporter's log says why.")
+            return short_answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{path} failed; the exporter's log says why.")
         self._failing.discard(path)
         return answer
 
@@ -106,7 +106,7 @@ class Endpoints:
     def _scrape(self, request: Request, *, is_full: bool) -> Response:
         if is_full:
             self.counts.rejected += 1
-            return _text(
+            return short_answer(
                 HTTPStatus.SERVICE_UNAVAILABLE, "Too many scrapes at once (--max-concurrent-scrapes); try again."
             )
         form = negotiate_format(request.accept)
@@ -128,9 +128,10 @@ def _names(query: str) -> AskedNames:
     return None if names is None else frozenset(names)
 
 
-def _text(status: HTTPStatus, sentence: str) -> Response:
+def short_answer(status: HTTPStatus, sentence: str) -> Response:
+    """Return an answer of one line of text."""
     return Response(status, f"{sentence}\n".encode())
 
 
 def _status(status: Health) -> Response:
-    return _text(HTTPStatus.OK if status.ok else HTTPStatus.SERVICE_UNAVAILABLE, status.text)
+    return short_answer(HTTPStatus.OK if status.ok else HTTPStatus.SERVICE_UNAVAILABLE, status.text)

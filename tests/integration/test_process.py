@@ -46,7 +46,7 @@ def refusal(program: Program, code: int) -> str:
         (("-d", "q"), "--devices .*'q'"),
         (("--mock", "h900"), "'h900' is not known: use one of .*h100-sxm"),
         (("--no-such-flag",), "--no-such-flag"),
-        (("--web-config-file", "/etc/web.yml"), "--web-config-file"),
+        (("--web-config-file", "/nonexistent.yml"), "/nonexistent.yml: the web configuration file can't be read"),
         (("-a", "nowhere"), "'nowhere'"),
     ],
 )
@@ -64,6 +64,7 @@ def test_a_wrong_setting_ends_the_program_with_2_and_one_sentence(
         ("DCGM_EXPORTER_CONFIG_FILE", "/nonexistent.yaml"),
         ("DCGM_EXPORTER_MOCK", "/nonexistent.yaml"),
         ("DCGM_EXPORTER_LISTEN", "192.0.2.1:9400"),
+        ("DCGM_EXPORTER_WEB_CONFIG_FILE", "/nonexistent.yml"),
     ],
 )
 def test_what_can_not_be_used_is_named_with_the_setting_that_gave_it(start: Start, variable: str, value: str) -> None:

@@ -33,6 +33,7 @@ ONLY = {
     "prometheus_client": ("exporter.telemetry",),
     "tornado": ("exporter.server",),
     "re2": ("exporter.attribution",),
+    "bcrypt": ("exporter.server",),
     "podresources": ("podresources", "exporter.attribution", "exporter.agent", "exporter.doctor"),
     "podresources.fake_kubelet": ("podresources", "exporter.agent"),
     "podresources.fake_pods": ("podresources", "exporter.agent"),

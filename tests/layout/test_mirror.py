@@ -68,6 +68,8 @@ ELSEWHERE = {
     "exporter.sampling.trackers.event_history": "unit/sampling/trackers/test_events.py",
     "exporter.sampling.trackers.tracker": "unit/sampling/trackers/test_rates.py",
     "exporter.sampling.workers": "unit/sampling/test_supervisor.py",
+    "exporter.server.exchange": "unit/server/test_protocol.py",
+    "exporter.server.web_config.section": "unit/server/web_config/test_document.py",
     "exporter.strict_json": "unit/test_hostile_files.py",
     "podresources.diagnosis": "unit/podresources/test_client.py",
     "podresources.fake_pods": "unit/podresources/test_fake_kubelet.py",

@@ -237,7 +237,8 @@ def test_openmetrics_has_the_same_series() -> None:
 
 def test_documentation_names_every_own_metric() -> None:
     page = scrape(scenario("gpus: [{profile: h100-sxm, faults: [{kind: xid, at_s: 0.5, code: 31}]}]"), 1.0, Setup())
-    page += "\n".join(text(replace(known(), owner_news=lambda: OWNERS, job_news=lambda: JOBS)))
+    told = replace(known(), owner_news=lambda: OWNERS, job_news=lambda: JOBS, web_config_reloaded=lambda: (True, 1.0))
+    page += "\n".join(text(told))
     printed = {name for name in read_types(page) if name.startswith("gpu_exporter_")} | {OWNER_INFO.name}
     rows = re.findall(r"^\| `(gpu_exporter_\w+)` \|", DOCUMENTED.read_text(encoding="utf-8"), re.MULTILINE)
     seconds = re.findall(r"`(gpu_exporter_\w+_seconds_total)`", TRUE_LOAD.read_text(encoding="utf-8"))

@@ -43,7 +43,6 @@
 {{- define "dcgm-exporter.refuseValue" -}}
 {{- $flag := index . 1 -}}
 {{- $text := index . 2 -}}
-{{- if and $flag.refused $text -}}{{- fail (printf "%s: %s" (index . 0) $flag.refused) -}}{{- end -}}
 {{- if and $flag.form (not (contains "$(" $text)) (not (regexMatch $flag.form $text)) -}}
 {{- fail (printf "%s takes %s, not %q" (index . 0) $flag.accepts $text) -}}
 {{- end -}}

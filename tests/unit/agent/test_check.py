@@ -5,6 +5,7 @@ import pytest
 from exporter.agent.check import check
 from exporter.cli.flags import Serve, parse
 from exporter.errors import ConfigError
+from tests.unit.server.web_config.writing import HASH
 
 
 def lines(*arguments: str) -> list[str]:
@@ -75,3 +76,11 @@ def test_a_counter_of_the_configuration_file_is_named_by_its_place_there(tmp_pat
     rows = "".join(f"  - {{name: {name}, prometheusType: gauge, help: x}}\n" for name in ("DCGM_FI_DEV_FB_USED", "GPU"))
     config.write_text(f"version: 2\nmetrics:\n  fields:\n{rows}")
     assert refusal("--config-file", str(config)).startswith(f"{config}: metrics.fields:2: unknown field 'GPU'")
+
+
+def test_web_configuration_is_read(tmp_path: Path) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text(f"basic_auth_users: {{ann: {HASH}}}")
+    assert "Passwords: needed; users: 1" in lines("--web-config-file", str(web))
+    web.write_text("basic_auth_users: {ann: secret}")
+    assert refusal("--web-config-file", str(web)).startswith(f"{web}: basic_auth_users: the password of 'ann' is no ")

@@ -29,13 +29,6 @@ def test_flags_that_work_say_nothing() -> None:
     assert serve(["-k", "--kubernetes-enable-pod-labels", "--kubernetes-enable-dra"]).notices == ()
 
 
-@pytest.mark.parametrize("place", ["--web-config-file", "DCGM_EXPORTER_WEB_CONFIG_FILE"])
-def test_what_asks_for_tls_is_refused(place: str) -> None:
-    message = error(f"{place}=/web.yaml") if place.startswith("-") else error(**{place: "/web.yaml"})
-    assert message.startswith(f"{place} can't be '/web.yaml': TLS and authentication are not supported yet")
-    assert settings("--web-config-file=") == replace(settings(), given={"web-config-file": "--web-config-file"})
-
-
 def test_the_gpu_operators_environment_starts() -> None:
     found = settings(
         DCGM_EXPORTER_LISTEN=":9400",

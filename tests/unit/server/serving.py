@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from exporter.model import AskedNames, Page
 from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers, Health
+from exporter.server.web_config.document import WebConfig
 from tests.waiting import PATIENCE_S
 
 SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -126,9 +127,11 @@ def non_reader(served: Served) -> socket.socket:
 
 
 @contextlib.contextmanager
-def serving(limits: Limits | None = None, exporter: Exporter | None = None) -> Iterator[Served]:
+def serving(
+    limits: Limits | None = None, exporter: Exporter | None = None, web: Callable[[], WebConfig] = WebConfig
+) -> Iterator[Served]:
     exporter = exporter or Exporter()
-    server = MetricsServer(exporter.sources(), limits or Limits())
+    server = MetricsServer(exporter.sources(), limits or Limits(), web)
     port = server.listen("127.0.0.1", 0)
     with running(server):
         yield Served(server, port, exporter)
