@@ -27,15 +27,18 @@ unless on ({{ include "dcgm-exporter.everyHostname" $ }}, {{ include "dcgm-expor
 {{- end -}}
 {{- end -}}
 
-{{/* The pairs of counters in use, as a JSON list of entries of files/metrics/seconds.yaml. */}}
+{{/* The pairs of counters in use, as a JSON list; `only` chooses the entities for which a pair counts (docs/true-load.md). */}}
 {{- define "dcgm-exporter.secondsPairs" -}}
-{{- $pairs := list -}}
 {{- if eq (toString .Values.utilization.signal) "true" -}}
-{{- range .Files.Get "files/metrics/seconds.yaml" | fromYamlArray -}}
-{{- if or $.Values.utilization.ofMig (not .isMig) -}}{{- $pairs = append $pairs . -}}{{- end -}}
+[
+  {"busy": "gpu_exporter_busy_seconds_total", "observed": "gpu_exporter_observed_seconds_total"}
+  {{- if .Values.utilization.ofMig }},
+  {"busy": "gpu_exporter_graphics_active_seconds_total", "observed": "gpu_exporter_profiling_observed_seconds_total", "only": "GPU_I_ID!=\"\""}
+  {{- end }}
+]
+{{- else -}}
+[]
 {{- end -}}
-{{- end -}}
-{{- toJson $pairs -}}
 {{- end -}}
 
 {{/*
@@ -44,13 +47,14 @@ or nothing but a gap between them have no answer, nor has a series that has ende
 seldom that scrapes find nothing new, it is the mean over about two collections, of an exporter that has run for as long.
 */}}
 {{- define "dcgm-exporter.sinceLastScrape" -}}
+{{- $scrape := include "dcgm-exporter.signalMilliseconds" . | int64 -}}
 {{- $collection := include "dcgm-exporter.collectionMilliseconds" . | int64 -}}
-{{- if gt $collection (include "dcgm-exporter.secondsMilliseconds" . | int64) -}}
+{{- if and (gt $collection $scrape) (not (has "gpu_exporter_observed_seconds_total" (include "dcgm-exporter.signalScrape" . | fromJsonArray))) -}}
 {{- $form := "round(100 * rate(<busy>[W]) / (rate(<observed>[W]) > 0) and <observed> > W)" -}}
 {{- $window := divf (mulf 3 $collection) 1000 | ceil | int -}}
 {{- $form | replace "[W]" (printf "[%ds]" $window) | replace "> W" (printf "> %d" $window) -}}
 {{- else -}}
-{{- $window := max 60 (div (mul 5 (include "dcgm-exporter.signalMilliseconds" . | int64)) 1000) -}}
+{{- $window := max 60 (div (mul 5 $scrape) 1000) -}}
 {{- "round(100 * irate(<busy>[W]) / (irate(<observed>[W]) > (idelta(<observed>[W]) >= 0) / <observed>))" | replace "[W]" (printf "[%ds]" $window) -}}
 {{- end -}}
 {{- end -}}

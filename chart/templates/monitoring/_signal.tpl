@@ -12,15 +12,6 @@ same queries are for, may have no second look.
 {{- include "dcgm-exporter.milliseconds" (list "serviceMonitor.interval" (default "1m" .Values.serviceMonitor.interval)) -}}
 {{- end -}}
 
-{{/* The interval at which this release's own exporters are scraped for busy seconds, in milliseconds: the second look's where it has them. */}}
-{{- define "dcgm-exporter.secondsMilliseconds" -}}
-{{- if has "gpu_exporter_observed_seconds_total" (include "dcgm-exporter.signalScrape" . | fromJsonArray) -}}
-{{- include "dcgm-exporter.secondLookMilliseconds" . -}}
-{{- else -}}
-{{- include "dcgm-exporter.signalMilliseconds" . -}}
-{{- end -}}
-{{- end -}}
-
 {{/* What the monitor takes a second look at, as a JSON list of series; empty where it has none. */}}
 {{- define "dcgm-exporter.signalScrape" -}}
 {{- $signal := .Values.serviceMonitor.signal -}}
