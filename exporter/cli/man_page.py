@@ -1,9 +1,10 @@
 """Writes the manual page from the tables of commands and flags: `python -m exporter.cli.man_page`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from exporter import __version__
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.commands import COMMANDS, print_text
 from exporter.cli.flag_table import FLAGS, Flag, Group
 from exporter.cli.help import placeholder, sentences
@@ -23,7 +24,7 @@ A flag counts before its variable, that before the configuration file, that befo
 _TAIL = """\
 .SH EXIT STATUS
 0: it was ended, or has done what it was asked for. 1: NVML, the API server or an address can't be used. 2: a setting or
-a file is wrong.
+a file is wrong. 3: doctor has found nothing broken, and could not see all.
 .SH SIGNALS
 HUP reads the counters again. USR1 lets go of all GPUs, USR2 takes them again.
 TERM and INT end it within two seconds."""
@@ -35,18 +36,19 @@ def man_page() -> str:
     for command in COMMANDS:
         lines += [".TP", f".B {command.name}", _escaped(command.help)]
     for group in Group:
-        lines += [f".SH {group.value.upper()}", *_flags(group)]
+        lines += [f".SH {group.value.upper()}", *_flags(flag for flag in FLAGS if flag.group is group)]
+    for name, flags in COMMAND_FLAGS.items():
+        lines += [f".SH FLAGS OF {name.upper()} ALONE", *_flags(flags)]
     return "\n".join((*lines, _TAIL))
 
 
-def _flags(group: Group) -> Iterator[str]:
-    for flag in FLAGS:
-        if flag.group is group:
-            yield from (".TP", f"\\fB{_escaped(_spelling(flag))}\\fR", _escaped(" ".join(sentences(flag))))
-            if flag.variable:
-                yield f".br\nVariable: {flag.variable}"
-            if flag.default:
-                yield f".br\nDefault: {_escaped(flag.default)}"
+def _flags(flags: Iterable[Flag]) -> Iterator[str]:
+    for flag in flags:
+        yield from (".TP", f"\\fB{_escaped(_spelling(flag))}\\fR", _escaped(" ".join(sentences(flag))))
+        if flag.variable:
+            yield f".br\nVariable: {flag.variable}"
+        if flag.default:
+            yield f".br\nDefault: {_escaped(flag.default)}"
 
 
 def _spelling(flag: Flag) -> str:
