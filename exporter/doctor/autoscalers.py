@@ -1,11 +1,11 @@
 """The last links: the value of each pod, what each HorizontalPodAutoscaler decides, and KEDA's ScaledObjects."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from exporter.doctor.adapter import CUSTOM, EXTERNAL, autoscalers, find_adapter
+from exporter.doctor.adapter_look import CUSTOM, EXTERNAL, autoscalers, find_adapter
 from exporter.doctor.cluster import holds_gpu, why_not_ready
 from exporter.doctor.decision import (
     Bounds,
@@ -21,8 +21,6 @@ from exporter.doctor.finding import Finding, broken, holds, some, unseen
 from exporter.doctor.quantity import parse_quantity
 from exporter.doctor.surroundings import Object, Surroundings
 from exporter.errors import KubeError
-
-_GROUPS = {"Deployment": "apps/v1", "StatefulSet": "apps/v1", "ReplicaSet": "apps/v1"}
 
 CURES: Mapping[str, str] = {
     "FailedGetScale": "scaleTargetRef names what is not there: write the name and kind of the Deployment into it.",
@@ -52,9 +50,9 @@ def scaled_by(look: Surroundings, hpa: Object) -> Scaled | None:
         KubeError: It can't be read.
     """
     ref, namespace = hpa["spec"]["scaleTargetRef"], hpa["metadata"]["namespace"]
-    version = ref.get("apiVersion") or _GROUPS.get(ref["kind"], "apps/v1")
-    path = f"/apis/{version}/namespaces/{quote(namespace)}/{ref['kind'].lower()}s/{quote(ref['name'])}/scale"
-    scale = look.entry(path)
+    version = ref.get("apiVersion") or "apps/v1"
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    scale = look.entry(f"{root}/namespaces/{quote(namespace)}/{ref['kind'].lower()}s/{quote(ref['name'])}/scale")
     if scale is None:
         return None
     selector = scale["status"].get("selector", "")
@@ -100,9 +98,9 @@ def _look_at_values(look: Surroundings, hpa: Object, metric: str) -> Finding:
     namespace = hpa["metadata"]["namespace"]
     scaled = scaled_by(look, hpa)
     if scaled is None:
-        return unseen(f"{_place(hpa)} scales what is not there")
+        return unseen(f"{place_of(hpa)} scales what is not there")
     found = values_of(look, namespace, metric, scaled.selector)
-    return judge_values(f"{metric} of {_place(hpa)}", found, scaled.pods)
+    return judge_values(f"{metric} of {place_of(hpa)}", found, scaled.pods)
 
 
 def judge_values(what: str, found: Mapping[str, int], pods: Sequence[Object]) -> Finding:
@@ -144,12 +142,12 @@ def hpa(look: Surroundings) -> Iterator[Finding]:
             decision = f"what it decides can't be told: {error}"
         yield judge_hpa(one, decision)
     if not found:
-        yield holds("there is no HorizontalPodAutoscaler")
+        yield holds("no HorizontalPodAutoscaler goes by metrics of pods or of Prometheus")
 
 
 def judge_hpa(hpa: Object, decision: str) -> Finding:
     """Say whether an autoscaler works, and what it decides."""
-    seen = f"{_place(hpa)} {decision}"
+    seen = f"{place_of(hpa)} {decision}"
     conditions = hpa.get("status", {}).get("conditions") or ()
     if not conditions:
         return unseen(f"{seen}; no controller has looked at it yet", "It is looked at each 15 s.")
@@ -227,52 +225,8 @@ def _is_ignored(pod: Object) -> bool:
     return "deletionTimestamp" in pod["metadata"] or pod.get("status", {}).get("phase") == "Failed"
 
 
-def keda(look: Surroundings) -> Iterator[Finding]:
-    """Look how KEDA's ScaledObjects are."""
-    within = f"/namespaces/{look.asked.namespace}" if look.asked.namespace else ""
-    found = look.objects(f"/apis/keda.sh/v1alpha1{within}/scaledobjects")
-    if not found:
-        yield holds("there is no ScaledObject")
-        return
-    server = find_adapter(look, EXTERNAL)
-    if not server.service or server.trouble:
-        yield broken(
-            f"{EXTERNAL} is not served{f': {server.trouble}' if server.trouble else ''}",
-            "KEDA's metrics server does not run: kubectl get pods -n keda. One server alone can be registered for it.",
-        )
-    for one in found:
-        yield judge_scaled_object(one)
-
-
-def judge_scaled_object(scaled: Object) -> Finding:
-    """Say how a ScaledObject is."""
-    place = _place(scaled)
-    conditions: dict[str, Any] = {one["type"]: one for one in scaled.get("status", {}).get("conditions") or ()}
-    addresses: Collection[str] = [
-        one["metadata"]["serverAddress"]
-        for one in scaled["spec"].get("triggers", ())
-        if "serverAddress" in (one.get("metadata") or {})
-    ]
-    where = f" Its triggers ask {some(addresses)}." if addresses else ""
-    ready = conditions.get("Ready", {})
-    if conditions.get("Paused", {}).get("status") == "True":
-        return broken(f"{place} is paused", "Take its annotation autoscaling.keda.sh/paused away, and paused-replicas.")
-    if ready.get("status") == "False":
-        return broken(
-            f"{place} is not ready: {ready.get('reason')}: {ready.get('message')}",
-            f"Mend what it names. KEDA tries again with growing pauses.{where}",
-        )
-    if conditions.get("Fallback", {}).get("status") == "True":
-        return broken(
-            f"{place} goes by its fallback: its trigger gives no value", f"See Prometheus and the query.{where}"
-        )
-    if not conditions:
-        return unseen(f"{place}: KEDA has not looked at it yet", "kubectl get pods -n keda: its operator must run.")
-    is_active = conditions.get("Active", {}).get("status") == "True"
-    return holds(f"{place} is ready and {'active' if is_active else 'at rest: its trigger is below the activation'}")
-
-
-def _place(found: Object) -> str:
+def place_of(found: Object) -> str:
+    """Return an object's namespace and name."""
     return f"{found['metadata']['namespace']}/{found['metadata']['name']}"
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 TOLERANCE = 0.1
 """By how much a ratio may be off before anything is done, unless the autoscaler or the controller manager says so."""
 
+_TEN = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -122,8 +124,8 @@ def decide(proposals: Sequence[Proposal], bounds: Bounds) -> str:
 
 
 def thousandths(value: int) -> str:
-    """Return a number of thousandths as people read it: 83, 45.5, 0.125."""
-    return f"{value / 1000:.3f}".rstrip("0").rstrip(".")
+    """Return a number of thousandths as people read it: 83, 45.5, 0.125; a mean's later decimals say nothing."""
+    return f"{value / 1000:.{1 if abs(value) >= _TEN else 3}f}".rstrip("0").rstrip(".")
 
 
 def _ratio(values: Mapping[str, int], target_milli: int) -> float:

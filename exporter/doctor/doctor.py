@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,10 @@ def report(
     screen = screen_of(
         environ, shutil.get_terminal_size().columns, sys.stdout.encoding, is_terminal=sys.stdout.isatty()
     )
-    for one in examine(Surroundings(asked)):
-        found.append(one)
-        if not options["json"]:
-            write("\n".join(lines(one, screen)))
+    with closing(Surroundings(asked)) as surroundings:
+        for one in examine(surroundings):
+            found.append(one)
+            if not options["json"]:
+                write("\n".join(lines(one, screen)))
     write(as_json(found) if options["json"] else summary(found, screen))
     return exit_code(found)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from exporter.doctor import adapter, autoscalers, cluster, exporters, kubelet, node, targets
+from exporter.doctor import adapter, autoscalers, cluster, exporters, keda, kubelet, node, pod_names, targets
 from exporter.doctor.finding import Examined, Finding, Subject, unseen
 from exporter.doctor.surroundings import Surroundings
 from exporter.errors import ExporterError
@@ -35,12 +35,12 @@ LINKS = (
     Link("owners", Subject.CLUSTER, exporters.owners),
     Link("prometheus", Subject.PROMETHEUS, targets.prometheus),
     Link("target", Subject.PROMETHEUS, targets.target),
-    Link("labels", Subject.PROMETHEUS, targets.labels),
+    Link("labels", Subject.PROMETHEUS, pod_names.labels),
     Link("adapter", Subject.SCALING, adapter.adapter),
     Link("rule", Subject.SCALING, adapter.rule),
     Link("values", Subject.SCALING, autoscalers.values),
     Link("hpa", Subject.SCALING, autoscalers.hpa),
-    Link("keda", Subject.SCALING, autoscalers.keda),
+    Link("keda", Subject.SCALING, keda.keda),
 )
 
 

@@ -27,9 +27,3 @@ def parse_quantity(text: str) -> Fraction:
         raise ValueError(f"{text[:80]!r} is no quantity")
     number = Fraction(match["number"])
     return number * Fraction(10) ** int(match["power"]) if match["power"] else number * _SUFFIXES[match["suffix"] or ""]
-
-
-def number(value: Fraction | float) -> str:
-    """Return a number as people read it: 83, 45.5, 0.125, 2500000."""
-    rounded = float(value)
-    return f"{rounded:.0f}" if abs(rounded) >= 1000 else f"{rounded:.4g}"  # noqa: PLR2004

@@ -18,6 +18,9 @@ T = TypeVar("T")
 Object = Mapping[str, Any]
 """What the API server has of something."""
 
+MOST_SILENCES = 3
+"""After so many answers of the API server that never came no more are waited for: each takes some seconds."""
+
 _NVIDIA = "0x10de"
 _WITH_GPU = ("dev/nvidiactl", "proc/driver/nvidia/version", "dev/dxg")
 
@@ -53,6 +56,8 @@ class Surroundings:
         self.settings = asked.settings
         self._reach = reach
         self._answers: dict[object, Any] = {}
+        self._silences = 0
+        self._api: ApiServer | None = None
 
     @property
     def is_in_pod(self) -> bool:
@@ -94,15 +99,22 @@ class Surroundings:
         """Return the API server.
 
         Raises:
-            KubeError: It can't be asked; the link `api` says why.
+            KubeError: It can't be asked, which the link `api` explains, or has been silent too often since.
         """
-        if self.api_trouble is not None:
+        if self.api_trouble is not None or self._silences >= MOST_SILENCES:
             raise KubeError("this needs the API server")
         return self._server
 
-    @cached_property
+    @property
     def _server(self) -> ApiServer:
-        return self._reach(self.asked.kubeconfig)
+        if self._api is None:
+            self._api = self._reach(self.asked.kubeconfig)
+        return self._api
+
+    def close(self) -> None:
+        """Close the connections to the API server."""
+        if self._api is not None:
+            self._api.close()
 
     def objects(self, path: str, **query: str) -> list[dict[str, Any]]:
         """Return all objects of a path; none where their kind does not exist.
@@ -145,6 +157,7 @@ class Surroundings:
                 self._answers[key] = read()
             except ExporterError as error:
                 self._answers[key] = error
+                self._silences += isinstance(error, KubeError) and error.status == 0
         answer = self._answers[key]
         if isinstance(answer, ExporterError):
             raise answer

@@ -4,13 +4,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.doctor.adapter import find_adapter
 from exporter.doctor.cluster import ExporterPod, exporter_pods
-from exporter.doctor.exporters import read_pages
-from exporter.doctor.finding import LOADS, Finding, broken, holds, some, unseen
+from exporter.doctor.finding import Finding, broken, holds, some, unseen
 from exporter.doctor.prometheus_api import Prometheus, find_prometheus
 from exporter.doctor.surroundings import Object, Surroundings
-from exporter.errors import ExporterError, FetchError, KubeError
+from exporter.errors import FetchError, KubeError
 
 _NAME_ONE = "Name it: --prometheus http://localhost:9090, after kubectl port-forward."
 _NAME_USER = (
@@ -62,13 +60,14 @@ def _choose(look: Surroundings) -> ChosenPrometheus:
             troubles.append(error)
             continue
         seen = ChosenPrometheus(one, tuple(found), tuple(troubles))
-        if _targets_of(found, _pods(look)):
+        if _targets_of(found, known_pods(look)):
             return seen
         answering = answering or seen
     return answering or ChosenPrometheus(None, (), tuple(troubles))
 
 
-def _pods(look: Surroundings) -> list[ExporterPod]:
+def known_pods(look: Surroundings) -> list[ExporterPod]:
+    """Return the exporters' pods; none where the cluster can't be asked."""
     try:
         return exporter_pods(look)
     except KubeError:
@@ -108,7 +107,7 @@ def target(look: Surroundings) -> Iterator[Finding]:
     if seen.prometheus is None:
         yield unseen("this needs Prometheus")
         return
-    pods = _pods(look)
+    pods = known_pods(look)
     yield from judge_target(pods, _targets_of(seen.targets, pods), _monitors(look))
 
 
@@ -169,7 +168,7 @@ def _judge_unscraped(without: Collection[str], monitors: MonitorsSeen) -> Findin
 
 def _monitors(look: Surroundings) -> MonitorsSeen:
     try:
-        sets = {(pod.namespace) for pod in exporter_pods(look)}
+        namespaces = {pod.namespace for pod in exporter_pods(look)}
         labels = [
             (one["metadata"]["namespace"], one["metadata"].get("labels", {}))
             for one in look.objects("/api/v1/services")
@@ -178,7 +177,7 @@ def _monitors(look: Surroundings) -> MonitorsSeen:
             one
             for kind in ("servicemonitors", "podmonitors")
             for one in look.objects(f"/apis/monitoring.coreos.com/v1/{kind}")
-            if _selects(one, [of for namespace, of in labels if namespace in sets])
+            if _selects(one, [of for namespace, of in labels if namespace in namespaces])
         ]
     except KubeError:
         return MonitorsSeen(can_be_read=False)
@@ -188,69 +187,3 @@ def _monitors(look: Surroundings) -> MonitorsSeen:
 def _selects(monitor: Object, labels: Collection[Mapping[str, str]]) -> bool:
     wanted = monitor["spec"]["selector"].get("matchLabels") or {}
     return "dcgm" in str(wanted) and any(wanted.items() <= of.items() for of in labels)
-
-
-class LabelsSeen(NamedTuple):
-    """Whose pods Prometheus' series of load name.
-
-    Attributes:
-        rows: The label sets: pod, namespace and their renamed twins.
-        exporters: Names of the exporters' own pods.
-        holders: How many pods hold a GPU by the exporters' pages.
-        knows_renamed: Whether the adapter's rules know renamed labels; None where that can't be told.
-    """
-
-    rows: Sequence[Mapping[str, str]]
-    exporters: Collection[str]
-    holders: int
-    knows_renamed: bool | None
-
-
-def labels(look: Surroundings) -> Iterator[Finding]:
-    """Look whose pods the series in Prometheus name."""
-    try:
-        seen = chosen(look)
-    except KubeError as error:
-        yield unseen(str(error))
-        return
-    if seen.prometheus is None:
-        yield unseen("this needs Prometheus")
-        return
-    matcher = f'{{__name__=~"{"|".join(LOADS)}"}}'
-    by = "pod, namespace, exported_pod, exported_namespace"
-    rows = [of for of, _ in seen.prometheus.vector(f"count by ({by}) ({matcher})")]
-    held = {held for page in read_pages(look) for held in page.holders}
-    try:
-        rules = find_adapter(look).rules
-    except ExporterError:
-        rules = None
-    knows = None if rules is None else "exported_pod" in rules
-    yield judge_labels(LabelsSeen(rows, {pod.name for pod in _pods(look)}, len(held), knows))
-
-
-def judge_labels(seen: LabelsSeen) -> Finding:
-    """Say whether series name the pods that hold the GPUs."""
-    twins = [(row.get("pod", ""), row.get("exported_pod", "")) for row in seen.rows]
-    renamed = sum(exported not in {"", pod} for pod, exported in twins)  # a monitor may print both names, alike
-    own = sum(pod == exported != "" or (not exported and pod not in {"", *seen.exporters}) for pod, exported in twins)
-    if not seen.rows:
-        return broken(
-            f"Prometheus has no series {LOADS[0]}",
-            "If target holds, its relabelling drops them: see metricRelabelings.",
-        )
-    if renamed and not seen.knows_renamed:
-        return broken(
-            f"Prometheus has renamed pod to exported_pod, of {renamed} pods: pod is the exporter's own there",
-            "Write honorLabels: true below port: metrics of the ServiceMonitor, or delete a hand-made one beside the"
-            " chart's; or take this chart's adapter rules, which know both names.",
-        )
-    if renamed:
-        return holds(f"{renamed} pods are named, as exported_pod, which the adapter's rules know")
-    if own:
-        return holds(f"series name {own} pods that hold a GPU")
-    if seen.holders:
-        return broken(
-            f"{seen.holders} pods hold GPUs, and no series in Prometheus names one",
-            "If it stays so: relabelling, or overrideHonorLabels of Prometheus, drops the exporter's labels.",
-        )
-    return holds("no series names a pod, for none is known to hold a GPU")

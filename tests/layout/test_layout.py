@@ -39,6 +39,7 @@ PLANTED = {
     "the mock outside agent": ("exporter.nvml.session", "from exporter import mock"),
     "the mock in cli": ("exporter.cli.flags", "def f():\n    from exporter.mock import load_scenario"),
     "the mock's calls in its machine": ("exporter.mock.machine.device", "from exporter.mock.calls import library"),
+    "the doctor in agent": ("exporter.agent.agent", "def f():\n    from exporter.doctor import links"),
     "cli in agent": ("exporter.agent.agent", "from exporter.cli.flags import parse"),
     "the exporter in podresources": ("podresources.client", "from exporter.model import Owner"),
     "an NVML call in the catalogue": ("exporter.catalogue.power", "pynvml.nvmlDeviceGetCount()"),

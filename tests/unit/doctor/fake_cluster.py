@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from copy import deepcopy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -171,7 +171,8 @@ class FakeCluster:
 
     def examined(self, *flags: str, **asked: Any) -> list[Examined]:
         """Return all findings of somebody with a laptop."""
-        return list(examine(self.look(*flags, **asked)))
+        with closing(self.look(*flags, **asked)) as look:
+            return list(examine(look))
 
     def answer(self, path: str) -> tuple[int, bytes]:
         """Return status and body of an answer."""

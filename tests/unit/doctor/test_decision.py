@@ -51,7 +51,7 @@ def values(*percent: float) -> dict[str, int]:
             values(100, 100),
             pods(2, pending=1),
             3,
-            Proposal(4, "the mean is 100 of 50 in 2 pods; with 1 not started it counts as 66.666"),
+            Proposal(4, "the mean is 100 of 50 in 2 pods; with 1 not started it counts as 66.7"),
         ),
         (
             values(10),
@@ -118,5 +118,5 @@ def test_a_gap_never_scales_the_other_way_or_further(loads: list[int], missing: 
 
 
 @given(st.integers(0, 10**9))
-def test_thousandths_lose_nothing(value: int) -> None:
-    assert Fraction(thousandths(value)) * 1000 == value
+def test_what_is_shown_of_a_value_is_near_it(value: int) -> None:
+    assert abs(Fraction(thousandths(value)) * 1000 - value) <= (50 if value >= 10_000 else 0)

@@ -2,18 +2,22 @@
 
 import copy
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exporter.attribution.owners import Why
+from exporter.doctor.exporters import CURES
 from exporter.doctor.finding import Mark
 from exporter.doctor.links import LINKS, examine
-from exporter.doctor.surroundings import Asked, Surroundings
-from exporter.errors import ConfigError
+from exporter.doctor.surroundings import MOST_SILENCES, Asked, Surroundings
+from exporter.errors import ConfigError, KubeError
 from tests.unit.doctor import fake_cluster as lab
 from tests.unit.doctor.fake_cluster import Change, FakeCluster, first_broken, setting, text_about, whole
 
+PAGE = Path(__file__).parents[3] / "docs" / "troubleshooting.md"
 NODE_LINKS = {"driver", "permissions", "devices", "counters", "profiling", "socket", "allocations"}
 PENDING = {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes"}]}
 CRASHING = {
@@ -117,8 +121,8 @@ BREAKAGES: list[tuple[str, str, tuple[Change, ...]]] = [
     ("adapter", "nobody serves", (setting(lab.APISERVICES, []),)),
     ("adapter", "MissingEndpoints: no endpoints", (setting(lab.APISERVICES, [UNAVAILABLE]),)),
     ("rule", "has no rule of that name", (setting(lab.HPAS, [asking_for("gpu_utilisation")]),)),
-    ("rule", "Prometheus has no series for it", (NO_METRICS,)),
-    ("rule", "asks prometheus.monitoring.svc:9090, which is no Prometheus", (NO_METRICS, *OTHER_PROMETHEUS)),
+    ("rule", "the adapter has found no series for it", (NO_METRICS,)),
+    ("rule", "asks prometheus.monitoring.svc:9090, and no Prometheus was found there", (NO_METRICS, *OTHER_PROMETHEUS)),
     ("values", "it holds no GPU", (NO_VALUES, web({}))),
     ("values", "it has not started, 0/3 nodes", (NO_VALUES, web({}, **PENDING))),
     ("values", "nothing came from node gpu-1", (setting(lab.VALUES, (404, "no such metric")),)),
@@ -144,6 +148,30 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClu
         monkeypatch.setenv(name, "127.0.0.1")
     with lab.fake_cluster(tmp_path, whole()) as cluster:
         yield cluster
+
+
+def test_the_page_has_every_link_and_every_reason_for_an_empty_pod() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert [link.name for link in LINKS if f"| `{link.name}` |" not in page] == []
+    fine = {Why.OWNED, Why.NO_POD, Why.HELD_IN_PARTS}
+    assert CURES.keys() == set(Why) - fine
+    assert [reason for reason in set(Why) - {Why.OWNED} if f"| `{reason}` |" not in page] == []
+
+
+def test_an_api_server_that_falls_silent_is_not_waited_for_at_each_link(tmp_path: Path) -> None:
+    answers: lab.Answers = {"/version": {}}
+    with lab.fake_cluster(tmp_path, answers) as cluster, closing(cluster.look()) as look:
+        assert look.api_trouble is None
+        asked = []
+
+        def silent() -> None:
+            asked.append(1)
+            raise KubeError("nothing came")
+
+        for number in range(10):
+            with pytest.raises(KubeError):
+                look.once(number, lambda: silent() if look.api else None)
+    assert len(asked) == MOST_SILENCES
 
 
 def test_links_stand_in_the_order_in_which_a_value_goes_through_them() -> None:
@@ -179,6 +207,21 @@ def test_a_renamed_label_that_the_rules_know_is_no_fault(cluster: FakeCluster) -
 def test_a_monitor_that_prints_both_names_is_no_fault(cluster: FakeCluster) -> None:
     cluster.answers[lab.RULES] = (403, "you may not")
     cluster.answers[f"{lab.PROMETHEUS}/query"] = lab.vector({"pod": "web-0", "exported_pod": "web-0"})
+    assert first_broken(cluster.examined()) == "none"
+
+
+def test_a_first_pod_that_is_pending_is_named_and_not_the_rule(cluster: FakeCluster) -> None:
+    nobody = lab.PAGE.replace('reason=""', 'reason="no_pod"').replace('pod="web-0"', 'pod=""')
+    for change in (setting(lab.EXPORTER, nobody), series({}), NO_METRICS, NO_VALUES, web({}, **PENDING)):
+        change(cluster.answers)
+    found = cluster.examined()
+    assert (first_broken(found), "no series names a pod yet" in text_about(found, "rule")) == ("values", True), found
+
+
+def test_autoscalers_on_processor_time_are_somebody_elses(cluster: FakeCluster) -> None:
+    by_cpu = failing("FailedGetResourceMetric")
+    by_cpu["spec"]["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": {}}}]
+    cluster.answers[lab.HPAS].append(by_cpu)
     assert first_broken(cluster.examined()) == "none"
 
 
