@@ -65,6 +65,12 @@ class RealGpuNode:
             "exec", exporter, "-n", where, "--", "python3", "-c", _PUT, url, json.dumps({"gpus": gpus})
         )
 
+    def in_exporter(self, *command: str) -> str:
+        """Return what a command prints in the exporter's container, whatever it ends with."""
+        where, exporter = self._exporter
+        shell = ("sh", "-c", '"$@" || true', "sh")
+        return self._cluster.kubectl("exec", exporter, "-n", where, "--", *shell, *command)
+
     @contextmanager
     def without_kubelet(self) -> Iterator[None]:
         """Let kubelet be away as in an update, while the containers go on; it starts at the end of `with`."""

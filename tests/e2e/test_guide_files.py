@@ -15,6 +15,7 @@ from tests.e2e.breakages import (
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
 from tests.e2e.configuration import CHARTS, GUIDES, load_when
+from tests.e2e.doctor_run import NONE, first_broken
 from tests.e2e.guide_files import gpu_autoscaler, gpu_rules
 from tests.e2e.prometheus import NAMESPACE
 from tests.e2e.symptoms import FOUND, NO_VALUE, holders, scaling_active, series
@@ -43,6 +44,7 @@ def test_guides_monitor_with_the_guides_rules_never_scales(cluster: Cluster, tab
         )
         table.becomes(f"{case}: Prometheus", "1", lambda: series('exported_pod=~"gpu-workload-.+"'), WITHIN_S)
         table.becomes(f"{case}: the HPA", NO_VALUE, lambda: scaling_active(work), WITHIN_S)
+        table.becomes(f"{case}: the doctor", "labels", lambda: first_broken(cluster), WITHIN_S)
         table.stays(f"{case}: replicas under 1.8 GPUs of load", "1", work.replicas, 20)
         honour_labels_by_hand(cluster)
         scales(work, table, f"{case}, then honorLabels")
@@ -54,6 +56,7 @@ def test_guides_monitor_with_the_charts_rules_scales(cluster: Cluster, table: Ta
         work = start(cluster, 1.8)
         scales(work, table, case)
         table.is_(f"{case}: the HPA", FOUND, scaling_active(work))
+        table.becomes(f"{case}: the doctor", NONE, lambda: first_broken(cluster), WITHIN_S)
         table.is_(f"{case}: series with the pod's own label", "0", series('pod=~"gpu-workload-.+"'))
         table.is_(f"{case}: exporters that seem busy", "none", holders(cluster, NAMESPACE))
 
@@ -97,6 +100,7 @@ def test_prometheus_that_overrides_honor_labels_changes_nothing(cluster: Cluster
         cluster.load.set("default", 2.0)
         table.becomes(f"{case}: gpu_utilization", "50 50 50 50", work.utilization, WITHIN_S)
         table.is_(f"{case}: the HPA", FOUND, scaling_active(work))
+        table.becomes(f"{case}: the doctor", NONE, lambda: first_broken(cluster), WITHIN_S)
         table.is_(f"{case}: renamed labels", "0", series('exported_pod!=""'))
         table.is_(f"{case}: GPUs of exporters", "0", series(f'namespace="{NAMESPACE}"'))
 

@@ -1,5 +1,7 @@
 """The loop once more where the GPUs alone are made up: real kubelet, real containers, the exporter's own image."""
 
+import json
+import re
 import time
 from collections.abc import Iterator
 
@@ -45,6 +47,17 @@ def test_one_to_four_and_back_on_a_real_node(work: Workload, node: RealGpuNode, 
     table.becomes("real node: gpu_utilization of the four", "45 45 45 45", work.utilization, WITHIN_S)
     node.set_load(NAMESPACE, 0.1)
     table.becomes("real node: replicas when the load is gone", "1", work.replicas, WITHIN_S)
+
+
+def test_doctor_in_the_exporters_pod_sees_its_node_and_kubelet(work: Workload, node: RealGpuNode, table: Table) -> None:
+    table.becomes("real node: the pod runs", "1", work.replicas, WITHIN_S)
+    told = node.in_exporter("gpu-metrics-exporter", "doctor", "--json")
+    marks = {one["link"]: f"{one['mark']} {one['seen']}" for one in json.loads(told)["findings"]}
+    table.is_("doctor in the pod: driver", re.compile("holds MOCK GPUs of .*scenario.yaml.*"), marks["driver"])
+    table.is_("doctor in the pod: socket", re.compile("holds kubelet answers on .*"), marks["socket"])
+    table.is_("doctor in the pod: allocations", re.compile("holds 1 pods hold 1 of 14 .*"), marks["allocations"])
+    table.is_("doctor in the pod: exporter", re.compile("holds 1 exporters answer, of MOCK GPUs"), marks["exporter"])
+    table.is_("doctor in the pod: api", re.compile("unseen this pod can't ask the API server: .*"), marks["api"])
 
 
 @pytest.mark.full

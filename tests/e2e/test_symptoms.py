@@ -18,6 +18,7 @@ from tests.e2e.breakages import (
 )
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
+from tests.e2e.doctor_run import first_broken
 from tests.e2e.guide_files import serving_rules
 from tests.e2e.port_forward import fetch, port_forward
 from tests.e2e.prometheus import HOST, NAMESPACE, targets
@@ -63,6 +64,9 @@ class Watched:
     def goes_on_saying(self, message: str) -> None:
         self._table.stays(f"{self._case}: the HPA", message, lambda: scaling_active(self.work), 12)
 
+    def doctor_names(self, link: str) -> None:
+        self._table.becomes(f"{self._case}: the doctor", link, lambda: first_broken(self._cluster), WITHIN_S)
+
     def mends_itself(self) -> None:
         """See the load again, and that the autoscaler has not scaled in between."""
         case, work = self._case, self.work
@@ -100,6 +104,7 @@ def test_adapter_has_no_rule_for_the_metric(cluster: Cluster, table: Table) -> N
     watched = Watched(cluster, table, "no rule")
     with applied(cluster, serving_rules()), cluster.values(**OTHER_RULES):
         watched.says(UNKNOWN_METRIC)
+        watched.doctor_names("rule")
         table.is_("no rule: get --raw … | grep gpu", "nothing", known_gpu_metrics(cluster))
         watched.goes_on_saying(UNKNOWN_METRIC)
     watched.mends_itself()
@@ -110,6 +115,7 @@ def test_adapter_is_not_installed(cluster: Cluster, table: Table) -> None:
     watched = Watched(cluster, table, "no adapter")
     with cluster.values(adapter={"deploy": False}):
         watched.says(NO_API)
+        watched.doctor_names("adapter")
         table.is_(
             "no adapter: kubectl get --raw",
             "(NotFound): the server could not find the requested resource",
@@ -124,6 +130,7 @@ def test_adapter_does_not_run(cluster: Cluster, table: Table) -> None:
     watched = Watched(cluster, table, "adapter down")
     with without_adapter(cluster):
         watched.says(NO_ADAPTER)
+        watched.doctor_names("adapter")
         table.is_(
             "adapter down: kubectl get --raw",
             "(ServiceUnavailable): the server is currently unable to handle the request",
@@ -138,6 +145,7 @@ def test_adapter_asks_where_no_prometheus_is(cluster: Cluster, table: Table) -> 
     watched = Watched(cluster, table, "wrong prometheus.url")
     with cluster.values(prometheus={"url": f"http://{HOST}:9091"}):
         watched.says(UNKNOWN_METRIC)
+        watched.doctor_names("rule")
         table.becomes(
             "wrong prometheus.url: log of the adapter",
             re.compile(".*unable to update list of all metrics.*connection refused.*", re.DOTALL),
@@ -153,6 +161,7 @@ def test_prometheus_is_gone(cluster: Cluster, table: Table) -> None:
     watched = Watched(cluster, table, "no Prometheus")
     with without_prometheus(cluster):
         watched.says(NO_PROMETHEUS)
+        watched.doctor_names("prometheus")
         watched.goes_on_saying(NO_PROMETHEUS)
     watched.mends_itself()
 
@@ -162,6 +171,7 @@ def test_exporter_is_gone(cluster: Cluster, table: Table) -> None:
     watched = Watched(cluster, table, "no exporter")
     with cluster.values():
         cluster.kubectl("delete", "daemonset", "dcgm-exporter", "-n", "monitoring")
+        watched.doctor_names("daemonset")
         watched.says(NO_VALUE)
         watched.goes_on_saying(NO_VALUE)
         watched.says(UNKNOWN_METRIC)
@@ -173,6 +183,7 @@ def test_exporter_is_gone(cluster: Cluster, table: Table) -> None:
 def test_exporter_without_k(cluster: Cluster, table: Table) -> None:
     watched = Watched(cluster, table, "without -k")
     with cluster.values(**WITHOUT_K):
+        watched.doctor_names("owners")
         watched.says(NO_VALUE)
         table.becomes("without -k: GPUs that Prometheus has", "14", series, WITHIN_S)
         table.is_("without -k: those with a pod", "0", series('pod!=""'))
@@ -211,6 +222,7 @@ def test_autoscaler_is_there_before_the_first_series(cluster: Cluster, table: Ta
     waiting = with_replicas(2, deployment("infer", "team-a", nodeSelector={"is-wanted": "yes"}))
     cluster.kubectl("apply", manifests=[waiting, autoscaler("infer", "team-a")])
     table.becomes("no series yet: the HPA", UNKNOWN_METRIC, lambda: scaling_active(work), WITHIN_S)
+    table.becomes("no series yet: the doctor", "values", lambda: first_broken(cluster), WITHIN_S)
     table.stays("no series yet: replicas", "0 of 2 ready", work.replicas, 12)
     cluster.kubectl("label", "node", "gpu0", "is-wanted=yes")
     try:
