@@ -33,7 +33,6 @@ SETTINGS = (
     # dcgm-exporter's collections and value, the guide's scrapes, and the adapter as its own chart runs it
     Setting("guide", collection_s=30, scrape_s=15, relist_s=60, is_instant=True),
     Setting("chart", collection_s=1, scrape_s=15, relist_s=5, signal_s=2),
-    Setting("signal-1s", collection_s=1, scrape_s=15, relist_s=5, signal_s=1),
     Setting("page-instant", collection_s=1, scrape_s=15, relist_s=15, is_instant=True),
     Setting("page-true", collection_s=1, scrape_s=15, relist_s=15),
 )

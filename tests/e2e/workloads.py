@@ -93,9 +93,8 @@ class Workload:
         return " ".join(one["value"] for one in sorted(found, key=lambda one: str(one["describedObject"]["name"])))
 
     def utilization(self) -> str:
-        """Return its pods' GPU utilization as `metric` does, in whole percent; a mean's are not round."""
-        values = self.metric("gpu_utilization").split()
-        return " ".join(f"{float(one.removesuffix('m')) / (1000 if 'm' in one else 1):.0f}" for one in values)
+        """Return its pods' GPU utilization, as `metric` does."""
+        return self.metric("gpu_utilization")
 
     def autoscaler_says(self) -> str:
         """Return the autoscaler's conditions: type, status, reason and message of each."""
