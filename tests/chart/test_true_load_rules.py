@@ -230,11 +230,16 @@ def test_a_scrape_that_finds_nothing_new_has_an_answer_where_collections_are_rar
     assert contradictions(series, questions(rule, case, "anew"), tmp_path) == ""
 
 
-def test_keda_gets_the_sum_over_the_pods_of_their_true_load(helm: Helm, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_renamed", [(False,), (True,), (False, True)])
+def test_keda_gets_the_sum_over_the_pods_of_their_true_load(
+    is_renamed: Sequence[bool], helm: Helm, tmp_path: Path
+) -> None:
     query = queries_of(scaled_object_of(helm, keda(pods="left|right|trainer")))["gpu_utilization"]
-    counted = scraped(STYLES["classic"].names, 0, is_renamed=False, counts_seconds=True)
+    names = STYLES["classic"].names
+    scrapes = [scraped(names, 0, is_renamed=one, job=f"{JOB}-{one}", counts_seconds=True) for one in is_renamed]
+    series = {name: values for one in scrapes for name, values in one.items()}
     expected = sum(EXPECTED_OF_SECONDS["gpu_utilization"][pod] for pod in ("left", "right", "trainer"))
-    assert contradictions(counted, [Question(query, {"{}": expected})], tmp_path) == ""
+    assert contradictions(series, [Question(query, {"{}": expected})], tmp_path) == ""
 
 
 def test_half_a_fleet_that_counts_seconds_changes_nothing_for_the_other_half(helm: Helm, tmp_path: Path) -> None:
