@@ -49,6 +49,7 @@ class TelemetrySources:
     reloaded: Callable[[], tuple[bool, float]]
     web_config_reloaded: Callable[[], tuple[bool, float] | None] = lambda: None
     spent: Callable[[], Mapping[str, Spent]] = dict
+    released: Callable[[], bool] = lambda: False
     owner_news: Callable[[], OwnerNews | None] = lambda: None
     job_news: Callable[[], JobNews | None] = lambda: None
 
@@ -97,6 +98,11 @@ class _Own(Collector):
         yield build
         yield GaugeMetricFamily(
             "gpu_exporter_nvml_up", "1 if NVML works as a whole, else 0.", value=int(known.nvml_works())
+        )
+        yield GaugeMetricFamily(
+            "gpu_exporter_released",
+            "1 while all GPUs are let go, because SIGUSR1 asked for it, else 0.",
+            value=int(known.released()),
         )
         yield from _of_gpus(known.states())
         errors = CounterMetricFamily(

@@ -22,7 +22,7 @@ ASK_AGAIN_S = 600.0
 OnMissing = Callable[[Missing], None]
 """Is told of each value that was asked for and not given; what is not supported is told once."""
 
-_SILENCE = frozenset({Reason.UNKNOWN, Reason.UNREADABLE, Reason.TIMEOUT})
+_SILENCE = frozenset({Reason.UNKNOWN, Reason.UNREADABLE, Reason.TIMEOUT, Reason.NOT_PERMITTED})
 """Reasons that say nothing of the GPU when one reading has them, and that it is gone when all have."""
 
 

@@ -119,6 +119,16 @@ class Supervisor:
         """Return one sentence on what is wrong with NVML as a whole, empty if nothing is."""
         return self._nvml.trouble
 
+    def nvml_works(self) -> bool:
+        """Say whether NVML has listed the GPUs and works: one that is sampled shows it, whatever else is wrong."""
+        trouble = self._nvml.trouble
+        works = not trouble or (trouble == NO_THREAD and self._nvml.is_started)
+        return self._listed and (works or self._workers.any_sampled())
+
+    def has_let_go(self) -> bool:
+        """Say whether all GPUs are let go, because somebody asked for it."""
+        return self._has_let_go
+
     def has_failed(self) -> bool:
         """Say whether the trouble is a failure, and not a call that has not returned yet, or GPUs that were let go."""
         return self._nvml.has_failed

@@ -155,10 +155,12 @@ def test_sigusr1_lets_go_of_all_gpus_and_sigusr2_takes_them_again(start: Start) 
     ups = re.findall(r"^gpu_exporter_gpu_up\{.*\} (\S+)$", page, re.MULTILINE)
     assert ups
     assert set(ups) == {"0.0"}
+    assert program.value("gpu_exporter_released") == 1
     assert f'gpu_exporter_reading_errors_total{{reading="all",reason="released"}} {len(ups)}.0' in page
     program.send(signal.SIGUSR2)
     program.until(lambda: "DCGM_FI_DEV_GPU_TEMP" in program.names())
     program.until(lambda: program.value("gpu_exporter_nvml_up") == 1)
+    assert program.value("gpu_exporter_released") == 0
     program.must_end()
 
 

@@ -23,7 +23,7 @@ DOCUMENTED = Path(__file__).parents[2] / "docs" / "telemetry.md"
 TRUE_LOAD = DOCUMENTED.parent / "true-load.md"
 BUSY = {counter.name for counters in SERIES.values() for counter in counters}
 UNITS = ("_seconds", "_bytes", "_ratio", "_info", "_total")
-STATES = ("_up", "_success", "_lost", "_known", "_left_out")
+STATES = ("_up", "_released", "_success", "_lost", "_known", "_left_out")
 """Ends of gauges without a unit: yes or no, or how many."""
 
 
@@ -67,6 +67,11 @@ def test_build_info_tells_version_and_source() -> None:
 @pytest.mark.parametrize("works", [True, False])
 def test_nvml_up_follows_nvml(works: bool) -> None:
     assert f"gpu_exporter_nvml_up {float(works)}" in text(known(nvml_works=works))
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_gpus_that_are_let_go_on_purpose_are_told_apart_from_lost_ones(released: bool) -> None:
+    assert f"gpu_exporter_released {float(released)}" in text(replace(known(), released=lambda: released))
 
 
 def test_newest_collection_is_told_for_each_gpu_that_had_one() -> None:
@@ -185,9 +190,9 @@ class Machine:
     series: int
 
 
-EIGHT_T4 = Machine(lambda: scenario("gpus: [{profile: t4, count: 8}]"), 58)
-EIGHT_A100 = Machine(lambda: scenario("gpus: [{profile: a100-sxm, count: 8}]"), 53)
-EIGHT_H100 = Machine(lambda: load_scenario("h100-sxm"), 49)
+EIGHT_T4 = Machine(lambda: scenario("gpus: [{profile: t4, count: 8}]"), 59)
+EIGHT_A100 = Machine(lambda: scenario("gpus: [{profile: a100-sxm, count: 8}]"), 54)
+EIGHT_H100 = Machine(lambda: load_scenario("h100-sxm"), 50)
 
 
 @pytest.mark.parametrize("machine", [EIGHT_H100, EIGHT_A100, EIGHT_T4])

@@ -530,16 +530,26 @@ def test_a_slow_reading_that_fails_does_not_take_away_a_gpu_whose_other_readings
         bench.clock.advance(SLOW)
 
 
-def test_a_gpu_of_which_every_call_fails_is_gone_though_its_event_set_and_the_system_answer() -> None:
+@pytest.mark.parametrize(
+    ("code", "gone"),
+    [
+        (pynvml.NVML_ERROR_UNKNOWN, Reason.UNKNOWN),
+        (pynvml.NVML_ERROR_NO_PERMISSION, Reason.NOT_PERMITTED),
+        (pynvml.NVML_ERROR_TIMEOUT, Reason.TIMEOUT),
+    ],
+)
+def test_a_gpu_of_which_every_call_fails_is_gone_though_its_event_set_and_the_system_answer(
+    code: int, gone: Reason
+) -> None:
     bench = Bench(CATALOGUE)
     real = bench.mock
     for name in dir(bench.mock):
         if name.startswith(("nvmlDevice", "nvmlGpm")) and name != "nvmlDeviceRegisterEvents":
-            bench.nvml.replaced[name] = failing(pynvml.NVML_ERROR_UNKNOWN)
+            bench.nvml.replaced[name] = failing(code)
     bench.nvml.replaced["nvmlDeviceGetSupportedEventTypes"] = real.nvmlDeviceGetSupportedEventTypes
     for _ in range(3):
         bench.clock.advance(1)
-        assert bench.sampler.collect().gone is Reason.UNKNOWN
+        assert bench.sampler.collect().gone is gone
 
 
 def test_system_wide_and_parents_values_stand_on_each_instance_and_memory_is_their_own() -> None:

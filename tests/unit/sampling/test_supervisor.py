@@ -319,6 +319,7 @@ def test_a_count_that_fails_costs_no_gpu_that_answers(make: Make) -> None:
     bench.pass_scans(3)
     assert bench.supervisor.trouble() == "NVML can't count the GPUs: unknown"
     assert bench.conditions() == [SAMPLED, SAMPLED]
+    assert bench.supervisor.nvml_works(), "a GPU that is sampled shows it"
     bench.nvml.replaced.clear()
     bench.pass_until(lambda: bench.supervisor.trouble() == "")
     assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == 2, "the workers are the same"
@@ -415,6 +416,7 @@ def test_gpus_that_are_let_go_are_asked_nothing_until_they_are_taken_again(
     until(lambda: bench.nvml.calls["nvmlShutdown"] == 1)
     assert [state.snapshot for state in bench.supervisor.states()] == [None, None]
     assert bench.supervisor.trouble() == LET_GO
+    assert (bench.supervisor.has_let_go(), bench.supervisor.nvml_works()) == (True, False)
     assert bench.supervisor.holdable() == ()
     until(lambda: threads_of("gpu-0") == 0)
     assert bench.failures.totals()["all", Reason.RELEASED] == 2
@@ -425,6 +427,7 @@ def test_gpus_that_are_let_go_are_asked_nothing_until_they_are_taken_again(
     bench.supervisor.take_again()
     bench.become(SAMPLED, SAMPLED)
     assert bench.supervisor.trouble() == ""
+    assert (bench.supervisor.has_let_go(), bench.supervisor.nvml_works()) == (False, True)
     assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 31
     assert bench.nvml.calls["nvmlInit"] == 2
 
@@ -482,6 +485,7 @@ def test_a_thread_that_can_not_be_started_is_tried_again_and_no_gpu_gets_two(
     may_go.set()
     bench.pass_until(lambda: "no thread" in bench.supervisor.trouble())
     assert bench.supervisor.watching()
+    assert bench.supervisor.nvml_works(), "NVML has no part in a limit of processes"
     assert SAMPLED not in bench.conditions()
     threading.stack_size(0)
     bench.become(SAMPLED, SAMPLED, SAMPLED)
