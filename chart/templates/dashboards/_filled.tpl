@@ -11,7 +11,11 @@ selector are a field under either of its names.
 {{- $text := index . 1 -}}
 {{- $text = replace "<orIdleBySeconds>" (include "dcgm-exporter.orIdleBySeconds" $root) $text -}}
 {{- $text = replace "<unlessCounted>" (include "dcgm-exporter.unlessCounted" (list $root "<held>")) $text -}}
+{{- $applications := "13|31|43|45|68|109" -}}{{/* for which NVIDIA's device plugin leaves a GPU in service */}}
+{{- $text = replace "<new xids of hardware>" (include "dcgm-exporter.newXids" (list (printf "xid!~%q" $applications) 60)) $text -}}
+{{- $text = replace "<new xids of applications>" (include "dcgm-exporter.newXids" (list (printf "xid=~%q" $applications) 15)) $text -}}
 {{- $words := dict
+  "xids of applications" $applications
   "entity" "<board>, GPU_I_PROFILE, GPU_I_ID"
   "held" "<pod>!=\"\", <chartScrape>"
 -}}
@@ -25,6 +29,7 @@ selector are a field under either of its names.
 {{- $_ := set $words "uuids" (include "dcgm-exporter.everyUuid" $root) -}}
 {{- $_ := set $words "board" (printf "%s, gpu, %s" $words.hostnames $words.uuids) -}}
 {{- $_ := set $words "gpuResources" "nvidia_com_(gpu|gpu_shared|mig_.+)" -}}{{/* and not what NVIDIA's network operator offers */}}
+{{- $_ := set $words "exportersByNode" (include "dcgm-exporter.exportersByNode" $root) -}}
 {{- $_ := set $words "onCordonedNode" (include "dcgm-exporter.onCordonedNode" $root) -}}
 {{- $_ := set $words "scaledOn" (include "dcgm-exporter.scaledOn" $root) -}}
 {{- $_ := set $words "chartScrape" (include "dcgm-exporter.monitorKind" $root | empty | ternary "exporter_pod=~\".*\"" "exporter_pod!=\"\"") -}}
@@ -38,7 +43,6 @@ selector are a field under either of its names.
 {{- $_ := set $words "job" (include "dcgm-exporter.job" $root) -}}
 {{- $_ := set $words "idleMinutes" (toString $root.Values.alerts.idleMinutes) -}}
 {{- $_ := set $words "temperatureCelsius" (toString $root.Values.alerts.temperatureCelsius) -}}
-{{- $_ := set $words "xids of applications" "13|31|43|45|68|109" -}}{{/* for which NVIDIA's device plugin leaves a GPU in service */}}
 {{- range $word, $meaning := $words -}}{{- $text = replace (printf "<%s>" $word) $meaning $text -}}{{- end -}}
 {{- range list "load" "selector" -}}
 {{- $own := get (fromYaml $text) . -}}
@@ -50,6 +54,20 @@ selector are a field under either of its names.
 {{- $text = regexReplaceAll (printf "<%s>[{]([^}]*)[}]" $word) $text (printf "(%s)" $either) -}}
 {{- end -}}
 {{- $text -}}
+{{- end -}}
+
+{{/*
+Xids of the last minutes, by GPU or MIG instance and code, from totals; as (list selector minutes). A total begins at 1 when
+its code first comes, which increase() does not see, and other pods' labels begin it anew: so it is compared with what it was
+before, whatever its pod. An exporter that has started since then has no older Xid.
+*/}}
+{{- define "dcgm-exporter.newXids" -}}
+{{- $total := printf "DCGM_EXP_XID_ERRORS_TOTAL{%s}" (index . 0) -}}
+{{- $minutes := index . 1 -}}
+{{- $newest := printf "max by (<entity>, xid) (last_over_time(%s[%dm]))" $total $minutes -}}
+{{- printf "%s unless %s <= max by (<entity>, xid) (%s offset %dm)" $newest $newest $total $minutes -}}
+{{- printf " or max by (<entity>, xid) (increase(%s[%dm])) > 0" $total $minutes -}}
+{{- printf " or max by (<entity>, xid) (%s and on (job, instance) process_start_time_seconds > time() - %d)" $total (mul $minutes 60) -}}
 {{- end -}}
 
 {{/*
@@ -70,8 +88,13 @@ unless on (exporter_pod)
 
 {{/* The release's exporters on cordoned nodes, as far as kube-state-metrics tells, by exporter_pod: somebody works on these nodes. */}}
 {{- define "dcgm-exporter.onCordonedNode" -}}
+{{- printf "(%s and on (node) kube_node_spec_unschedulable == 1)" (include "dcgm-exporter.exportersByNode" .) -}}
+{{- end -}}
+
+{{/* The release's exporters with their nodes, as far as kube-state-metrics tells, by exporter_pod. */}}
+{{- define "dcgm-exporter.exportersByNode" -}}
 {{- $pods := printf "kube_pod_info{namespace=%q, pod=~%q}" (include "dcgm-exporter.namespace" .) (include "dcgm-exporter.podNames" .) -}}
-{{- printf "label_join(%s and on (node) kube_node_spec_unschedulable == 1, \"exporter_pod\", \"\", \"pod\")" $pods -}}
+{{- printf "label_join(%s, \"exporter_pod\", \"\", \"pod\")" $pods -}}
 {{- end -}}
 
 {{/* A regular expression for the names of the exporter's pods. */}}
