@@ -11,6 +11,7 @@ ExporterError
 ├─ KubeError                 the API server gives no answer, or another one than asked for; tried again with back-off
 │  └─ AnswerTooLarge         its answer does not end where one must; asked for again in smaller pieces
 └─ FetchError                an HTTP server that a command asks gives no answer
+   └─ NotLetIn               it wants a password or a certificate, or has one that can't be trusted
 
 A single reading that fails is no exception: it is a `Missing` in a snapshot (see model.py).
 """
@@ -71,6 +72,10 @@ class FetchError(ExporterError):
     def __init__(self, sentence: str, status: int = 0) -> None:
         super().__init__(sentence)
         self.status = status
+
+
+class NotLetIn(FetchError):
+    """An HTTP server and this program don't trust each other."""
 
 
 @contextmanager

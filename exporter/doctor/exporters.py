@@ -9,11 +9,17 @@ from exporter.attribution.owners import Why
 from exporter.doctor.cluster import ExporterPod, exporter_pods
 from exporter.doctor.finding import LOADS, Finding, Mark, broken, holds, some, unseen
 from exporter.doctor.surroundings import Surroundings
-from exporter.errors import ExporterError, FetchError, KubeError
+from exporter.errors import ConfigError, ExporterError, FetchError, KubeError, NotLetIn
 from exporter.scraping import ScrapedSeries, fetch, parse_page
+from exporter.server.web_config.document import read_web_config
+from exporter.server.web_config.files import FilesRead
+from exporter.settings import Settings
 
 MOST_PAGES = 20
 """Of how many exporters the pages are read; they are alike, as a rule."""
+
+_SPEAK_TLS = frozenset({400, 502, 503})
+"""What the API server answers at once where a pod takes no request in the clear; or where nobody listens."""
 
 MOST_SILENT = 3
 """After how many that don't answer no more are asked: each takes some seconds."""
@@ -22,6 +28,10 @@ LONGEST_SILENCE_S = 10.0
 """After that kubelet, which is asked each second, is said not to answer; its last answer counts for longer."""
 
 _PORT_FORWARD = "Or ask one yourself: kubectl port-forward, and --url http://localhost:9400/metrics."
+_LET_IN = (
+    "Take a kubeconfig that may get pods/proxy; or kubectl port-forward, and --url http://localhost:9400/metrics. Where"
+    " the exporter wants a password: --url https://USER:PASSWORD@HOST:9400/metrics."
+)
 _POD_MAPPING = "Start the exporter with -k; in the chart kubernetes.podMapping: true, which is the default."
 
 CURES: Mapping[str, str] = {
@@ -82,9 +92,7 @@ def _read_pages(look: Surroundings) -> list[ExporterPage]:
         return [_page_of(look.asked.url, _whole_url(look.asked.url))]
     here = []
     if look.belongs_here:
-        address = look.settings.address
-        url = f"{address._replace(host=address.host or 'localhost').url()}/metrics"
-        here = [_page_of("the exporter here", url)]
+        here = [_page_of("the exporter here", _own_url(look.settings))]
     try:
         pods = exporter_pods(look)
     except KubeError:
@@ -96,6 +104,15 @@ def _read_pages(look: Surroundings) -> list[ExporterPage]:
     return list(_pages_of(look, pods))
 
 
+def _own_url(settings: Settings) -> str:
+    address = settings.address._replace(host=settings.address.host or "localhost")
+    try:
+        has_tls = settings.web_config_file is not None and read_web_config(settings.web_config_file, FilesRead()).tls
+    except ConfigError:
+        has_tls = None
+    return f"{address.url('https' if has_tls else 'http')}/metrics"
+
+
 def _whole_url(url: str) -> str:
     """Return the page's URL where only the server's is given."""
     return url if url.rstrip("/").count("/") > 2 else f"{url.rstrip('/')}/metrics"  # noqa: PLR2004
@@ -105,7 +122,7 @@ def _page_of(place: str, url: str) -> ExporterPage:
     try:
         return ExporterPage(place, parse_page(fetch(url)))
     except FetchError as error:
-        return ExporterPage(place, None, str(error))
+        return ExporterPage(place, None, str(error), is_forbidden=isinstance(error, NotLetIn))
 
 
 def _pages_of(look: Surroundings, pods: Sequence[ExporterPod]) -> Iterator[ExporterPage]:
@@ -118,12 +135,17 @@ def _pages_of(look: Surroundings, pods: Sequence[ExporterPod]) -> Iterator[Expor
         yield page
 
 
-def _page_through_api(look: Surroundings, pod: ExporterPod) -> ExporterPage:
+def _page_through_api(look: Surroundings, pod: ExporterPod, tls: str = "") -> ExporterPage:
+    """Return the page of a pod, in the clear or, where that is not spoken there, by TLS."""
     place = f"{pod.namespace}/{pod.name}"
-    path = f"/api/v1/namespaces/{quote(pod.namespace)}/pods/{quote(pod.name)}:{pod.port}/proxy/metrics"
+    path = f"/api/v1/namespaces/{quote(pod.namespace)}/pods/{tls}{quote(pod.name)}:{pod.port}/proxy/metrics"
     try:
         return ExporterPage(place, parse_page(look.api.text(path)))
     except KubeError as error:
+        if error.status in _SPEAK_TLS and not tls:
+            by_tls = _page_through_api(look, pod, "https:")
+            if by_tls.series is not None or by_tls.is_forbidden:
+                return by_tls
         return ExporterPage(place, None, str(error), is_forbidden=error.status in {401, 403})
     except ExporterError as error:
         return ExporterPage(place, None, str(error))
@@ -140,7 +162,7 @@ def judge_exporter(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
         yield unseen("no exporter was found to ask", "Name one: --url http://localhost:9400/metrics.")
     forbidden = [page for page in pages if page.is_forbidden]
     if forbidden:
-        yield unseen(f"this user may not reach pods through the API server: {forbidden[0].trouble}", _PORT_FORWARD)
+        yield unseen(f"{forbidden[0].place} lets this user not in: {forbidden[0].trouble}", _LET_IN)
     for page in pages:
         if page.series is None and not page.is_forbidden:
             yield broken(

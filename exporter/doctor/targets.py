@@ -8,7 +8,7 @@ from exporter.doctor.cluster import ExporterPod, exporter_pods
 from exporter.doctor.finding import Finding, broken, holds, some, unseen
 from exporter.doctor.prometheus_api import Prometheus, find_prometheus
 from exporter.doctor.surroundings import Object, Surroundings
-from exporter.errors import FetchError, KubeError
+from exporter.errors import FetchError, KubeError, NotLetIn
 
 _NAME_ONE = "Name it: --prometheus http://localhost:9090, after kubectl port-forward."
 _NAME_USER = (
@@ -89,7 +89,7 @@ def judge_prometheus(seen: ChosenPrometheus) -> Finding:
     if not seen.troubles:
         return unseen("no Service of the cluster leads to a Prometheus", _NAME_ONE)
     trouble = seen.troubles[0]
-    if trouble.status in _DENIED:
+    if trouble.status in _DENIED or isinstance(trouble, NotLetIn):
         return unseen(str(trouble), _NAME_USER)
     return broken(
         str(trouble),

@@ -8,6 +8,9 @@ import subprocess
 import termios
 from pathlib import Path
 
+import pytest
+
+from tests.certificates import Authority
 from tests.integration.program import COMMAND, ROOT, Start
 from tests.waiting import PATIENCE_S
 
@@ -28,6 +31,12 @@ def run(*arguments: str, **variables: str) -> tuple[int, bytes, bytes]:
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+def mark_of(link: str, *arguments: str) -> str:
+    """Return how the doctor marks a link about which it has one finding."""
+    [found] = [one["mark"] for one in json.loads(run(*arguments)[1])["findings"] if one["link"] == link]
+    return str(found)
 
 
 def test_without_anything_to_look_at_it_ends_with_the_code_of_the_worst_finding() -> None:
@@ -87,6 +96,22 @@ def test_a_running_exporter_is_asked_at_its_own_address(start: Start, tmp_path: 
     code, out, _ = run("doctor", f"--url={url}", "--json", f"--kubeconfig={tmp_path / 'none'}")
     marks = {one["link"]: one["mark"] for one in json.loads(out)["findings"]}
     assert (code, marks["exporter"], marks["gpus"], marks["owners"]) == (3, "holds", "holds", "unseen")
+
+
+@pytest.mark.parametrize(("auth", "mark"), [("NoClientCert", "holds"), ("RequireAndVerifyClientCert", "unseen")])
+def test_an_exporter_beside_it_is_asked_by_tls_and_unseen_if_it_wants_a_certificate(
+    start: Start, tmp_path: Path, auth: str, mark: str
+) -> None:
+    authority, config = Authority(tmp_path / "authority"), tmp_path / "web.yml"
+    needs = f"  client_auth_type: {auth}\n"
+    needs += f"  client_ca_file: {authority.certificate}\n" if mark == "unseen" else ""
+    config.write_text(f"tls_server_config:\n  {authority.issue('exporter').files()}{needs}")
+    flags = ("--mock", "-k=false", f"--web-config-file={config}")
+    program = start(*flags)
+    program.until(lambda: "serving https" in program.log())
+    [address] = re.findall(r"serving https://(\S+)/metrics", program.log())
+    asked = ("doctor", *flags, "-a", address, "--json", "--kubeconfig=/nowhere")
+    program.until(lambda: mark_of("exporter", *asked) == mark)
 
 
 def test_a_flag_of_another_command_is_refused() -> None:

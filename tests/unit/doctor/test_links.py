@@ -261,6 +261,16 @@ def test_without_a_cluster_each_link_is_unseen(tmp_path: Path) -> None:
     assert "there is none" in text_about(found, "api")
 
 
+def test_an_exporter_with_tls_or_a_password_is_asked_as_it_wants_or_unseen(cluster: FakeCluster) -> None:
+    by_tls = lab.EXPORTER.replace("pods/", "pods/https:")
+    cluster.answers |= {lab.EXPORTER: (400, "Client sent an HTTP request to an HTTPS server."), by_tls: lab.PAGE}
+    assert first_broken(cluster.examined()) == "none"
+    cluster.answers[by_tls] = (401, "Unauthorized")
+    found = cluster.examined()
+    assert first_broken(found) == "none"
+    assert "--url https://USER:PASSWORD@HOST" in text_about(found, "exporter")
+
+
 def test_an_exporter_and_a_prometheus_that_are_named_need_no_cluster(tmp_path: Path) -> None:
     answers = {
         "/metrics": lab.PAGE,
