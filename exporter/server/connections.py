@@ -4,7 +4,6 @@ import asyncio
 import socket
 import struct
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,14 +50,14 @@ class Connections:
         self._open: dict[HTTP1ServerConnection, _Sending] = {}
 
     def opened(self, connection: "HTTP1ServerConnection") -> None:
-        """Take in a new connection; at the cap the oldest idle one goes, so a newcomer always gets in."""
+        """Take in a new connection; at the cap one that can be spared goes, so a newcomer always gets in."""
         while len(self._open) >= self._limits.max_connections:
-            self._drop(next(self._idle(), next(iter(self._open))))
+            self._drop(next(iter(self._spare()), next(iter(self._open))))
         self._open[connection] = _Sending()
 
     def drop_idle(self) -> None:
-        """Close the older half of the idle connections: of one at a time, a flood would take each place."""
-        idle = tuple(self._idle())
+        """Close half of the idle connections: of one at a time, a flood would take each place."""
+        idle = self._spare()
         for connection in idle[: (len(idle) + 1) // 2]:
             self._drop(connection)
 
@@ -97,8 +96,15 @@ class Connections:
             self._drop(connection)
         await asyncio.gather(*(connection.close() for connection in connections))
 
-    def _idle(self) -> Iterator["HTTP1ServerConnection"]:
-        return (connection for connection in self._open if not connection.stream.writing())
+    def _spare(self) -> list["HTTP1ServerConnection"]:
+        """Return the idle connections, those first that can best be spared.
+
+        They come from the address that has the most, and the oldest of them is the first: a crowd makes room for
+        others out of its own places.
+        """
+        crowds = Counter(_host(connection) for connection in self._open)
+        idle = [connection for connection in self._open if not connection.stream.writing()]
+        return sorted(idle, key=lambda connection: -crowds[_host(connection)])
 
     def _sending(self) -> list["HTTP1ServerConnection"]:
         return [connection for connection in self._open if connection.stream.writing()]
@@ -130,3 +136,8 @@ class Connections:
         if stream.writing():
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         stream.close()
+
+
+def _host(connection: "HTTP1ServerConnection") -> object:
+    """Return where a connection comes from; all that come by a Unix socket are one."""
+    return connection.context[0] if isinstance(connection.context, tuple) else None

@@ -65,6 +65,17 @@ def test_beyond_the_cap_the_oldest_connections_make_room() -> None:
         assert not is_ended(flood[-1], within_s=0)
 
 
+def test_crowd_from_one_address_makes_room_out_of_its_own_places() -> None:
+    with serving(Limits(max_connections=8)) as served, contextlib.ExitStack() as stack:
+        lonely = stack.enter_context(
+            socket.create_connection(("127.0.0.1", served.port), source_address=("127.0.0.2", 0))
+        )
+        for _ in range(40):
+            stack.enter_context(served.connect())
+        assert honest_scrape_works(served)
+        assert not is_ended(lonely, within_s=0)
+
+
 def test_client_that_was_answered_last_is_the_last_to_make_room() -> None:
     with serving(Limits(max_connections=4)) as served, contextlib.ExitStack() as stack:
         faithful = stack.enter_context(served.connect())
