@@ -18,10 +18,7 @@ SCHEMA: Mapping[str, Any] = json.loads((CHART / "values.schema.json").read_text(
 WITHOUT_A_DEFAULT = {"global", "enabled", "dcgmExporter"}
 """For charts that have this one as a part, and a block that is refused with a sentence."""
 CLEARED_BY_NULL = ("resources.", "securityContext.", "tolerations", "arguments", "priorityClassName")
-FALLBACKS = set(re.findall(r"^([A-Za-z.]+): ", (CHART / "templates" / "_values.tpl").read_text(), re.MULTILINE)) | {
-    f"tlsServerConfig.{name}"
-    for name in ("certFilename", "keyFilename", "caFilename")  # which nothing reads yet
-}
+FALLBACKS = set(re.findall(r"^([A-Za-z.]+): ", (CHART / "templates" / "_values.tpl").read_text(), re.MULTILINE))
 """Keys that stand for something where a null has taken them away."""
 
 

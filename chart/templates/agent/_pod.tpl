@@ -137,6 +137,10 @@ checksum/scenario: {{ toJson .Values.mock.scenario | sha256sum }}
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 {{- end }}
+{{- if include "dcgm-exporter.hasWebConfig" . }}
+- name: DCGM_EXPORTER_WEB_CONFIG_FILE
+  value: /etc/gpu-metrics-exporter/web/web-config.yaml
+{{- end }}
 {{- if .Values.kubernetes.enablePodLabels }}
 - name: DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS
   value: "true"

@@ -16,6 +16,14 @@
 {{- $volumes = append $volumes (dict "name" "config" "configMap" (dict "name" (include "dcgm-exporter.named" (list $root "config")))) -}}
 {{- $mounts = append $mounts (dict "name" "config" "mountPath" "/etc/gpu-metrics-exporter/config" "readOnly" true) -}}
 {{- end -}}
+{{- if include "dcgm-exporter.hasWebConfig" $root -}}
+{{- $volumes = append $volumes (dict "name" "web-config" "secret" (dict "secretName" (include "dcgm-exporter.named" (list $root "web-config")))) -}}
+{{- $mounts = append $mounts (dict "name" "web-config" "mountPath" "/etc/gpu-metrics-exporter/web" "readOnly" true) -}}
+{{- end -}}
+{{- if $root.Values.tlsServerConfig.enabled -}}
+{{- $volumes = append $volumes (dict "name" "tls" "secret" (dict "secretName" (include "dcgm-exporter.tlsSecretName" $root))) -}}
+{{- $mounts = append $mounts (dict "name" "tls" "mountPath" "/etc/gpu-metrics-exporter/tls" "readOnly" true) -}}
+{{- end -}}
 {{- if $root.Values.mock.enabled -}}
 {{- $volumes = append $volumes (dict "name" "tmp" "emptyDir" dict) -}}
 {{- $mounts = append $mounts (dict "name" "tmp" "mountPath" "/tmp") -}}

@@ -40,6 +40,9 @@ interval: {{ . }}
 {{- with empty $isLonger | ternary $timeout .interval }}
 scrapeTimeout: {{ . }}
 {{- end }}
+{{- with include "dcgm-exporter.scrapeAccess" .root | trim }}
+{{ . }}
+{{- end }}
 honorLabels: {{ $monitor.honorLabels }}
 relabelings:
   - {action: replace, sourceLabels: [__meta_kubernetes_pod_name], targetLabel: exporter_pod}
