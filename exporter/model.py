@@ -146,6 +146,7 @@ class DeviceSnapshot:
 
     `taken` is monotonic, `taken_at` seconds since the epoch. From `expires` (monotonic) on nothing in it is true
     any more, whatever its samples say. `gone` tells why the GPU as a whole answers nothing, if it does not.
+    `accumulated_at` is when the oldest value was read that is taken for scrapes alone, as it accumulates meanwhile.
     """
 
     gpu: Gpu
@@ -156,6 +157,7 @@ class DeviceSnapshot:
     missing: tuple[Missing, ...]
     cost: Cost
     gone: Reason | None = None
+    accumulated_at: float | None = None
 
 
 class Condition(StrEnum):

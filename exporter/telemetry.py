@@ -220,6 +220,11 @@ def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:
     taken = GaugeMetricFamily(
         "gpu_exporter_snapshot_timestamp_seconds", "When the newest snapshot was taken.", labels=("gpu",)
     )
+    accumulated = GaugeMetricFamily(
+        "gpu_exporter_accumulating_timestamp_seconds",
+        "When energy, profiling, busy seconds and error counters were read; of several times the oldest.",
+        labels=("gpu",),
+    )
     up = GaugeMetricFamily(
         "gpu_exporter_gpu_up",
         "1 if the GPU is sampled, 0 if it is lost, hangs, was let go or is starting.",
@@ -232,6 +237,8 @@ def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:
             collection.add_metric(gpu, state.snapshot.cost.total_s)
             nvml.add_metric(gpu, state.snapshot.cost.nvml_s)
             taken.add_metric(gpu, state.snapshot.taken_at)
+            if state.snapshot.accumulated_at is not None:
+                accumulated.add_metric(gpu, state.snapshot.accumulated_at)
     lost = sum(state.condition in {Condition.LOST, Condition.HANGING} for state in states)
-    yield from (collection, nvml, taken, up)
+    yield from (collection, nvml, taken, accumulated, up)
     yield GaugeMetricFamily("gpu_exporter_gpus_lost", "GPUs that are lost or hang in a call.", value=lost)

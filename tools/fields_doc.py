@@ -23,16 +23,19 @@ Every field of DCGM that NVML answers can stand in a counters file, under any of
 from the catalogue and from DCGM's list of fields.
 
 **Of**: what a series is about. Of a GPU that MIG divides, a value of the GPU stands on each of its instances.
-**Every**: how often it is read; without more, at each collection. What NVML says is not supported is asked again
-every ten minutes. **Cost**: how long NVML took on an H200 (driver 580.159.04), of a link where there is one for
-each; all of GPM is one pair of samples and one call, 1.8 ms together. A field value stands in one call with all
-others: the first of a kind takes the time, the others have it at hand. **H200**: whether that GPU answers: "with
-NVLink" where it is wired, "in a fabric" once it has joined one. NVLink was measured on two H200s, everything else
-on one, by `tests/device/fields_proof.py`: [h200.md](h200.md) compares the values with NVML's and nvidia-smi's.
+**Every**: how often it is read; without more, at each collection. "scrape": it accumulates, so it is read when a scrape
+is about to ask for it, and at least every minute ([true-load.md](true-load.md#when-it-is-read)). What NVML says is not
+supported is asked again every ten minutes. **Cost**: how long NVML took on an H200 (driver 580.159.04), of a link
+where there is one for each; all of GPM is one pair of samples and one call, 1.8 ms together. A field value stands in
+one call with all others: the first of a kind takes the time, the others have it at hand. **H200**: whether that GPU
+answers: "with NVLink" where it is wired, "in a fabric" once it has joined one. NVLink was measured on two H200s,
+everything else on one, by `tests/device/fields_proof.py`: [h200.md](h200.md) compares the values with NVML's and
+nvidia-smi's.
 """
 PERIODS = {UNHURRIED: "10 s", SLOW: "minute", HOURLY: "hour", LAYOUT: "once"}
 ENTITIES = {
     Scope.SYSTEM: "machine",
+    Scope.PROCESS: "process",
     Scope.GPU: "GPU",
     Scope.INSTANCE: "GPU, instance",
     Scope.LINK: "NVLink",
@@ -87,7 +90,7 @@ def generate() -> Iterator[str]:
             field.unit.replace("_", " ") or "text",
             " + ".join(f"`{name}`" for name in names),
             ENTITIES[reading.scope],
-            PERIODS.get(reading.period, ""),
+            "scrape" if reading.accumulates else PERIODS.get(reading.period, ""),
             f"{sum(map(float, measured)):.0f} us" if measured else "",
             h200.get(field.name, "no"),
         )

@@ -22,7 +22,9 @@ from exporter.agent.whereabouts import find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
 from exporter.catalogue import OWN_SERIES, busy_seconds, catalogue
 from exporter.errors import ConfigError, ExporterError, given_by
+from exporter.exposition import Format
 from exporter.labels import LabelCache, LabelOptions
+from exporter.model import AskedNames, Page
 from exporter.nvml.session import driver_gpus, real_nvml
 from exporter.pages import Content, Pages
 from exporter.sampling.failures import Failures
@@ -100,9 +102,10 @@ class Agent:
             job_news=self._ownership.job_news,
         )
         content = Content(self._supervisor.states, self._ownership.attribution, self._counters.counters)
-        pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
+        self._pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
+        self._scrapes = sampling.scrapes
         sources = Handlers(
-            page=pages.page,
+            page=self._page,
             health=partial(
                 conditions.health,
                 self._supervisor,
@@ -194,6 +197,14 @@ class Agent:
             raise ConfigError(
                 f"{self._settings.place('devices')} names indices that no GPU has, so that nothing is left"
             )
+
+    def _page(self, form: Format, names: AskedNames) -> Page:
+        """Return a page, and let those who collect know what was asked for and when."""
+        counters = self._counters.counters()
+        fields = None if names is None else frozenset(c.field for c in counters if c.is_asked_for(names))
+        if fields is None or fields:
+            self._scrapes.came(time.monotonic(), fields)
+        return self._pages.page(form, names)
 
     def _follow_counters(self) -> None:
         self._supervisor.follow(self._plan())

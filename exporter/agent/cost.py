@@ -16,12 +16,16 @@ from exporter.nvml.calls import Calls, Ledger, Spent
 from exporter.nvml.entities import Device, Layout, find_layout, select
 from exporter.nvml.names import names_of
 from exporter.nvml.session import end, start
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import Plan, plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import Settings
 
 ROUNDS = 5
 APART_S = 0.15
+
+SCRAPE_S = 15.0
+"""How often what accumulates is taken to be asked for."""
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +72,8 @@ def _report(library: Any, settings: Settings, counters: Collection[Counter]) -> 
     chosen = plan(asked.keys() & supported, CATALOGUE)
     spent = _spent(library, device, chosen)
     lines = list(_lines(spent, chosen, printed.keys() & supported, settings.collect_interval_s))
-    yield f"{device.gpu.model}, GPU {device.gpu.index}, a collection each {settings.collect_interval_s:g} s"
+    collection = f"a collection each {settings.collect_interval_s:g} s, a scrape each {SCRAPE_S:g} s"
+    yield f"{device.gpu.model}, GPU {device.gpu.index}, {collection}"
     yield f"{'NVML':52} {'each':>7} {'uses':>5} {'us a use':>9} {'% of a core':>11}  fields"
     for line in sorted(lines, key=lambda line: -line.share):
         names = ", ".join(dict.fromkeys(printed[field] for field in line.fields))
@@ -99,7 +104,7 @@ def _made_into(asked: Mapping[str, str]) -> dict[str, str]:
 
 def _supported(library: Any, device: Device, fields: Collection[str]) -> frozenset[str]:
     """Return what the GPU answers of the fields and of what they are made of."""
-    sampler = Sampler(device, Calls(library), time, 1.0, lambda _: None)
+    sampler = Sampler(device, Calls(library), Pacing(time, 1.0), lambda _: None)
     sampler.follow(plan(fields, CATALOGUE))
     sampler.collect()
     time.sleep(APART_S)
@@ -111,13 +116,18 @@ def _supported(library: Any, device: Device, fields: Collection[str]) -> frozens
 def _spent(library: Any, device: Device, chosen: Plan) -> Mapping[str, Spent]:
     """Make every reading ROUNDS times, whatever its period."""
     ledger = Ledger()
-    sampler = Sampler(device, Calls(library, ledger), time, 1.0, lambda _: None)
+    sampler = Sampler(device, Calls(library, ledger), Pacing(time, 1.0), lambda _: None)
     for _ in range(ROUNDS):
         sampler.follow(chosen)
         sampler.collect()
         time.sleep(APART_S)
     sampler.close()
     return ledger.totals()
+
+
+def _period_s(reading: Reading) -> float:
+    """Return how often a reading is made for a scrape each SCRAPE_S."""
+    return min(reading.period, SCRAPE_S) if reading.accumulates else reading.period
 
 
 def _lines(spent: Mapping[str, Spent], chosen: Plan, fields: Collection[str], interval_s: float) -> Iterator[Line]:
@@ -131,6 +141,6 @@ def _lines(spent: Mapping[str, Spent], chosen: Plan, fields: Collection[str], in
     for name in readings.keys() & spent.keys():
         of_name = readings[name]
         answers = tuple(field.name for reading in of_name for field in reading.fields if field.name in fields)
-        period_s = max(min(reading.period for reading in of_name), interval_s)
+        period_s = max(min(map(_period_s, of_name)), interval_s)
         times, seconds = spent[name]
         yield Line(name, period_s, times / ROUNDS, seconds / times, answers)

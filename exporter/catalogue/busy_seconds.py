@@ -10,7 +10,7 @@ from typing import Any
 import pynvml
 
 from exporter.catalogue.convert import Convert, of_number
-from exporter.catalogue.reading import COLLECTION, OWN, RING, Field, Scope, Tracked, Tracker
+from exporter.catalogue.reading import OWN, RING, SLOW, Field, Scope, Tracked, Tracker
 from exporter.counters import Counter, MetricType
 from exporter.model import Reason, Value
 from exporter.settings import BusySource
@@ -84,8 +84,7 @@ def series(sources: Collection[BusySource]) -> Iterator[Counter]:
 def _ring_reading(source: BusySource) -> Tracked:
     busy, observed = _ring_counters(source)
     fields = (Field(busy.field, _seconds("busy_s")), Field(observed.field, _seconds("observed_s")))
-    period = COLLECTION if source is BusySource.GPU else RING
-    return Tracked(Tracker.RINGS, _RINGS[source][:1], fields, period=period)
+    return Tracked(Tracker.RINGS, _RINGS[source][:1], fields, period=RING, accumulates=True, is_total=True)
 
 
 READINGS = (
@@ -98,6 +97,8 @@ READINGS = (
             Field(_OBSERVED.field, _seconds("observed_s")),
         ),
         Scope.INSTANCE,
+        SLOW,
+        accumulates=True,
         is_total=True,
     ),
 )

@@ -26,6 +26,8 @@ READINGS: tuple[Reading, ...] = (
         FieldValue(
             getattr(pynvml, f"NVML_FI_DEV_ECC_{error}_{life}_TOTAL"),
             (Field(f"DCGM_FI_DEV_ECC_{error}_{life}_TOTAL", same),),
+            period=SLOW,
+            accumulates=True,
         )
         for life in LIVES
         for error in ERRORS
@@ -35,6 +37,8 @@ READINGS: tuple[Reading, ...] = (
             "nvmlDeviceGetMemoryErrorCounter",
             (Field(f"DCGM_FI_DEV_ECC_{error}_{life}_{location}", same),),
             args=(ERRORS[error], LIVES[life], LOCATIONS[location]),
+            period=SLOW,
+            accumulates=True,
         )
         for life in LIVES
         for location in LOCATIONS

@@ -1,6 +1,5 @@
 """Who a GPU is and what the driver says of itself. Mostly text, so it becomes labels."""
 
-import os
 from typing import Any
 
 from exporter.catalogue.convert import attr, same
@@ -62,8 +61,7 @@ READINGS = (
     Call(
         "nvmlSystemGetProcessName",  # DCGM, too, gives the name of the process that asks
         (Field("DCGM_FI_SYSTEM_PROCESS_NAME", same),),
-        args=(os.getpid(),),
-        scope=Scope.SYSTEM,
+        scope=Scope.PROCESS,
         period=LAYOUT,
     ),
     Call(

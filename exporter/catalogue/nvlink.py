@@ -6,7 +6,7 @@ from pynvml import NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX as RX
 from pynvml import NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX as TX
 
 from exporter.catalogue.convert import kib_as_bytes, kib_as_thousands
-from exporter.catalogue.reading import ALL_LINKS, LINKS, UNHURRIED, Field, Scope, Tracked, Tracker
+from exporter.catalogue.reading import ALL_LINKS, LINKS, SLOW, UNHURRIED, Field, Scope, Tracked, Tracker
 
 
 def _of_link(link: int) -> Iterator[Tracked]:
@@ -26,17 +26,22 @@ def _of_each_link(counters: tuple[int, ...], name: str) -> Tracked:
     return Tracked(Tracker.RATES, (ALL_LINKS, *counters), fields, Scope.LINK, UNHURRIED)
 
 
+def _of_all_links(fields: tuple[Field, ...], *counters: int) -> Tracked:
+    """Return a rate of all links together; 1 ms a direction on an H200."""
+    return Tracked(Tracker.RATES, (ALL_LINKS, *counters), fields, period=SLOW, accumulates=True)
+
+
 READINGS = (
-    Tracked(
-        Tracker.RATES,
-        (ALL_LINKS, RX, TX),
+    _of_all_links(
         (
             Field("DCGM_FI_DEV_NVLINK_THROUGHPUT_TOTAL", kib_as_thousands),
             Field("DCGM_FI_DEV_NVLINK_THROUGHPUT_BYTES_PER_SECOND", kib_as_bytes),
         ),
+        RX,
+        TX,
     ),
-    Tracked(Tracker.RATES, (ALL_LINKS, RX), (Field("DCGM_FI_DEV_NVLINK_RX_THROUGHPUT_TOTAL", kib_as_thousands),)),
-    Tracked(Tracker.RATES, (ALL_LINKS, TX), (Field("DCGM_FI_DEV_NVLINK_TX_THROUGHPUT_TOTAL", kib_as_thousands),)),
+    _of_all_links((Field("DCGM_FI_DEV_NVLINK_RX_THROUGHPUT_TOTAL", kib_as_thousands),), RX),
+    _of_all_links((Field("DCGM_FI_DEV_NVLINK_TX_THROUGHPUT_TOTAL", kib_as_thousands),), TX),
     *(reading for link in LINKS for reading in _of_link(link)),
     _of_each_link((RX, TX), "DCGM_FI_DEV_NVLINK_THROUGHPUT_PER_LINK"),
     _of_each_link((TX,), "DCGM_FI_DEV_NVLINK_TX_THROUGHPUT_PER_LINK"),

@@ -27,6 +27,8 @@ READINGS = (
             Field("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", same),
             Field("DCGM_FI_DEV_GPU_ENERGY_JOULES_TOTAL", whole_milli),
         ),
+        period=SLOW,
+        accumulates=True,
     ),
     FieldValue(NVML_FI_DEV_POWER_INSTANT, (Field("DCGM_FI_DEV_BOARD_POWER_RAW_WATTS", milli),)),
     Call(

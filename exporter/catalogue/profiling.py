@@ -1,11 +1,11 @@
-"""Profiling by GPM (Hopper and newer): means since the collection before this, all from one pair of samples."""
+"""Profiling by GPM (Hopper and newer): means since the last scrape, all from one pair of samples."""
 
 from collections.abc import Iterator
 
 import pynvml
 
 from exporter.catalogue.convert import Convert, mib_as_bytes, of_number, percent_as_ratio
-from exporter.catalogue.reading import LINKS, Field, Scope, Tracked, Tracker
+from exporter.catalogue.reading import LINKS, SLOW, Field, Scope, Tracked, Tracker
 
 whole = of_number(int)
 """Return a number without its fraction, as DCGM has it."""
@@ -74,13 +74,14 @@ def metric(name: str) -> int:
 
 def _of(table: dict[str, str], convert: Convert, scope: Scope = Scope.GPU) -> Iterator[Tracked]:
     for theirs, name in table.items():
-        yield Tracked(Tracker.GPM, (metric(theirs),), (Field(f"DCGM_FI_PROF_{name}", convert),), scope)
+        fields = (Field(f"DCGM_FI_PROF_{name}", convert),)
+        yield Tracked(Tracker.GPM, (metric(theirs),), fields, scope, SLOW, accumulates=True)
 
 
 def _of_each_link(way: str) -> Tracked:
     metrics = tuple(metric(f"NVLINK_L{link}_{way}_PER_SEC") for link in LINKS)
     fields = (Field(f"DCGM_FI_PROF_NVLINK_{way}_BYTES_PER_LINK", mib_as_bytes),)
-    return Tracked(Tracker.GPM, metrics, fields, Scope.LINK)
+    return Tracked(Tracker.GPM, metrics, fields, Scope.LINK, SLOW, accumulates=True)
 
 
 READINGS = (

@@ -10,8 +10,8 @@ from exporter.model import Labels, Reason, Value
 COLLECTION = 0.0
 """Period of readings that are taken at every collection (-c)."""
 
-RING = 5.0
-"""Period, in seconds, of rings of samples that nobody scales on; the driver keeps 14 s of them."""
+RING = 10.0
+"""Longest period, in seconds, of rings of samples; the driver keeps 14 s of them."""
 
 UNHURRIED = 10.0
 """Period, in seconds, of instant readings that take many milliseconds."""
@@ -39,10 +39,11 @@ class Scope(Enum):
     """The finest entity that NVML answers a reading for. A GPU's NVLinks are asked one by one.
 
     LINK gives each link a series of its own, ALL_LINKS adds them up for their GPU. PEER gives a GPU one for each
-    other GPU.
+    other GPU. PROCESS is this one.
     """
 
     SYSTEM = auto()
+    PROCESS = auto()
     GPU = auto()
     INSTANCE = auto()
     LINK = auto()
@@ -87,11 +88,11 @@ class Version(NamedTuple):
 class Call:
     """One NVML function and the fields that its answer gives.
 
-    `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM), the number of the
-    link (for Scope.LINK and Scope.ALL_LINKS) and `args`. `older` is what a driver that lacks it has in its place,
-    newest first; the conversions take the answers of all. A function that fills a structure is given a new one, of the
-    first kind in `fills` that the library knows, and that is the answer. `errors` are return codes that are answers,
-    with what they say.
+    `function` is a name in pynvml; it is called with the device's handle (none for Scope.SYSTEM, the number of this
+    process for Scope.PROCESS), the number of the link (for Scope.LINK and Scope.ALL_LINKS) and `args`. `older` is what
+    a driver that lacks it has in its place, newest first; the conversions take the answers of all. A function that
+    fills a structure is given a new one, of the first kind in `fills` that the library knows, and that is the answer.
+    `errors` are return codes that are answers, with what they say.
     """
 
     function: str
@@ -99,6 +100,7 @@ class Call:
     args: tuple[Any, ...] = ()
     scope: Scope = Scope.GPU
     period: float = COLLECTION
+    accumulates: bool = False
     older: tuple[Version, ...] = ()
     fills: tuple[Callable[[], Any], ...] = ()
     errors: tuple[tuple[int, Any], ...] = ()
@@ -121,6 +123,7 @@ class FieldValue:
     scope_id: int = 0
     scope: Scope = Scope.GPU
     period: float = COLLECTION
+    accumulates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,16 @@ class Tracked:
     fields: tuple[Field, ...]
     scope: Scope = Scope.GPU
     period: float = COLLECTION
+    accumulates: bool = False
     is_total: bool = False
     inputs: tuple[str, ...] = ()
 
+    @property
+    def pace(self) -> tuple[object, ...]:
+        """What readings have in common that a tracker answers at the same time: each total goes its own way."""
+        return self.period, self.accumulates, self.source if self.is_total else ()
+
 
 Reading = Call | FieldValue | Tracked
+"""What `accumulates` loses nothing however seldom it is read: it is read when a scrape is about to ask for it, while no
+scraper's rhythm is known at each collection, and after its period at the latest."""

@@ -3,14 +3,14 @@
 import pynvml
 
 from exporter.catalogue.convert import of_number, same
-from exporter.catalogue.reading import Field, FieldValue
+from exporter.catalogue.reading import SLOW, Field, FieldValue
 
 nano = of_number(lambda number: number / 1e9)
 """Convert thousand millionths to units: ns to s."""
 
 
 def _time(name: str, *fields: Field) -> FieldValue:
-    return FieldValue(getattr(pynvml, f"NVML_FI_DEV_{name}"), fields)
+    return FieldValue(getattr(pynvml, f"NVML_FI_DEV_{name}"), fields, period=SLOW, accumulates=True)
 
 
 READINGS = (

@@ -6,7 +6,7 @@ What is busy only now and then has an instant value that depends on the moment; 
 from pynvml import NVML_GPU_UTILIZATION_SAMPLES
 
 from exporter.catalogue.convert import Convert, attr, first, first_as_ratio, of_number, percent_as_ratio, ratio_of
-from exporter.catalogue.reading import Call, Field, Reading, Tracked, Tracker
+from exporter.catalogue.reading import RING, Call, Field, Reading, Tracked, Tracker
 from exporter.model import Reason
 
 
@@ -28,8 +28,10 @@ MEAN_GPU_UTIL = Tracked(
         Field("DCGM_FI_DEV_GPU_UTIL", _mean(of_number(round))),
         Field("DCGM_FI_DEV_GPU_UTIL_RATIO", _mean(percent_as_ratio)),
     ),
+    period=RING,
+    accumulates=True,
 )
-"""The same fields, as means since they were read before."""
+"""The same fields, as means since the last scrape."""
 
 OTHERS = (
     Call(

@@ -113,7 +113,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.COLLECTION,
-        "Let DCGM_FI_DEV_GPU_UTIL be the mean since the collection before, not the value of the moment.",
+        "Let DCGM_FI_DEV_GPU_UTIL be the mean since the last scrape, not the value of the moment.",
         variable="DCGM_EXPORTER_MEAN_GPU_UTIL",
         setting="mean_gpu_util",
     ),

@@ -1,6 +1,7 @@
 """GPU performance monitoring: metrics are means between two samples of the same GPU or MIG instance."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 from pynvml import NVML_GPM_METRICS_GET_VERSION, NVML_SUCCESS, c_nvmlGpmMetricsGet_t
 
@@ -20,56 +21,49 @@ def why_no_gpm(calls: Calls, device: Device) -> Reason | None:
     return None if support.isSupportedDevice else Reason.NOT_SUPPORTED
 
 
-class SamplePair:
-    """The newest two samples of one GPU, or of one of its MIG instances.
+class TakenSample(NamedTuple):
+    """The driver's counters at one moment of our monotonic clock: NVML does not tell when that was."""
 
-    Attributes:
-        span_s: Seconds between the two, by our monotonic clock: NVML does not tell.
-    """
+    handle: Any
+    taken: float
+
+
+class GpmSamples:
+    """Samples of one GPU, or of one of its MIG instances, in memory that is used again."""
 
     def __init__(self, calls: Calls, device: Device, gpu_instance_id: int | None, clock: Clock) -> None:
-        self.span_s = 0.0
         self._calls = calls
         self._device = device
         self._instance = gpu_instance_id
         self._clock = clock
-        self._taken = 0.0
-        self._older: Any = None
-        self._newer: Any = None
-        self._request = c_nvmlGpmMetricsGet_t()
-        self._request.version = NVML_GPM_METRICS_GET_VERSION
-        self._ids: tuple[int, ...] = ()
-        self._metrics: list[Any] = []
+        self._handles: list[Any] = []
+        self._requests: dict[tuple[int, ...], _MetricsRequest] = {}
 
-    def advance(self) -> Reason | None:
-        """Take one more sample; the newer of the pair becomes the older.
-
-        Returns:
-            The reason why the pair is incomplete, or None. A sample that failed empties the pair.
+    def take(self, kept: Collection[TakenSample]) -> TakenSample | Reason:
+        """Take a sample, over any that is not to be kept, or say why there is none.
 
         Source: nvmlGpmSampleGet, nvmlGpmMigSampleGet.
         """
-        sample = self._older if self._older is not None else self._calls("nvmlGpmSampleAlloc")
-        if isinstance(sample, Reason):
-            return sample
-        self._older, self._newer = self._newer, None
-        taken, self._taken = self._taken, self._clock.monotonic()
-        self.span_s = self._taken - taken
+        in_use = [sample.handle for sample in kept]
+        free = [handle for handle in self._handles if not any(handle is used for used in in_use)]
+        handle = free[0] if free else self._calls("nvmlGpmSampleAlloc")
+        if isinstance(handle, Reason):
+            return handle
+        if not free:
+            self._handles.append(handle)
+        taken = self._clock.monotonic()
         if self._instance is None:
-            answer = self._calls("nvmlGpmSampleGet", self._device.handle, sample)
+            answer = self._calls("nvmlGpmSampleGet", self._device.handle, handle)
         else:
-            answer = self._calls("nvmlGpmMigSampleGet", self._device.handle, self._instance, sample)
-        if isinstance(answer, Reason):
-            self._calls("nvmlGpmSampleFree", sample)
-            self.close()
-            return answer
-        self._newer = sample
-        return None if self._older is not None else Reason.NO_SAMPLE_YET
+            answer = self._calls("nvmlGpmMigSampleGet", self._device.handle, self._instance, handle)
+        return answer if isinstance(answer, Reason) else TakenSample(handle, taken)
 
-    def metrics(self, ids: tuple[int, ...]) -> list[float | Reason] | Reason:
-        """Compute metrics between the two samples.
+    def metrics(self, older: TakenSample, newer: TakenSample, ids: tuple[int, ...]) -> list[float | Reason] | Reason:
+        """Compute metrics between two samples.
 
         Args:
+            older: Where the span begins.
+            newer: Where it ends.
             ids: NVML_GPM_METRIC_* numbers.
 
         Returns:
@@ -77,28 +71,36 @@ class SamplePair:
 
         Source: nvmlGpmMetricsGet.
         """
-        if ids != self._ids:
-            self._ask_for(ids)
-        self._request.sample1, self._request.sample2 = self._older, self._newer
-        answer = self._calls("nvmlGpmMetricsGet", self._request)
+        if ids not in self._requests:
+            self._requests = {ids: _request(ids)}
+        call, metrics = self._requests[ids]
+        call.sample1, call.sample2 = older.handle, newer.handle
+        answer = self._calls("nvmlGpmMetricsGet", call)
         if isinstance(answer, Reason):
             return answer
         return [
             metric.value if metric.nvmlReturn == NVML_SUCCESS else REASONS.get(metric.nvmlReturn, Reason.UNKNOWN)
-            for metric in self._metrics
+            for metric in metrics
         ]
 
-    def _ask_for(self, ids: tuple[int, ...]) -> None:
-        """Write metrics into the request; they stay there, as each write costs a microsecond."""
-        self._ids = ids
-        self._request.numMetrics = len(ids)
-        self._metrics = plain(self._request.metrics)[: len(ids)]
-        for metric, metric_id in zip(self._metrics, ids, strict=True):
-            metric.metricId = metric_id
-
     def close(self) -> None:
-        """Give both samples back to the driver."""
-        for sample in (self._older, self._newer):
-            if sample is not None:
-                self._calls("nvmlGpmSampleFree", sample)
-        self._older = self._newer = None
+        """Give the memory of all samples back to the driver."""
+        for handle in self._handles:
+            self._calls("nvmlGpmSampleFree", handle)
+        self._handles = []
+
+
+class _MetricsRequest(NamedTuple):
+    """What nvmlGpmMetricsGet takes, and its metrics; they stay there, as each write costs a microsecond."""
+
+    call: Any
+    metrics: list[Any]
+
+
+def _request(ids: tuple[int, ...]) -> _MetricsRequest:
+    call = c_nvmlGpmMetricsGet_t()
+    call.version, call.numMetrics = NVML_GPM_METRICS_GET_VERSION, len(ids)
+    metrics = plain(call.metrics)[: len(ids)]
+    for metric, metric_id in zip(metrics, ids, strict=True):
+        metric.metricId = metric_id
+    return _MetricsRequest(call, metrics)

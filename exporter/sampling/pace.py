@@ -1,7 +1,10 @@
 """How long collections take and lie apart: for how long a sample is true, and when too much time has passed."""
 
+from dataclasses import dataclass, field
+
 from exporter.catalogue.reading import COLLECTION
 from exporter.model import Clock
+from exporter.sampling.scrapes import Scrapes
 
 SHORTEST_LIFE_S = 3.0
 
@@ -9,6 +12,15 @@ SHORTEST_LIFE_S = 3.0
 def life_s(period_s: float) -> float:
     """Return for how long a sample of a period is true: three periods, and never less than 3 s."""
     return max(3 * period_s, SHORTEST_LIFE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """What all GPUs' collections go by: the clock, the seconds between two, and the scrapes that they are made for."""
+
+    clock: Clock
+    interval_s: float
+    scrapes: Scrapes = field(default_factory=Scrapes)
 
 
 class CollectionPace:

@@ -69,4 +69,9 @@ def _wanted(reading: Reading, fields: Collection[str]) -> tuple[Field, ...]:
 def _merged(known: R | None, new: R) -> R:
     if known is None:
         return new
-    return replace(known, fields=known.fields + new.fields, period=min(known.period, new.period))
+    return replace(
+        known,
+        fields=known.fields + new.fields,
+        period=min(known.period, new.period),
+        accumulates=known.accumulates and new.accumulates,
+    )

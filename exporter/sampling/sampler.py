@@ -3,37 +3,24 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 
-from exporter.catalogue.reading import COLLECTION, LAYOUT, SLOW, Tracked, Tracker
-from exporter.model import Clock, Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
+from exporter.catalogue.reading import COLLECTION, Tracked, Tracker
+from exporter.model import Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
 from exporter.nvml.calls import DEVICE_GONE, Calls, FieldAnswer, FieldId
 from exporter.nvml.entities import Device, displaced_instances, is_mig_switched_off
 from exporter.sampling.failures import EVERYTHING
-from exporter.sampling.pace import CollectionPace
+from exporter.sampling.pace import CollectionPace, Pacing
 from exporter.sampling.plan import Plan
-from exporter.sampling.sources import Outcome, Source, TrackerSource, bind
+from exporter.sampling.slot import Slot
+from exporter.sampling.sources import TrackerSource, bind
 from exporter.sampling.trackers import TRACKERS
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues
-
-ASK_AGAIN_S = 600.0
-"""After what time what was not supported is asked again."""
 
 OnMissing = Callable[[Missing], None]
 """Is told of each value that was asked for and not given; what is not supported is told once."""
 
 _SILENCE = frozenset({Reason.UNKNOWN, Reason.UNREADABLE, Reason.TIMEOUT, Reason.NOT_PERMITTED})
 """Reasons that say nothing of the GPU when one reading has them, and that it is gone when all have."""
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A source, when it is due again, when what it has given up is to be asked again, and what it last said."""
-
-    source: Source
-    due: float = -math.inf
-    retry: float = math.inf
-    last: Outcome = field(default_factory=Outcome)
 
 
 class Sampler:
@@ -44,20 +31,19 @@ class Sampler:
         is_outdated: Whether it was found since the last collection began that it may not be so any more.
     """
 
-    def __init__(self, device: Device, calls: Calls, clock: Clock, interval_s: float, on_missing: OnMissing) -> None:
+    def __init__(self, device: Device, calls: Calls, pacing: Pacing, on_missing: OnMissing) -> None:
         self.device = device
         self.is_outdated = False
         self._calls = calls
-        self._clock = clock
-        self._interval_s = interval_s
+        self._pacing = pacing
         self._on_missing = on_missing
-        self._slots: list[_Slot] = []
+        self._slots: list[Slot] = []
         self._next_retry = math.inf
         self._trackers: dict[Tracker, DeviceTracker] = {}
         self._tracked: tuple[TrackerSource, ...] = ()
         self._former: Mapping[Tracker, DeviceTracker] = {}
         self._told: set[Missing] = set()
-        self._pace = CollectionPace(clock, interval_s)
+        self._pace = CollectionPace(pacing.clock, pacing.interval_s)
         self._displaced: frozenset[Entity] = frozenset()
 
     def inherit(self, former: Mapping[Tracker, DeviceTracker]) -> None:
@@ -74,17 +60,18 @@ class Sampler:
         for kind in self._trackers.keys() - plan.tracked.keys():
             self._trackers[kind].interrupt()
         self._tracked = tuple(source for tracked in plan.tracked.items() for source in self._bind_tracker(*tracked))
-        self._slots = [_Slot(source) for source in (*bind(plan, self.device, self._calls), *self._tracked)]
+        sources = (*bind(plan, self.device, self._calls), *self._tracked)
+        self._slots = [Slot(source, self._pacing) for source in sources]
 
     def _bind_tracker(self, kind: Tracker, readings: tuple[Tracked, ...]) -> Iterator[TrackerSource]:
-        """Yield a source for each period."""
+        """Yield a source for each pace."""
         if kind not in self._trackers:
-            self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._clock)
+            self._trackers[kind] = TRACKERS[kind](self._calls, self.device, self._pacing.clock)
             if kind in self._former:
                 self._trackers[kind].inherit(self._former[kind])
-        for period in sorted({reading.period for reading in readings}):
-            of_period = tuple(reading for reading in readings if reading.period == period)
-            yield TrackerSource(self._trackers[kind], of_period, self._newest)
+        for pace in dict.fromkeys(reading.pace for reading in readings):
+            of_pace = tuple(reading for reading in readings if reading.pace == pace)
+            yield TrackerSource(self._trackers[kind], of_pace, self._newest)
 
     def collect(self) -> DeviceSnapshot:
         """Read everything that is due.
@@ -106,13 +93,20 @@ class Sampler:
         return DeviceSnapshot(
             gpu=self.device.gpu,
             taken=self._pace.now,
-            taken_at=self._clock.time(),
+            taken_at=self._pacing.clock.time(),
+            accumulated_at=self._accumulated_at(),
             expires=self._pace.now + self._pace.life_s(COLLECTION),
             samples=tuple(samples),
             missing=tuple(missing),
             cost=Cost(time.perf_counter() - started, self._calls.spent_s - spent_s, self._calls.count - count),
             gone=gone,
         )
+
+    def _accumulated_at(self) -> float | None:
+        """Return since when no value that accumulates has been read, in seconds of the epoch: the oldest one's time."""
+        read_at = [slot.read_at for slot in self._slots if slot.source.accumulates and not slot.source.has_given_up]
+        oldest = min(read_at, default=-math.inf)
+        return None if oldest == -math.inf else self._pacing.clock.time() - (self._pace.now - oldest)
 
     def keep_up(self) -> None:
         """Read between two collections what the driver would have forgotten by the next; nothing is published."""
@@ -132,14 +126,16 @@ class Sampler:
     def _interrupt(self) -> None:
         for tracker in self._trackers.values():
             tracker.interrupt()
+        for slot in self._slots:
+            if slot.source.accumulates:
+                slot.hurry()  # so that there are pairs again before the next scrape
 
     def _check_layout(self) -> None:
         """Find the instances whose handles lead elsewhere; what was not supported meanwhile is asked again."""
         displaced = displaced_instances(self._calls, self.device)
         if self._displaced and not displaced:
             for slot in self._slots:
-                slot.source.ask_again()
-                slot.due = -math.inf
+                slot.ask_again()
         self._displaced = displaced
         self.is_outdated = bool(displaced) or is_mig_switched_off(self._calls, self.device)
 
@@ -157,17 +153,20 @@ class Sampler:
         Where nothing that is due answers, the others are asked, too: little may be due, and only that may fail.
         """
         self._calls.begin()
-        due = [slot for slot in self._slots if slot.due <= self._pace.now]
-        others = [slot for slot in self._slots if slot.due > self._pace.now and not slot.source.has_given_up]
+        due: list[Slot] = []
+        others: list[Slot] = []
+        for slot in self._slots:
+            (due if slot.is_due(self._pace.now) else others).append(slot)
+        others = [slot for slot in others if not slot.source.has_given_up]
         has_answered, why = self._read_all(due)
         if not has_answered and why in _SILENCE:
             has_answered, gone = self._read_all(others)
             why = gone or why
             for slot in others if not has_answered else ():
-                slot.due = -math.inf  # so that all is there at once when the GPU is back
+                slot.hurry()  # so that all is there at once when the GPU is back
         return None if has_answered else why
 
-    def _read_all(self, slots: list[_Slot]) -> tuple[bool, Reason | None]:
+    def _read_all(self, slots: list[Slot]) -> tuple[bool, Reason | None]:
         """Read; return whether the GPU has answered, and if not, why it seems to answer nothing."""
         has_answered, silence = False, None
         values: FieldValues | None = None
@@ -178,7 +177,7 @@ class Sampler:
             has_answered = has_answered or (slot.source.speaks_for_gpu and bool(slot.last.samples))
             for missing in slot.last.missing:
                 if missing.reason in DEVICE_GONE:
-                    slot.due = -math.inf
+                    slot.hurry()
                     return False, missing.reason
                 if missing.reason in _SILENCE:
                     silence = missing.reason
@@ -191,8 +190,8 @@ class Sampler:
             return
         slot = min(self._slots, key=lambda slot: slot.retry)
         if slot.retry <= self._pace.now:
-            slot.source.ask_again()
-            slot.due, slot.retry = -math.inf, math.inf
+            slot.ask_again()
+            slot.retry = math.inf
         self._next_retry = min(slot.retry for slot in self._slots)
 
     def _field_values(self, ids: list[FieldId]) -> FieldValues:
@@ -217,19 +216,11 @@ class Sampler:
         texts = [sample for slot in self._slots for sample in slot.last.samples if isinstance(sample.value, str)]
         return words + [text._replace(expires=expires) for text in texts] if words else []
 
-    def _read(self, slot: _Slot, values: FieldValues) -> None:
-        now, source = self._pace.now, slot.source
-        slot.last = source.read(values, now + self._pace.life_s(source.period))
+    def _read(self, slot: Slot, values: FieldValues) -> None:
+        slot.read(values, self._pace.now, self._pace.now + self._pace.life_s(slot.source.period))
         self._note_time()
-        if source.has_given_up and slot.retry == math.inf:
-            slot.retry = now + ASK_AGAIN_S
-            self._next_retry = min(self._next_retry, slot.retry)
-        self.is_outdated = self.is_outdated or source.contradicts_itself
-        period_s = COLLECTION if source.is_waiting else source.period
-        if period_s == LAYOUT and any(missing.reason is not Reason.NOT_SUPPORTED for missing in slot.last.missing):
-            period_s = SLOW
-        # half an interval of tolerance, so that a tick that comes early by a little is not a tick lost
-        slot.due = now + period_s - self._interval_s / 2
+        self._next_retry = min(self._next_retry, slot.retry)
+        self.is_outdated = self.is_outdated or slot.source.contradicts_itself
 
     def _tell(self, missing: Missing) -> None:
         if missing.entity in self._displaced:

@@ -1,11 +1,12 @@
 """A plan bound to one device: each source is read when it is due and turns NVML's answers into samples."""
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from exporter.catalogue.reading import LAYOUT, LINKS, Call, Field, FieldValue, Scope, Tracked
+from exporter.catalogue.reading import LAYOUT, LINKS, Call, Field, FieldValue, Reading, Scope, Tracked
 from exporter.catalogue.units import checked, number_of
 from exporter.model import Entity, Labels, Missing, Reason, Sample, Value
 from exporter.nvml.calls import Calls, FieldId
@@ -53,6 +54,8 @@ class Source(Protocol):
 
     Attributes:
         period: Seconds, or LAYOUT. What has been given up is not read again.
+        accumulates: Whether it loses nothing when it is read seldom; then its period is the longest one.
+        fields: The names of the fields that it answers.
         ids: The field values that it needs; the device is asked for those of all sources in one call.
         has_given_up: Whether something is not asked any more, because NVML said that it is not supported.
         contradicts_itself: Whether NVML said so of what it answered before, as it does when a MIG instance's handle
@@ -62,6 +65,8 @@ class Source(Protocol):
     """
 
     period: float
+    accumulates: bool
+    fields: frozenset[str]
     ids: tuple[FieldId, ...]
     has_given_up: bool
     is_waiting: bool
@@ -73,6 +78,14 @@ class Source(Protocol):
 
     def ask_again(self) -> None:
         """Take up again what has been given up."""
+
+    def begin_span(self) -> None:
+        """Let means begin where the last answers end, for somebody has those."""
+        return  # by default, nothing is a mean
+
+
+def _names(readings: Iterable[Reading]) -> frozenset[str]:
+    return frozenset(field.name for reading in readings for field in reading.fields)
 
 
 def bind(plan: Plan, device: Device, calls: Calls) -> Iterator[Source]:
@@ -96,6 +109,8 @@ def _asked(
     match scope:
         case Scope.SYSTEM:
             yield [()], whole
+        case Scope.PROCESS:
+            yield [(os.getpid(),)], whole
         case Scope.GPU:
             yield [(device.handle,)], whole
         case Scope.INSTANCE:
@@ -108,7 +123,7 @@ def _asked(
             yield [(device.handle, link) for link in LINKS], whole
 
 
-class CallSource:
+class CallSource(Source):
     """One NVML call; with several lists of first arguments, the sum of what the calls answer."""
 
     is_waiting = False
@@ -116,9 +131,11 @@ class CallSource:
 
     def __init__(self, calls: Calls, call: Call, prefixes: list[tuple[Any, ...]], entities: tuple[Entity, ...]) -> None:
         self.period = call.period
+        self.accumulates = call.accumulates
+        self.fields = _names((call,))
         self.has_given_up = False
         self.contradicts_itself = False
-        self.speaks_for_gpu = call.scope is not Scope.SYSTEM
+        self.speaks_for_gpu = call.scope not in {Scope.SYSTEM, Scope.PROCESS}
         self._calls = calls
         self._call = call
         self._versions = call.versions
@@ -165,7 +182,7 @@ class CallSource:
         self.has_given_up, self.period = False, self._call.period
 
 
-class FieldValueSource:
+class FieldValueSource(Source):
     """One field value of a device or a link."""
 
     contradicts_itself = False
@@ -174,6 +191,8 @@ class FieldValueSource:
 
     def __init__(self, value: FieldValue, field_id: FieldId, entities: tuple[Entity, ...]) -> None:
         self.period = value.period
+        self.accumulates = value.accumulates
+        self.fields = _names((value,))
         self.ids: tuple[FieldId, ...] = (field_id,)
         self.has_given_up = False
         self._value = value
@@ -194,14 +213,16 @@ class FieldValueSource:
         self.has_given_up, self.period = False, self._value.period
 
 
-class TrackerSource:
-    """A tracker with the readings of one period; a reading is given up when no entity supports it."""
+class TrackerSource(Source):
+    """A tracker with the readings of one pace; a reading is given up when no entity supports it."""
 
     contradicts_itself = False
 
     def __init__(self, tracker: DeviceTracker, readings: tuple[Tracked, ...], newest: Newest) -> None:
         self._is_derived = any(reading.inputs for reading in readings)
         self.speaks_for_gpu = not tracker.outlives_gpu and not self._is_derived
+        self.accumulates = all(reading.accumulates for reading in readings)
+        self.fields = _names(readings)
         self._tracker = tracker
         self._all = readings
         self._newest = newest
@@ -234,6 +255,10 @@ class TrackerSource:
         if unsupported - supported:
             self._give_up(unsupported - supported, outcome.missing)
         return outcome
+
+    def begin_span(self) -> None:
+        """Let the tracker's means begin behind its last answers."""
+        self._tracker.begin_span(self._readings)
 
     def last_words(self, expires: float, said: list[Sample]) -> list[Sample]:
         """Let the tracker say what stays true of a GPU that is gone; `said` is what those before it have said."""

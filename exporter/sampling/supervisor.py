@@ -17,7 +17,9 @@ from exporter.nvml.entities import Device, Layout, select, unmatched_ids
 from exporter.sampling.failures import Failures
 from exporter.sampling.looks import Looks
 from exporter.sampling.nvml_session import NvmlSession
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import Plan
+from exporter.sampling.scrapes import Scrapes
 from exporter.sampling.workers import Workers
 from exporter.settings import DeviceKind, DeviceSelection
 
@@ -40,7 +42,8 @@ class Sampling:
     """How to sample: by which NVML, which devices, how often, and how often to look for changed devices.
 
     `pci_devices` lists the GPUs that the operating system has, as far as it can tell: NVML sees a new one only
-    after it was started anew. It answers None where the system does not tell now. `ledger` notes what NVML costs.
+    after it was started anew. It answers None where the system does not tell now. `ledger` notes what NVML costs,
+    `scrapes` tells when what accumulates is asked for.
     """
 
     library: Any
@@ -50,6 +53,7 @@ class Sampling:
     scan_s: float
     pci_devices: Callable[[], frozenset[str] | None]
     ledger: Ledger = field(default_factory=Ledger)
+    scrapes: Scrapes = field(default_factory=Scrapes)
 
 
 class Supervisor:
@@ -62,8 +66,7 @@ class Supervisor:
         self._looks = Looks(sampling.library, sampling.clock, self._stopping)
         self._workers = Workers(
             partial(Calls, sampling.library, sampling.ledger),
-            sampling.clock,
-            sampling.interval_s,
+            Pacing(sampling.clock, sampling.interval_s, sampling.scrapes),
             plan=lambda: self._plan,
             failures=failures,
         )

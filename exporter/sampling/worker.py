@@ -1,6 +1,7 @@
 """One daemon thread a GPU: collects on time, publishes by one assignment, and never takes anything else along."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ FIRST_PAIR_S = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Timetable:
     """When to collect: every `interval_s`, at `phase_s` after its multiples on the monotonic clock.
 
     If collections lie further apart than `keep_up_s`, what the driver keeps for some seconds only is read in between.
@@ -45,14 +46,14 @@ class Worker:
         last_words: What stays true of the GPU after the thread has ended.
     """
 
-    def __init__(self, sampler: Sampler, plan: Callable[[], Plan], rhythm: Rhythm, clock: Clock) -> None:
+    def __init__(self, sampler: Sampler, plan: Callable[[], Plan], timetable: Timetable, clock: Clock) -> None:
         """Make a worker that `start` lets work; `plan` is asked before each collection."""
         self.device = sampler.device
         self.snapshot: DeviceSnapshot | None = None
         self.last_words: tuple[Sample, ...] = ()
         self._sampler = sampler
         self._plan = plan
-        self._rhythm = rhythm
+        self._timetable = timetable
         self._clock = clock
         self._started = clock.monotonic()
         self.is_failing = False
@@ -99,7 +100,7 @@ class Worker:
 
     def is_late(self, now: float) -> bool:
         """Say whether three collections have been missed, so that nothing published is true any more."""
-        expires = self.snapshot.expires if self.snapshot else self._started + life_s(self._rhythm.interval_s)
+        expires = self.snapshot.expires if self.snapshot else self._started + life_s(self._timetable.interval_s)
         return now >= expires
 
     def _run(self) -> None:
@@ -109,16 +110,16 @@ class Worker:
             while not self._stopping.is_set():
                 followed = self._collect(followed)
                 self._wait(wait_s)
-                wait_s = self._rhythm.wait_s(self._clock.monotonic())
+                wait_s = self._timetable.wait_s(self._clock.monotonic())
         finally:
             self.last_words = self._sampler.close()
 
     def _wait(self, wait_s: float) -> None:
-        """Wait for the next collection; half of `keep_up_s` at a time, so that what is read meanwhile delays none."""
-        longest_s = self._rhythm.keep_up_s
-        while wait_s > longest_s and not self._stopping.wait(longest_s / 2):
+        """Wait for the next collection, in equal parts of `keep_up_s` at most: so nothing read meanwhile delays it."""
+        longest_s = self._timetable.keep_up_s
+        while (parts := math.ceil(wait_s / longest_s)) > 1 and not self._stopping.wait(wait_s / parts):
             self._keep_up()
-            wait_s = self._rhythm.wait_s(self._clock.monotonic())
+            wait_s = self._timetable.wait_s(self._clock.monotonic())
         self._stopping.wait(wait_s)
 
     def _keep_up(self) -> None:

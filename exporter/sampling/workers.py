@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.catalogue.reading import Tracker
-from exporter.model import Clock, Condition, DeviceSnapshot, Entity, GpuState, Missing, Reason
+from exporter.model import Condition, DeviceSnapshot, Entity, GpuState, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.failures import EVERYTHING, Failures
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import Plan
 from exporter.sampling.sampler import Sampler
 from exporter.sampling.trackers.tracker import DeviceTracker
-from exporter.sampling.worker import Rhythm, Worker
+from exporter.sampling.worker import Timetable, Worker
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,11 @@ class Workers:
     """One worker a GPU, never two. Changed by the supervisor's thread alone; any thread may ask for the states."""
 
     def __init__(
-        self, calls: Callable[[], Calls], clock: Clock, interval_s: float, plan: Callable[[], Plan], failures: Failures
+        self, calls: Callable[[], Calls], pacing: Pacing, plan: Callable[[], Plan], failures: Failures
     ) -> None:
         """Make none yet; every worker calls NVML in its own way, and asks for the plan before each collection."""
         self._calls = calls
-        self._clock = clock
-        self._interval_s = interval_s
+        self._pacing = pacing
         self._plan = plan
         self._failures = failures
         self._crew = _Crew()
@@ -48,7 +48,7 @@ class Workers:
 
     def states(self) -> tuple[GpuState, ...]:
         """Return every selected GPU's state in NVML's order. Makes no NVML call."""
-        crew, now = self._crew, self._clock.monotonic()
+        crew, now = self._crew, self._pacing.clock.monotonic()
         states = [_state(index, worker, _condition(worker, now)) for index, worker in crew.workers.items()]
         return tuple(sorted((*states, *crew.others), key=lambda state: state.index))
 
@@ -58,7 +58,7 @@ class Workers:
 
     def hanging(self) -> frozenset[int]:
         """Return the indices of the GPUs that must not be asked anything, as a call on them does not return."""
-        now = self._clock.monotonic()
+        now = self._pacing.clock.monotonic()
         return frozenset(
             index
             for index, worker in self._crew.workers.items()
@@ -72,7 +72,7 @@ class Workers:
 
     def report(self) -> None:
         """Say in the log which GPUs have begun to hang or are lost, and which of them answer again."""
-        now = self._clock.monotonic()
+        now = self._pacing.clock.monotonic()
         conditions = {index: _condition(worker, now) for index, worker in self._crew.workers.items()}
         for index, condition in conditions.items():
             before = self._reported.get(index)
@@ -112,7 +112,7 @@ class Workers:
         places = sorted({*devices, *unidentified})
         refused: dict[int, Reason] = {}
         for index in sorted(devices.keys() - workers.keys()):
-            worker = self._start(devices[index], phase_s=self._interval_s * places.index(index) / len(places))
+            worker = self._start(devices[index], phase_s=self._pacing.interval_s * places.index(index) / len(places))
             if worker is None:
                 refused[index] = Reason.NO_THREAD
             else:
@@ -128,9 +128,9 @@ class Workers:
 
     def _start(self, device: Device, phase_s: float) -> Worker | None:
         gpu, targets = device.gpu, device.targets
-        sampler = Sampler(device, self._calls(), self._clock, self._interval_s, self._failures)
+        sampler = Sampler(device, self._calls(), self._pacing, self._failures)
         sampler.inherit(self._legacies.get(gpu.uuid, {}))
-        worker = Worker(sampler, self._plan, Rhythm(self._interval_s, phase_s), self._clock)
+        worker = Worker(sampler, self._plan, Timetable(self._pacing.interval_s, phase_s), self._pacing.clock)
         try:
             worker.start()
         except RuntimeError:

@@ -8,6 +8,7 @@ from exporter.model import DeviceSnapshot
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.failures import Failures
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import DeviceKind, DeviceSelection
@@ -22,7 +23,7 @@ def test_collecting_the_default_counters(benchmark: BenchmarkFixture) -> None:
     layout = find_layout(Calls(nvml), 0)
     assert isinstance(layout, Layout)
     device = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),))[0]
-    sampler = Sampler(device, Calls(nvml), clock, 1.0, Failures())
+    sampler = Sampler(device, Calls(nvml), Pacing(clock, 1.0), Failures())
     sampler.follow(plan({c.field for c in counters_of("default-counters.csv")}, CATALOGUE))
     own_us: list[float] = []
 

@@ -14,6 +14,7 @@ from exporter.catalogue import CATALOGUE
 from exporter.model import DeviceSnapshot, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import parse_devices
@@ -123,7 +124,7 @@ class Ward:
         layout = find_layout(calls, index)
         assert isinstance(layout, Layout)
         device = select({index: layout}, parse_devices("f"))[index]
-        sampler = Sampler(device, calls, self.clock, 1.0, lambda _: None)
+        sampler = Sampler(device, calls, Pacing(self.clock, 1.0), lambda _: None)
         sampler.follow(plan(fields, CATALOGUE))
         return sampler
 

@@ -13,6 +13,7 @@ from exporter.mock.scenario.profile_file import load_profile
 from exporter.model import Missing, Reason, Sample
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import find_layout, select
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import DeviceKind, DeviceSelection
@@ -83,7 +84,7 @@ def collected(profile: Profile, percent: float) -> tuple[list[Sample], list[Miss
     layout = find_layout(Calls(nvml), 0)
     assert not isinstance(layout, Reason)
     (device,) = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),)).values()
-    sampler = Sampler(device, Calls(nvml), clock, 1.0, lambda _: None)
+    sampler = Sampler(device, Calls(nvml), Pacing(clock, 1.0), lambda _: None)
     sampler.follow(plan(ANSWERED, CATALOGUE))
     for pause in (0, 0.15, 0.85, 60, 1):
         clock.advance(pause)

@@ -34,7 +34,7 @@ NAMES = {
     "observed": "gpu_exporter_observed_seconds_total",
     "active": "gpu_exporter_graphics_active_seconds_total",
     "profiled": "gpu_exporter_profiling_observed_seconds_total",
-    "taken": "gpu_exporter_snapshot_timestamp_seconds",
+    "taken": "gpu_exporter_accumulating_timestamp_seconds",
     "instant": "DCGM_FI_DEV_GPU_UTIL",
 }
 

@@ -25,6 +25,7 @@ import pynvml as n
 from exporter.catalogue import ANSWERED, CATALOGUE, profiling
 from exporter.nvml.calls import Calls, Ledger
 from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import parse_devices
@@ -267,7 +268,7 @@ def costs() -> list[str]:
     layout = find_layout(calls, 0)
     assert isinstance(layout, Layout)
     device = select({0: layout}, parse_devices("f"))[0]
-    sampler = Sampler(device, calls, time, 1.0, lambda _: None)
+    sampler = Sampler(device, calls, Pacing(time, 1.0), lambda _: None)
     sampler.follow(plan(ANSWERED, CATALOGUE))
     for _ in range(2):
         sampler.collect()

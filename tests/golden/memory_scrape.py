@@ -14,6 +14,7 @@ from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.pages import Content, Pages
 from exporter.sampling.failures import Failures
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import BusySource, DeviceKind, DeviceSelection
@@ -50,7 +51,7 @@ def scrape(machine: Scenario, at_s: float, setup: Setup, form: Format = Format.T
     failures = Failures()
     layouts = {index: _layout(Calls(nvml), index) for index in range(len(machine.gpus))}
     devices = select(layouts, setup.devices).values()
-    samplers = [Sampler(device, Calls(nvml), clock, INTERVAL_S, failures) for device in devices]
+    samplers = [Sampler(device, Calls(nvml), Pacing(clock, INTERVAL_S), failures) for device in devices]
     for sampler in samplers:
         sampler.follow(plan({counter.field for counter in setup.counters}, CATALOGUE))
     states = _collect(samplers, clock, at_s)

@@ -67,7 +67,6 @@ ELSEWHERE = {
     "exporter.sampling.nvml_session": "unit/sampling/test_supervisor.py",
     "exporter.sampling.own_thread": "unit/sampling/test_supervisor.py",
     "exporter.sampling.pace": "unit/sampling/test_sampler.py",
-    "exporter.sampling.sources": "unit/sampling/test_sampler.py",
     "exporter.sampling.trackers.event_history": "unit/sampling/trackers/test_events.py",
     "exporter.sampling.trackers.tracker": "unit/sampling/trackers/test_rates.py",
     "exporter.sampling.workers": "unit/sampling/test_supervisor.py",

@@ -190,17 +190,17 @@ class Machine:
     series: int
 
 
-EIGHT_T4 = Machine(lambda: scenario("gpus: [{profile: t4, count: 8}]"), 59)
-EIGHT_A100 = Machine(lambda: scenario("gpus: [{profile: a100-sxm, count: 8}]"), 54)
-EIGHT_H100 = Machine(lambda: load_scenario("h100-sxm"), 50)
+EIGHT_T4 = Machine(lambda: scenario("gpus: [{profile: t4, count: 8}]"), 67)
+EIGHT_A100 = Machine(lambda: scenario("gpus: [{profile: a100-sxm, count: 8}]"), 62)
+EIGHT_H100 = Machine(lambda: load_scenario("h100-sxm"), 58)
 
 
 @pytest.mark.parametrize("machine", [EIGHT_H100, EIGHT_A100, EIGHT_T4])
-def test_eight_gpus_have_at_most_sixty_own_series_beside_their_busy_seconds(machine: Machine) -> None:
+def test_eight_gpus_have_at_most_seventy_own_series_beside_their_busy_seconds(machine: Machine) -> None:
     page = scrape(machine.scenario(), 3.0, Setup())
     own = [series for series in read_series(page) if series.name.startswith("gpu_exporter_")]
     others = [series for series in own if not BUSY & {series.name, series.labels.get("reading")}]
-    assert len(others) == machine.series <= 60
+    assert len(others) == machine.series <= 70
     assert len(own) - len(others) <= 8 * 9
 
 

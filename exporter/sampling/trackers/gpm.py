@@ -1,47 +1,39 @@
-"""GPM: means between the last collection and this one. Source of a reading: (NVML_GPM_METRIC_*,).
+"""GPM: means between two samples. Source of a reading: (NVML_GPM_METRIC_*,).
 
-For Scope.LINK the source has a metric for each of reading.LINKS. A total may have several metrics, and is answered with
-ActiveSeconds, from the same pair of samples and the same call as the means.
+A mean spans the time since somebody has had the one before, however often it is read meanwhile. For Scope.LINK the
+source has a metric for each of reading.LINKS. A total may have several metrics, and is answered with ActiveSeconds,
+from the same samples and, where the spans are the same, the same call as the means.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 from exporter.catalogue.reading import Scope, Tracked
 from exporter.model import Clock, Entity, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device, Target
-from exporter.nvml.gpm import SamplePair, why_no_gpm
+from exporter.nvml.gpm import GpmSamples, TakenSample, why_no_gpm
 from exporter.sampling.trackers.active_seconds import ActiveSeconds
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 SHORTEST_SPAN_S = 0.08
 """Samples that lie closer together give NaN; measured on an H100, driver 580."""
 
+Means = dict[int, float | Reason]
+
 
 class GpmTracker(DeviceTracker):
-    """The sample pairs of a GPU and of its exported MIG instances."""
+    """The samples of a GPU and of its exported MIG instances."""
 
     def __init__(self, calls: Calls, device: Device, clock: Clock) -> None:
         self._calls = calls
         self._device = device
         self._clock = clock
         self._refused: Reason | None = Reason.NO_SAMPLE_YET
-        self._pairs: dict[int | None, SamplePair] = {}
-        self._totals: dict[tuple[int | None, tuple[int, ...]], ActiveSeconds] = {}
-        self._taken = float("-inf")
-        self._last: tuple[tuple[Tracked, ...], tuple[Observation, ...]] = ((), ())
+        self._spans: dict[int | None, _Spans] = {}
 
     def collect(self, readings: tuple[Tracked, ...], _values: FieldValues) -> Iterator[Observation]:
         """Answer each reading with NVML's double, in percent or MiB/s."""
-        now = self._clock.monotonic()
-        known, answers = self._last
-        if known != readings or now - self._taken >= SHORTEST_SPAN_S:
-            answers = tuple(self._answers(readings))
-            self._last = (readings, answers)
-            self._taken = now
-        return iter(answers)
-
-    def _answers(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         if self._refused:
             self._refused = why_no_gpm(self._calls, self._device)
         of_gpu = tuple(r for r in readings if r.scope is not Scope.INSTANCE)
@@ -61,46 +53,114 @@ class GpmTracker(DeviceTracker):
     ) -> Iterator[Observation]:
         if not readings:
             return
-        metrics = tuple(dict.fromkeys(metric for reading in readings for metric in reading.source))
-        values = self._refused or self._values(instance_id, metrics)
-        each = [values] * len(metrics) if isinstance(values, Reason) else values
-        found = dict(zip(metrics, each, strict=True))
+        if instance_id not in self._spans:
+            self._spans[instance_id] = _Spans(GpmSamples(self._calls, self._device, instance_id, self._clock))
+        spans = self._spans[instance_id]
+        newest = self._refused or spans.newest(self._clock.monotonic())
+        metrics = [metric for reading in readings if not reading.is_total for metric in reading.source]
+        means = (
+            dict.fromkeys(metrics, newest)
+            if isinstance(newest, Reason) or not metrics
+            else spans.means(newest, metrics)
+        )
         for reading in readings:
             if reading.scope is Scope.LINK:
                 for link, metric in enumerate(reading.source):
-                    yield Observation(reading, Entity(self._device.gpu, link=link), found[metric])
+                    yield Observation(reading, Entity(self._device.gpu, link=link), means[metric])
                 continue
-            answer = self._total(instance_id, reading, found) if reading.is_total else found[reading.source[0]]
+            answer: Any = means.get(reading.source[0])
+            if reading.is_total:
+                answer = newest if isinstance(newest, Reason) else spans.total(newest, reading.source)
             for target in targets:
                 yield Observation(reading, target.entity, answer)
 
-    def _total(
-        self, instance_id: int | None, reading: Tracked, found: Mapping[int, float | Reason]
-    ) -> ActiveSeconds | Reason:
-        """Return what a reading's metrics have come to, or the reason that all of them have for none."""
-        means = {metric: found[metric] for metric in reading.source}
-        (first, *others), key = means.values(), (instance_id, reading.source)
-        if isinstance(first, Reason) and all(mean is first for mean in others):
-            return self._totals.get(key, first) if first is Reason.NO_SAMPLE_YET else first
-        total = self._totals.get(key, ActiveSeconds()).grown(self._pairs[instance_id].span_s, means)
-        self._totals[key] = total
-        return total
-
-    def _values(self, instance_id: int | None, metrics: tuple[int, ...]) -> list[float | Reason] | Reason:
-        if instance_id not in self._pairs:
-            self._pairs[instance_id] = SamplePair(self._calls, self._device, instance_id, self._clock)
-        pair = self._pairs[instance_id]
-        return pair.advance() or pair.metrics(metrics)
-
-    def inherit(self, former: DeviceTracker) -> None:
-        """Nothing stays true."""
+    def begin_span(self, readings: tuple[Tracked, ...]) -> None:
+        """Let means begin with the sample at which the last answers end."""
+        if not all(reading.is_total for reading in readings):
+            for spans in self._spans.values():
+                spans.begin_means()
 
     def interrupt(self) -> None:
         """Free all samples, so that the next pair begins anew."""
         self.close()
-        self._last = ((), ())
 
     def close(self) -> None:
         """Free all samples."""
-        for pair in self._pairs.values():
-            pair.close()
+        for spans in self._spans.values():
+            spans.close()
+
+
+class _Spans:
+    """The spans of one GPU or MIG instance: that of the means, and that by which each total has grown last."""
+
+    def __init__(self, samples: GpmSamples) -> None:
+        self._samples = samples
+        self._asked: dict[int, None] = {}
+        self._totals: dict[tuple[int, ...], ActiveSeconds] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._newest: TakenSample | None = None
+        self._began: TakenSample | None = None
+        self._ended: TakenSample | None = None
+        self._means: Means = {}
+        self._counted: dict[tuple[int, ...], TakenSample] = {}
+        self._between_them: tuple[TakenSample, TakenSample, Means] | None = None
+
+    def newest(self, now: float) -> TakenSample | Reason:
+        """Return a sample of this moment; where none can be taken, all spans end."""
+        if self._newest is not None and now - self._newest.taken < SHORTEST_SPAN_S:
+            return self._newest
+        kept = (self._began, self._ended, *self._counted.values())
+        sample = self._samples.take([one for one in kept if one is not None])
+        if isinstance(sample, Reason):
+            self.close()
+        else:
+            self._newest = sample
+        return sample
+
+    def means(self, newest: TakenSample, metrics: list[int]) -> Means:
+        """Return the means up to a sample; the last ones where nothing has passed since."""
+        if not metrics:  # a reading of totals alone ends no span of means
+            return {}
+        self._asked |= dict.fromkeys(metrics)
+        if self._began is not None and self._began is not newest:
+            self._means = self._between(self._began, newest)
+        self._began, self._ended = self._began or newest, newest
+        return {metric: self._means.get(metric, Reason.NO_SAMPLE_YET) for metric in metrics}
+
+    def begin_means(self) -> None:
+        """Begin the span anew where it ended last."""
+        self._began = self._ended
+
+    def total(self, newest: TakenSample, metrics: tuple[int, ...]) -> ActiveSeconds | Reason:
+        """Return what metrics have come to, or the reason that all of them have for none."""
+        self._asked |= dict.fromkeys(metrics)
+        total, counted = self._totals.get(metrics), self._counted.get(metrics, newest)
+        self._counted[metrics] = newest
+        if counted is newest:
+            return total or Reason.NO_SAMPLE_YET
+        found = self._between(counted, newest)
+        first, *others = (found[metric] for metric in metrics)
+        if isinstance(first, Reason) and all(mean is first for mean in others):
+            return (first is Reason.NO_SAMPLE_YET and total) or first
+        means = {metric: found[metric] for metric in metrics}
+        self._totals[metrics] = grown = (total or ActiveSeconds()).grown(newest.taken - counted.taken, means)
+        return grown
+
+    def _between(self, older: TakenSample, newer: TakenSample) -> Means:
+        """Return all metrics that were ever asked for, between two samples; one call for means and totals alike."""
+        known = self._between_them
+        if known and known[0] is older and known[1] is newer and self._asked.keys() <= known[2].keys():
+            return known[2]
+        ids = tuple(self._asked)
+        answers = self._samples.metrics(older, newer, ids)
+        each = [answers] * len(ids) if isinstance(answers, Reason) else answers
+        found: Means = dict(zip(ids, each, strict=True))
+        self._between_them = (older, newer, found)
+        return found
+
+    def close(self) -> None:
+        """Free all samples; totals stay."""
+        self._samples.close()
+        self._forget()

@@ -1,7 +1,7 @@
 """Rates of counters that NVML gives as field values. Source of a reading: (scope id, field id, field id, …).
 
-The answer is the growth of the fields' sum in a second, in the counters' own unit, by the driver's clock. For
-Scope.LINK each link has its own, and the source's scope id stands for nothing.
+The answer is the growth of the fields' sum in a second, in the counters' own unit, by the driver's clock, since
+somebody has had the answer before. For Scope.LINK each link has its own, and the source's scope id stands for nothing.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,11 @@ class RateTracker(DeviceTracker):
     def __init__(self, _calls: Calls, device: Device, clock: Clock) -> None:
         self._device = device
         self._clock = clock
-        self._last: dict[tuple[FieldId, ...], _Counters] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._began: dict[tuple[FieldId, ...], _Counters] = {}
+        self._ended: dict[tuple[FieldId, ...], _Counters] = {}
 
     def needs(self, readings: tuple[Tracked, ...]) -> tuple[FieldId, ...]:
         """Return the counters of all rates."""
@@ -66,15 +70,26 @@ class RateTracker(DeviceTracker):
                 return value
             values.append(value)
         new = _Counters(tuple(values), at_us, now)
-        last, self._last[ids] = self._last.get(ids), new
-        return _growth(last, new) if last else Reason.NO_SAMPLE_YET
+        self._ended[ids] = new
+        began = self._began.setdefault(ids, new)
+        growth = Reason.NO_SAMPLE_YET if began is new else _growth(began, new)
+        if growth is Reason.NO_SAMPLE_YET:
+            self._began[ids] = new
+        return growth
+
+    def begin_span(self, readings: tuple[Tracked, ...]) -> None:
+        """Let rates begin where their last answers end."""
+        for reading in readings:
+            for ids, _ in self._rates(reading):
+                if ids in self._ended:
+                    self._began[ids] = self._ended[ids]
 
     def inherit(self, former: DeviceTracker) -> None:
         """Nothing stays true."""
 
     def interrupt(self) -> None:
         """Forget the counters."""
-        self._last = {}
+        self._forget()
 
     def close(self) -> None:
         """Nothing is held."""

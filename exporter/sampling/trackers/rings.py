@@ -22,6 +22,9 @@ SILENT_S = 2.0
 SHORTEST_PERIOD_US = 1e6 / 6
 """NVML's shortest sampling period by its documentation; stands where a ring has not shown its own yet."""
 
+SHORTEST_READ_S = 0.1
+"""A ring that was read so shortly before has nothing new; several readings are made of it in one collection."""
+
 LOST = 1.5
 """How many usual distances lie between two samples, if one of them was lost."""
 
@@ -30,7 +33,7 @@ class Utilization(NamedTuple):
     """What a ring has told.
 
     `busy_s` and `observed_s` are seconds since the tracker began: how long the unit was busy, and how long that was
-    seen. `percent` is the mean since the answer before this.
+    seen. `percent` is the mean since somebody has had the one before.
     """
 
     busy_s: float
@@ -50,15 +53,25 @@ class RingTracker(DeviceTracker):
     def collect(self, readings: tuple[Tracked, ...], _values: FieldValues) -> Iterator[Observation]:
         """Answer each reading with a Utilization."""
         kinds = dict.fromkeys(reading.source[0] for reading in readings)
-        answers = {kind: self._read(kind) or self._rings[kind].answer() for kind in kinds}
+        now = self._clock.monotonic()
+        failed = {kind: self._read(kind) for kind in kinds if not self._was_read(kind, now)}
+        answers = {kind: failed.get(kind) or self._rings[kind].answer() for kind in kinds}
         for reading in readings:
             for target in self._device.targets:
                 yield Observation(reading, target.entity, answers[reading.source[0]])
+
+    def begin_span(self, readings: tuple[Tracked, ...]) -> None:
+        """Let the means of rings begin behind their last answers."""
+        for kind in {reading.source[0] for reading in readings if not reading.is_total} & self._rings.keys():
+            self._rings[kind].begin_mean()
 
     def keep_up(self) -> None:
         """Read all rings that have been asked for and can be read."""
         for kind in self._rings:
             self._read(kind)
+
+    def _was_read(self, kind: int, now: float) -> bool:
+        return kind in self._rings and now - self._rings[kind].read_at < SHORTEST_READ_S
 
     def _read(self, kind: int) -> Reason | None:
         ring = self._rings.get(kind) or _Ring()
@@ -66,7 +79,8 @@ class RingTracker(DeviceTracker):
         if isinstance(samples, Reason):
             return samples
         self._rings[kind] = ring
-        ring.add(samples, self._clock.monotonic())
+        ring.read_at = self._clock.monotonic()
+        ring.add(samples, ring.read_at)
         return None
 
     def inherit(self, former: DeviceTracker) -> None:
@@ -84,15 +98,17 @@ class _Ring:
 
     Attributes:
         newest_us: The newest sample that is known, by the driver's clock; 0 to begin anew.
+        read_at: When the ring was read last; monotonic seconds.
     """
 
     def __init__(self) -> None:
         self.newest_us = 0
+        self.read_at = float("-inf")
         self._usual_us = SHORTEST_PERIOD_US
         self._heard = 0.0
         self._busy_us = 0.0
         self._observed_us = 0.0
-        self._answered = (0.0, 0.0)
+        self._began = self._ended = (0.0, 0.0)
         self._percent: float | Reason = Reason.NO_SAMPLE_YET
 
     def add(self, samples: list[RingSample], now: float) -> None:
@@ -119,9 +135,12 @@ class _Ring:
         self.newest_us = sample.at_us
 
     def answer(self) -> Utilization:
-        """Return what has come together, and the mean since this was asked before; the last one if there is no new."""
-        busy_us, observed_us = (self._busy_us - self._answered[0], self._observed_us - self._answered[1])
-        if observed_us > 0:
-            self._percent = 100 * busy_us / observed_us
-            self._answered = (self._busy_us, self._observed_us)
+        """Return what has come together, and the mean of the span; the last one while nothing has."""
+        if self._observed_us > self._ended[1]:
+            self._percent = 100 * (self._busy_us - self._began[0]) / (self._observed_us - self._began[1])
+            self._ended = (self._busy_us, self._observed_us)
         return Utilization(self._busy_us / 1e6, self._observed_us / 1e6, self._percent)
+
+    def begin_mean(self) -> None:
+        """Begin the span of the mean anew where it ended last."""
+        self._began = self._ended

@@ -50,6 +50,10 @@ class DeviceTracker(Protocol):
             values: The field values that they need.
         """
 
+    def begin_span(self, readings: tuple[Tracked, ...]) -> None:  # noqa: ARG002  (by default, none is a mean)
+        """Let the means of some readings begin where their last answers end, for somebody has those."""
+        return
+
     def last_words(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:  # noqa: ARG002  (by default, none)
         """Answer, for a GPU that is gone, those readings of which something stays true."""
         yield from ()

@@ -46,9 +46,9 @@ def test_what_a_value_is_made_of_costs_for_it_and_as_seldom_as_it_is_read(tmp_pa
     lines = cost_report(settings(tmp_path, "DCGM_EXP_GPU_HEALTH_STATUS, gauge, a\n")).splitlines()
     found = {line.split()[0]: line.split() for line in lines}
     for name, each in (
-        ("nvmlDeviceGetPcieReplayCounter", "10"),
+        ("nvmlDeviceGetPcieReplayCounter", "15"),
         ("nvmlDeviceValidateInforom", "3600"),
-        ("NVML_FI_DEV_PERF_POLICY_POWER", "10"),
+        ("NVML_FI_DEV_PERF_POLICY_POWER", "15"),
         ("nvmlEventSetWait_v2", "1"),
     ):
         assert (found[name][1], found[name][-1]) == (each, "DCGM_EXP_GPU_HEALTH_STATUS")

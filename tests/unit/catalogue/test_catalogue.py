@@ -18,6 +18,7 @@ from exporter.model import Reason, Value
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
 from exporter.sampling.failures import Failures
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import BusySource, parse_devices
@@ -297,7 +298,7 @@ def _calls_of_two_collections(files: tuple[str, ...]) -> dict[str, int]:
     nvml = FaultyNvml(started(scenario("gpus: [{profile: h100-sxm, load: 40, nvlink: true}]"), clock))
     layout = find_layout(Calls(nvml), 0)
     assert isinstance(layout, Layout)
-    sampler = Sampler(select({0: layout}, parse_devices("f"))[0], Calls(nvml), clock, 1.0, Failures())
+    sampler = Sampler(select({0: layout}, parse_devices("f"))[0], Calls(nvml), Pacing(clock, 1.0), Failures())
     text = "\n".join((PACKAGED / file).read_text() for file in files) + "\nDCGM_FI_DEV_FB_TOTAL, gauge, In all."
     counters = parse_counters(text, "both", ANSWERED).counters
     nvml.calls.clear()

@@ -12,6 +12,7 @@ from exporter.catalogue.units import RANGES, unit_of
 from exporter.model import Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import parse_devices
@@ -76,7 +77,7 @@ class Machine:
         layout = self.look()
         assert isinstance(layout, Layout)
         device = select({0: layout}, parse_devices("f"))[0]
-        sampler = Sampler(device, Calls(self.nvml), self.clock, 1.0, lambda _: None)
+        sampler = Sampler(device, Calls(self.nvml), Pacing(self.clock, 1.0), lambda _: None)
         sampler.follow(plan(FIELDS, CATALOGUE))
         return sampler
 

@@ -15,7 +15,7 @@ from exporter.mock import MockNvml
 from exporter.model import Condition, DeviceSnapshot, GpuState, Reason
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import plan
-from exporter.sampling.sampler import ASK_AGAIN_S
+from exporter.sampling.slot import ASK_AGAIN_S
 from exporter.sampling.supervisor import LET_GO, Sampling, Supervisor
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock

@@ -12,9 +12,10 @@ from exporter.catalogue.reading import Call, Field, Tracked, Tracker
 from exporter.model import Missing
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import Plan, plan
 from exporter.sampling.sampler import Sampler
-from exporter.sampling.worker import Rhythm, Worker
+from exporter.sampling.worker import Timetable, Worker
 from exporter.settings import parse_devices
 from tests.unit.fake_clock import FakeClock
 from tests.unit.faulty_nvml import FaultyNvml, failing
@@ -26,13 +27,13 @@ POWER = Call("nvmlDeviceGetPowerUsage", (Field("POWER", same),))
 RING = Tracked(Tracker.RINGS, (pynvml.NVML_GPU_UTILIZATION_SAMPLES,), (Field("RING", attr("observed_s")),))
 READINGS = (TEMPERATURE, POWER, RING)
 INTERVAL_S = 0.02
-RHYTHM = Rhythm(INTERVAL_S, 0.0)
+TIMETABLE = Timetable(INTERVAL_S, 0.0)
 
 
 class Bench:
     """A worker of a mock GPU; by default each collection waits 20 ms of real time for the next."""
 
-    def __init__(self, field: str = "TEMPERATURE", rhythm: Rhythm = RHYTHM) -> None:
+    def __init__(self, field: str = "TEMPERATURE", timetable: Timetable = TIMETABLE) -> None:
         self.clock = FakeClock()
         self.nvml = FaultyNvml(started(scenario("gpus: [{profile: h100-sxm, load: 40}]"), self.clock))
         self.plan = self.plan_of(field)
@@ -40,8 +41,8 @@ class Bench:
         layout = find_layout(Calls(self.nvml), 0)
         assert isinstance(layout, Layout)
         device = select({0: layout}, parse_devices("f"))[0]
-        sampler = Sampler(device, Calls(self.nvml), self.clock, rhythm.interval_s, self.miss)
-        self.worker = Worker(sampler, lambda: self.plan, rhythm, self.clock)
+        sampler = Sampler(device, Calls(self.nvml), Pacing(self.clock, timetable.interval_s), self.miss)
+        self.worker = Worker(sampler, lambda: self.plan, timetable, self.clock)
         self.worker.start()
 
     def miss(self, _: Missing) -> None:
@@ -94,7 +95,7 @@ def test_an_unexpected_error_costs_one_collection_and_is_told_once(
 
 
 def test_rings_are_read_between_collections_that_are_far_apart_and_nothing_is_published() -> None:
-    bench = Bench("RING", Rhythm(1000.0, 0.0, keep_up_s=0.2))  # longer than the first two collections lie apart
+    bench = Bench("RING", Timetable(1000.0, 0.0, keep_up_s=0.2))  # longer than the first two collections lie apart
     try:
         until(lambda: bench.nvml.calls["nvmlDeviceGetSamples"] > 2)
         newest, calls = bench.worker.snapshot, bench.nvml.calls["nvmlDeviceGetSamples"]
@@ -131,11 +132,11 @@ def test_a_worker_that_stops_gives_back_what_it_holds_and_reads_no_more(bench: B
 def test_the_workers_of_a_machine_are_spread_evenly_over_the_interval(
     now: float, interval_s: float, gpus: int, late: float
 ) -> None:
-    rhythms = [Rhythm(interval_s, interval_s * place / gpus) for place in range(gpus)]
-    waits = sorted(rhythm.wait_s(now) for rhythm in rhythms)
+    timetables = [Timetable(interval_s, interval_s * place / gpus) for place in range(gpus)]
+    waits = sorted(timetable.wait_s(now) for timetable in timetables)
     assert all(0 < wait <= interval_s for wait in waits)
     gaps = [later - earlier for earlier, later in zip(waits, [*waits[1:], waits[0] + interval_s], strict=True)]
     assert gaps == pytest.approx([interval_s / gpus] * gpus, abs=1e-6 * interval_s + 1e-8)
     # a collection that took long skips what it missed and falls back into step
-    again = rhythms[0].wait_s(now + waits[0] + late * interval_s)
+    again = timetables[0].wait_s(now + waits[0] + late * interval_s)
     assert again > 0

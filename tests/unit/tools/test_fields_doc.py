@@ -11,6 +11,7 @@ from exporter.fields import FIELDS
 from exporter.model import DeviceSnapshot
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Layout, find_layout, select
+from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import parse_devices
@@ -58,7 +59,7 @@ def snapshot() -> DeviceSnapshot:
     calls = Calls(started(scenario("gpus: [{profile: h100-sxm, load: 50, nvlink: true}]"), clock))
     layout = find_layout(calls, 0)
     assert isinstance(layout, Layout)
-    sampler = Sampler(select({0: layout}, parse_devices("f"))[0], calls, clock, 1.0, lambda _: None)
+    sampler = Sampler(select({0: layout}, parse_devices("f"))[0], calls, Pacing(clock, 1.0), lambda _: None)
     sampler.follow(plan(ANSWERED, CATALOGUE))
     sampler.collect()
     clock.advance(1)

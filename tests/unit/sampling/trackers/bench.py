@@ -38,6 +38,7 @@ class Bench:
         return {answer.entity: answer.answer for answer in self._collect(readings)}
 
     def _collect(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
+        self.tracker.begin_span(readings)
         ids = self.tracker.needs(readings)
         answers = self._calls.field_values(self.device.handle, ids) if ids else []
         found = [FieldAnswer(answers)] * len(ids) if isinstance(answers, Reason) else answers

@@ -8,7 +8,7 @@ import pytest
 from pynvml import NVML_GPM_METRIC_GRAPHICS_UTIL as GRAPHICS
 from pynvml import NVML_GPM_METRIC_PCIE_TX_PER_SEC as PCIE_TX
 
-from exporter.catalogue.convert import same
+from exporter.catalogue.convert import attr, same
 from exporter.catalogue.reading import Field, Scope, Tracked, Tracker
 from exporter.model import Reason
 from tests.unit.faulty_nvml import failing
@@ -124,3 +124,32 @@ def test_gpm_samples_are_given_back_in_the_end() -> None:
         bench.read(BUSY, after_s=1)
     bench.tracker.close()
     assert bench.nvml.calls["nvmlGpmSampleFree"] == bench.nvml.calls["nvmlGpmSampleAlloc"] == 2
+
+
+STEPS = "{profile: h100-sxm, load: {kind: steps, steps: [{for_s: 10, percent: 20}, {for_s: 90, percent: 60}]}}"
+TOTAL = Tracked(Tracker.GPM, (GRAPHICS,), (Field("OBSERVED", attr("observed_s")),), Scope.INSTANCE, is_total=True)
+
+
+def test_a_reading_that_nobody_has_had_does_not_shorten_the_span_of_a_mean() -> None:
+    bench = Bench(Tracker.GPM, STEPS)
+    bench.read(BUSY)
+    for _ in range(19):
+        (mean,) = _after(bench, 1.0, BUSY)
+    assert mean.answer == pytest.approx((10 * 20 + 9 * 60) / 19, abs=1)
+    (mean,) = bench.read(BUSY, after_s=1.0)
+    assert mean == pytest.approx(60, abs=1)
+
+
+def test_totals_that_are_read_more_often_than_means_do_not_shorten_their_span() -> None:
+    bench = Bench(Tracker.GPM, STEPS)
+    bench.read(BUSY, TOTAL)
+    for _ in range(14):
+        (total,) = bench.read(TOTAL, after_s=1.0)
+    assert total.observed_s == pytest.approx(14)
+    mean, total = bench.read(BUSY, TOTAL, after_s=1.0)
+    assert mean == pytest.approx((10 * 20 + 5 * 60) / 15, abs=0.5)
+    assert (total.observed_s, total.active_s[GRAPHICS]) == pytest.approx((15, 10 * 0.2 + 5 * 0.6), abs=0.05)
+    for _ in range(3):
+        bench.read(TOTAL, after_s=1.0)
+    bench.tracker.close()
+    assert bench.nvml.calls["nvmlGpmSampleFree"] == bench.nvml.calls["nvmlGpmSampleAlloc"] <= 4

@@ -222,7 +222,7 @@ def test_what_is_read_between_two_collections_is_in_the_next_one() -> None:
         bench.clock.advance(10)
         bench.tracker.keep_up()
     assert read(bench) == pytest.approx((30.0, 60.0, 50.0))
-    assert bench.nvml.calls["nvmlDeviceGetSamples"] == 8
+    assert bench.nvml.calls["nvmlDeviceGetSamples"] == 7
 
 
 def test_gpus_with_mig_have_no_rings() -> None:
@@ -247,3 +247,16 @@ def test_two_readings_of_a_ring_are_one_call() -> None:
     mean_percent = Tracked(Tracker.RINGS, (RING,), (Field("MEAN", attr("percent")),))
     assert len(bench.read(BUSY, mean_percent)) == 2
     assert bench.nvml.calls["nvmlDeviceGetSamples"] == 1
+
+
+def test_a_reading_that_nobody_has_had_does_not_shorten_the_span_of_the_mean() -> None:
+    bench = bench_of("{kind: steps, steps: [{for_s: 2, percent: 100}, {for_s: 9, percent: 0}]}")
+    mean_percent = Tracked(Tracker.RINGS, (RING,), (Field("MEAN", attr("percent")),))
+    bench.read(mean_percent)
+    found = []
+    for _ in range(2):
+        bench.clock.advance(2.0)
+        (observation,) = bench.tracker.collect((mean_percent,), {})
+        assert isinstance(observation.answer, Utilization)
+        found.append(observation.answer.percent)
+    assert found == [100, pytest.approx(50)]
