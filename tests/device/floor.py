@@ -1,7 +1,7 @@
 """What the default counters cost at least: the same NVML calls, once a second, by nothing but pynvml.
 
 python tests/device/floor.py [seconds]; prints the CPU of a core that the calls take, for a comparison in one run
-with tests/benchmarks/figures.py.
+with tests/benchmarks/figures.py. tests/device/upkeep.py asks here, too.
 """
 
 import contextlib
@@ -13,8 +13,8 @@ from typing import Any
 import pynvml
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20
+def measure(seconds: float) -> dict[str, float]:
+    """Return the seconds of CPU that each step takes, made once a second."""
     pynvml.nvmlInit()
     handle = pynvml.nvmlDeviceGetHandleByIndex(0)
     events = pynvml.nvmlEventSetCreate()
@@ -36,7 +36,6 @@ def main() -> None:
     newer = pynvml.nvmlGpmSampleAlloc()
     values = [
         pynvml.NVML_FI_DEV_MEMORY_TEMP,
-        pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION,
         pynvml.NVML_FI_DEV_REMAPPED_COR,
         pynvml.NVML_FI_DEV_REMAPPED_UNC,
         pynvml.NVML_FI_DEV_REMAPPED_FAILURE,
@@ -55,10 +54,6 @@ def main() -> None:
         _, samples = pynvml.nvmlDeviceGetSamples(handle, kind, newest_us[kind])
         newest_us[kind] = samples[-1].timeStamp
 
-    def memory_ring() -> None:
-        if rounds % 5 == 0:
-            ring(pynvml.NVML_MEMORY_UTILIZATION_SAMPLES)
-
     def xids() -> None:
         with contextlib.suppress(pynvml.NVMLError_Timeout):
             pynvml.nvmlEventSetWait_v2(events, 0)
@@ -76,9 +71,10 @@ def main() -> None:
         "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2),
         "field values": lambda: pynvml.nvmlDeviceGetFieldValues(handle, values),
         "xids": xids,
+        "energy": lambda: pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION]),
         "gpm": gpm,
         "ring": lambda: ring(pynvml.NVML_GPU_UTILIZATION_SAMPLES),
-        "memory ring, each 5 s": memory_ring,
+        "memory ring": lambda: ring(pynvml.NVML_MEMORY_UTILIZATION_SAMPLES),
     }
     spent = dict.fromkeys(steps, 0.0)
     rounds = 0
@@ -90,9 +86,14 @@ def main() -> None:
             before = time.thread_time()
             step()
             spent[name] += time.thread_time() - before
-    for name, cpu_s in spent.items():
-        print(f"floor {name}: {100 * cpu_s / rounds:.4f} % of a core")
-    print(f"floor in all: {100 * sum(spent.values()) / rounds:.3f} % of a core")
+    return {name: cpu_s / rounds for name, cpu_s in spent.items()}
+
+
+def main() -> None:
+    found = measure(float(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    for name, cpu_s in found.items():
+        print(f"floor {name}: {100 * cpu_s:.4f} % of a core")
+    print(f"floor in all: {100 * sum(found.values()):.3f} % of a core")
 
 
 if __name__ == "__main__":
