@@ -77,6 +77,11 @@ class ExporterPage:
         return max(taken) - answered[0] if taken and answered else 0.0
 
     @property
+    def has_live_gpu(self) -> bool:
+        """Tell whether a GPU is sampled there."""
+        return any(one.value == 1 for one in self.named("gpu_exporter_gpu_up"))
+
+    @property
     def is_ours(self) -> bool:
         """Tell whether it is this project's exporter."""
         return bool(self.named("gpu_exporter_build_info"))
@@ -184,7 +189,7 @@ def judge_exporter(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
 
 
 def _judge_values(pages: Sequence[ExporterPage]) -> Finding:
-    lacking = [page.place for page in pages if not page.loads]
+    lacking = [page.place for page in pages if not page.loads and (page.has_live_gpu or not page.is_ours)]
     kinds = {one.labels.get("source") for page in pages for one in page.named("gpu_exporter_build_info")}
     foreign = sum(not page.is_ours for page in pages)
     mock = ", of MOCK GPUs" if "mock" in kinds else ""
@@ -211,6 +216,12 @@ def judge_gpus(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
     for page in pages:
         if any(one.value == 0 for one in page.named("gpu_exporter_nvml_up")):
             yield broken(f"NVML does not work at {page.place}", "Run doctor in that pod; /health there says why.")
+            continue
+        if any(one.value == 1 for one in page.named("gpu_exporter_released")):
+            yield broken(
+                f"{page.place} has let go of all GPUs, because SIGUSR1 asked for it",
+                "SIGUSR2 to its process takes them again: docs/releasing-gpus.md.",
+            )
             continue
         up = page.named("gpu_exporter_gpu_up")
         lost = [one.labels.get("gpu", "") for one in up if one.value == 0]

@@ -101,7 +101,7 @@ def test_prometheus_that_overrides_honor_labels_changes_nothing(cluster: Cluster
         table.becomes(f"{case}: gpu_utilization", "50 50 50 50", work.utilization, WITHIN_S)
         table.is_(f"{case}: the HPA", FOUND, scaling_active(work))
         table.becomes(f"{case}: the doctor", NONE, lambda: first_broken(cluster), WITHIN_S)
-        table.is_(f"{case}: renamed labels", "0", series('exported_pod!=""'))
+        table.is_(f"{case}: renamed labels", "0", series('exported_pod!="",pod=~"dcgm-exporter-.+"'))
         table.is_(f"{case}: GPUs of exporters", "0", series(f'namespace="{NAMESPACE}"'))
 
 

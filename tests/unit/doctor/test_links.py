@@ -81,6 +81,7 @@ def with_keda(**conditions: str) -> tuple[Change, Change]:
 
 
 TARGETS = f"{lab.PROMETHEUS}/targets"
+ALL_LOST = lab.PAGE.replace('gpu_up{gpu="0"} 1', 'gpu_up{gpu="0"} 0').replace("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_XID")
 NO_SCALE = setting(lab.SCALE, (404, "not found"))
 NO_VALUES = setting(lab.VALUES, {"items": []})
 NO_METRICS = setting("/apis/custom.metrics.k8s.io/v1beta1", {"resources": []})
@@ -105,6 +106,8 @@ BREAKAGES: list[tuple[str, str, tuple[Change, ...]]] = [
     ("exporter", "counters file again", (page("nvml_up 1", "config_reload_success 0"),)),
     ("gpus", "GPU 0 at monitoring/exporter-a is not sampled", (page('gpu="0"} 1\n', 'gpu="0"} 0\n'),)),
     ("gpus", "NVML does not work", (page("nvml_up 1", "nvml_up 0"),)),
+    ("gpus", "has let go of all GPUs", (page("nvml_up 1", "released 1"),)),
+    ("gpus", "GPU 0 at monitoring/exporter-a is not sampled", (setting(lab.EXPORTER, ALL_LOST),)),
     ("gpus", "exports no GPU", (page("gpu_exporter_gpu_up", "gpu_exporter_gpu_down"),)),
     ("owners", "does not ask who holds", (page("gpu_exporter_owners_known 1\n", ""),)),
     ("owners", "kubelet_silent", (owner("kubelet_silent"),)),
