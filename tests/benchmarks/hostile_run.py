@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import gzip
+import logging
 import math
 import multiprocessing
 import random
@@ -109,6 +110,7 @@ def serve(control: Connection, page_bytes: int, web_config: Path) -> None:
 
 def attack(control: Connection, target: Target, seconds: float) -> None:
     """Harass the server and report the connections opened."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each write to what the server has closed
     control.send(asyncio.run(harass(target, seconds)))
 
 
