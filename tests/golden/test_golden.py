@@ -5,6 +5,7 @@ names of series and labels do, as comments, because their values are times.
 """
 
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,6 @@ class Case:
     setup: Setup = field(default_factory=Setup)
     form: Format = Format.TEXT
 
-    def page(self, form: Format) -> str:
-        return scrape(self.machine, self.at_s, self.setup, form)
-
 
 def h100(load: str, more: str = "") -> Scenario:
     return scenario(f"gpus: [{{profile: h100-sxm, load: {load}{more}}}]")
@@ -65,13 +63,21 @@ CASES = {
     "gpu-lost": Case(LOST),
 }
 
+
+@cache
+def page_of(name: str, form: Format) -> str:
+    """Return a case's page; the same whenever it is scraped, so once will do."""
+    case = CASES[name]
+    return scrape(case.machine, case.at_s, case.setup, form)
+
+
 every_case = pytest.mark.parametrize("name", CASES)
 
 
 @every_case
 def test_scrape_is_the_golden_one(name: str, regenerate: bool) -> None:
     golden, case = FOLDER / f"{name}.metrics", CASES[name]
-    page = without_own_values(case.page(case.form))
+    page = without_own_values(page_of(name, case.form))
     if regenerate:
         golden.write_text(page, encoding="utf-8")
     assert page == golden.read_text(encoding="utf-8")
@@ -80,22 +86,22 @@ def test_scrape_is_the_golden_one(name: str, regenerate: bool) -> None:
 @every_case
 @pytest.mark.parametrize("form", Format)
 def test_scrape_is_sound_in_every_format(name: str, form: Format) -> None:
-    assert_sound(CASES[name].page(form), form)
+    assert_sound(page_of(name, form), form)
 
 
 @every_case
 def test_promtool_objects_to_dcgm_names_alone(name: str) -> None:
-    assert_linted(CASES[name].page(Format.TEXT))
+    assert_linted(page_of(name, Format.TEXT))
 
 
 @every_case
 def test_formats_say_the_same(name: str) -> None:
-    assert of_dcgm(CASES[name].page(Format.TEXT)) == of_dcgm(CASES[name].page(Format.OPENMETRICS))
+    assert of_dcgm(page_of(name, Format.TEXT)) == of_dcgm(page_of(name, Format.OPENMETRICS))
 
 
 @every_case
 def test_numbers_are_whole_where_dcgm_s_are(name: str) -> None:
-    for series in of_dcgm(CASES[name].page(Format.TEXT)):
+    for series in of_dcgm(page_of(name, Format.TEXT)):
         field = fields.find(series.name)
         assert field is not None, series.name
         assert series.value.isdigit() == (field.value_type == "int64"), series

@@ -162,6 +162,11 @@ CONVERSIONS: dict[str, tuple[Any, int | float | str]] = {
 }
 
 
+_ANSWERING: dict[str, list[Field]] = {}
+for _answered in (field for reading in CATALOGUE for field in reading.fields):
+    _ANSWERING.setdefault(_answered.name, []).append(_answered)
+
+
 def _conversion_of_a_kind(name: str) -> tuple[Any, int | float | str]:
     """Return the same for the fields of which there are many alike, and for those that are as NVML has them."""
     if name.startswith("DCGM_FI_PROF_"):
@@ -175,9 +180,8 @@ def _conversion_of_a_kind(name: str) -> tuple[Any, int | float | str]:
 
 
 def _field(name: str) -> Field:
-    found = [field for reading in CATALOGUE for field in reading.fields if field.name == name]
-    assert len(found) == 1, "one reading answers it, and no other"
-    return found[0]
+    (found,) = _ANSWERING[name]  # one reading answers it, and no other
+    return found
 
 
 def _value(name: str, answer: Any) -> Value | Reason:
@@ -193,12 +197,15 @@ def test_every_conversion_is_of_a_field_that_is_answered() -> None:
     assert CONVERSIONS.keys() == ANSWERED
 
 
-@pytest.mark.parametrize("name", CONVERSIONS)
-def test_an_answer_is_converted_to_the_unit_that_dcgm_prints(name: str) -> None:
-    answer, expected = CONVERSIONS[name]
-    value = _field(name).convert(answer)
-    assert value == (pytest.approx(expected) if isinstance(expected, float) else expected)
-    assert type(value) is type(expected)
+def test_an_answer_is_converted_to_the_unit_that_dcgm_prints() -> None:
+    found = {name: _field(name).convert(answer) for name, (answer, _) in CONVERSIONS.items()}
+    expected = {name: value for name, (_, value) in CONVERSIONS.items()}
+    assert found == {
+        name: pytest.approx(value) if isinstance(value, float) else value for name, value in expected.items()
+    }
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in expected.items()
+    }
 
 
 NUMERIC_ANSWERS = sorted(
@@ -208,16 +215,18 @@ NUMERIC_ANSWERS = sorted(
 )
 
 
-@pytest.mark.parametrize("name", NUMERIC_ANSWERS)
 @pytest.mark.parametrize("answer", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_no_number_has_no_value(name: str, answer: float) -> None:
-    assert _value(name, answer) is Reason.NOT_A_NUMBER
+def test_what_is_no_number_has_no_value(answer: float) -> None:
+    assert {name: _value(name, answer) for name in NUMERIC_ANSWERS} == dict.fromkeys(
+        NUMERIC_ANSWERS, Reason.NOT_A_NUMBER
+    )
 
 
-@pytest.mark.parametrize("name", NUMERIC_ANSWERS)
 @pytest.mark.parametrize("answer", [0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0x7FFFFFF0, 0x7FFFFFFFFFFFFFF2])
-def test_what_drivers_write_for_not_available_has_no_value_however_it_is_scaled(name: str, answer: int) -> None:
-    assert _value(name, answer) is Reason.OUT_OF_RANGE
+def test_what_drivers_write_for_not_available_has_no_value_however_it_is_scaled(answer: int) -> None:
+    assert {name: _value(name, answer) for name in NUMERIC_ANSWERS} == dict.fromkeys(
+        NUMERIC_ANSWERS, Reason.OUT_OF_RANGE
+    )
 
 
 @pytest.mark.parametrize("member", ["free", "used", "reserved"])
