@@ -2,7 +2,7 @@
 
 import math
 
-from exporter.catalogue.reading import COLLECTION, LAYOUT, SLOW
+from exporter.catalogue.reading import COLLECTION, SLOW
 from exporter.model import Reason
 from exporter.sampling.pace import Pacing
 from exporter.sampling.sources import Outcome, Source
@@ -69,7 +69,7 @@ class Slot:
         source, reasons = self.source, {missing.reason for missing in self.last.missing} - {Reason.NOT_SUPPORTED}
         if source.is_waiting or (source.accumulates and reasons):
             return COLLECTION
-        return SLOW if source.period == LAYOUT and reasons else source.period
+        return min(source.period, SLOW) if reasons else source.period
 
     def hurry(self) -> None:
         """Let the source be read at the next collection."""

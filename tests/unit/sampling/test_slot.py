@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exporter.catalogue import CATALOGUE
 from exporter.catalogue.busy_seconds import SERIES
 from exporter.catalogue.convert import same
-from exporter.catalogue.reading import SLOW, Call, Field, Reading
+from exporter.catalogue.reading import HOURLY, SLOW, Call, Field, Reading
 from exporter.model import DeviceSnapshot
 from exporter.sampling.scrapes import TOLERANCE_S
 from exporter.sampling.slot import EARLY_S
@@ -58,6 +58,19 @@ def test_what_is_read_once_is_tried_again_after_a_minute_where_it_failed() -> No
     del bench.nvml.replaced["nvmlSystemGetDriverVersion"]
     bench.clock.advance(60)
     assert bench.read()["ONCE"] == "580.159.04"
+
+
+def test_what_is_read_once_an_hour_and_fails_is_asked_again_after_a_minute() -> None:
+    serial = "nvmlDeviceGetSerial"
+    bench = Bench((READINGS[0], Call(serial, (Field("SERIAL", same),), period=HOURLY)))
+    bench.nvml.replaced[serial] = failing(pynvml.NVML_ERROR_TIMEOUT)
+    assert "SERIAL" not in bench.read()
+    del bench.nvml.replaced[serial]
+    assert "SERIAL" not in bench.read()
+    for _ in range(3):
+        bench.clock.advance(SLOW)
+        assert "SERIAL" in bench.read()
+    assert bench.nvml.calls[serial] == 2
 
 
 # Readings at the pace of scrapes.
