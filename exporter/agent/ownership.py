@@ -126,7 +126,7 @@ class Ownership:
         owners = self._attributor.attribution().owners
         pods = [{(one.holder.namespace, one.holder.pod) for one in held if one.holder.pod} for held in owners.values()]
         held = sum(map(bool, pods))
-        return f"{len(set().union(*pods))} pods hold {held} of {len(owners)} GPUs or MIG instances"
+        return f"{held} of {len(owners)} GPUs or MIG instances held, by pods: {len(set().union(*pods))}"
 
     def news(self) -> OwnerNews | None:
         """Return what telemetry says of attribution; None where kubelet is not asked."""

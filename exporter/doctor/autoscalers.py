@@ -16,6 +16,7 @@ from exporter.doctor.decision import (
     propose_for_pods,
     propose_for_total,
     propose_for_value,
+    thousandths,
 )
 from exporter.doctor.finding import Finding, broken, holds, some, unseen
 from exporter.doctor.quantity import parse_quantity
@@ -109,11 +110,13 @@ def judge_values(what: str, found: Mapping[str, int], pods: Sequence[Object]) ->
     without = {
         pod["metadata"]["name"]: _why_no_value(pod, what) for pod in counted if pod["metadata"]["name"] not in found
     }
-    texts = [f"{name} {value / 1000:g}" for name, value in sorted(found.items())]
+    texts = [f"{name} {thousandths(value)}" for name, value in sorted(found.items())]
     if without:
         name, (why, cure) = min(without.items())
         beside = f"; others: {some(texts)}" if found else ""
-        return broken(f"{what}: {len(without)} of {len(counted)} pods have none, such as {name}: {why}{beside}", cure)
+        return broken(
+            f"{what}: without one: {len(without)} of {len(counted)} pods, such as {name}: {why}{beside}", cure
+        )
     if not found:
         return unseen(f"{what}: there is no pod", "Scale the Deployment to one replica, or see why it has no pods.")
     return holds(f"{what}: {some(texts)}")

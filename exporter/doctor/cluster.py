@@ -105,7 +105,7 @@ def judge_daemonset(sets: Collection[Object], pods: Collection[ExporterPod], gpu
             f"{names} has no pod", "Its nodeSelector or affinity fits no node: kubectl get nodes --show-labels."
         )
     elif not without and not any(pod.trouble for pod in pods):
-        yield holds(f"{names}: {len(pods)} pods, all ready")
+        yield holds(f"{names}: all its pods are ready: {len(pods)}")
 
 
 def exporter_sets(look: Surroundings) -> list[dict[str, Any]]:

@@ -64,7 +64,7 @@ def propose_for_pods(
     if not pods:
         return Proposal(None, "there is no pod")
     if not values:
-        return Proposal(None, f"none of {len(counted) + len(pending)} pods has a value")
+        return Proposal(None, f"pods with a value: 0 of {len(counted) + len(pending)}")
     ratio = _ratio(values, target_milli)
     gaps = dict.fromkeys(missing, target_milli if ratio < 1.0 else 0) if ratio != 1.0 else {}
     if ratio > 1.0:
@@ -77,7 +77,7 @@ def propose_for_pods(
     ]
     if lacking:
         level = thousandths(round(filled * target_milli))
-        mean += f" in {len(values)} pods; with {' and '.join(lacking)} it counts as {level}"
+        mean += f", known of {len(values)}; with {' and '.join(lacking)} it counts as {level}"
     if tolerance.covers(filled) or (ratio < 1.0 < filled) or (filled < 1.0 < ratio):
         return Proposal(current, f"{mean}, which is near enough")
     wanted = math.ceil(filled * (len(values) + len(gaps)))

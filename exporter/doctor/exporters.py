@@ -193,13 +193,13 @@ def _judge_values(pages: Sequence[ExporterPage]) -> Finding:
     kinds = {one.labels.get("source") for page in pages for one in page.named("gpu_exporter_build_info")}
     foreign = sum(not page.is_ours for page in pages)
     mock = ", of MOCK GPUs" if "mock" in kinds else ""
-    others = f"; {foreign} are dcgm-exporter or another one" if foreign else ""
+    others = f"; of them dcgm-exporter or another one: {foreign}" if foreign else ""
     if lacking:
         return broken(
             f"{some(lacking)} has no {LOADS[0]}",
             f"If gpus holds, its counters file does not ask for it. MIG instances have none: they need {LOADS[2]}.",
         )
-    return holds(f"{len(pages)} exporters answer{mock}{others}")
+    return holds(f"exporters that answer: {len(pages)}{mock}{others}")
 
 
 def gpus(look: Surroundings) -> Iterator[Finding]:
@@ -236,7 +236,7 @@ def judge_gpus(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
                 f"{page.place} exports no GPU", "See -d, NVIDIA_VISIBLE_DEVICES, and driver and devices in its pod."
             )
     if count:
-        yield holds(f"{count} GPUs on {len(pages)} pages")
+        yield holds(f"GPUs: {count}, on pages: {len(pages)}")
 
 
 def owners(look: Surroundings) -> Iterator[Finding]:
@@ -258,10 +258,10 @@ def judge_owners(pages: Sequence[ExporterPage], *, has_cluster: bool) -> Iterato
     for reason, cure in CURES.items():
         if reason in places:
             count, where = len(places[reason]), some(set(places[reason]))
-            yield broken(f"{count} GPUs have no owner by reason {reason}, at {where}", cure)
+            yield broken(f"GPUs without an owner by reason {reason}: {count}, at {where}", cure)
     held = {held for page in pages for held in page.holders}
     if held:
-        yield holds(f"{len(held)} pods hold GPUs, such as {some(held)}")
+        yield holds(f"pods that hold GPUs: {len(held)}, such as {some(held)}")
     elif Why.NO_POD in places:
         yield holds("no pod holds a GPU, so pod is empty on all; that is as it should be")
     elif not places and all(page.named("gpu_exporter_owners_known") or not page.is_ours for page in pages):

@@ -138,7 +138,7 @@ def judge_allocations(claims: Claims, entities: int, *, has_dra: bool) -> Iterat
     held = {claim.entity for claim in claims.claims}
     pods = {claim.pod for claim in claims.claims}
     if held:
-        yield holds(f"{len(pods)} pods hold {len(held)} of {entities} GPUs or MIG instances")
+        yield holds(f"held: {len(held)} of {entities} GPUs or MIG instances, by pods: {len(pods)}")
     elif claims.lacks_slices and has_dra:
         yield holds("GPUs are given out by DRA; the API server knows which")
     elif not (claims.unmatched or claims.uncounted or claims.lacks_slices):

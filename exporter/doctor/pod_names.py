@@ -81,17 +81,17 @@ def judge_labels(seen: LabelsSeen) -> Finding:
         )
     if renamed and not seen.knows_renamed:
         return broken(
-            f"Prometheus has renamed pod to exported_pod, of {renamed} pods: pod is the exporter's own there",
+            f"Prometheus has renamed pod to exported_pod, pods: {renamed}; pod is the exporter's own there",
             "Write honorLabels: true below port: metrics of the ServiceMonitor, or delete a hand-made one beside the"
             " chart's; or take this chart's adapter rules, which know both names.",
         )
     if renamed:
-        return holds(f"{renamed} pods are named, as exported_pod, which the adapter's rules know")
+        return holds(f"pods that series name: {renamed}, as exported_pod, which the adapter's rules know")
     if own:
-        return holds(f"series name {own} pods that hold a GPU")
+        return holds(f"pods that series name: {own}")
     if seen.holders:
         return broken(
-            f"{seen.holders} pods hold GPUs, and no series in Prometheus names one",
+            f"pods that hold GPUs: {seen.holders}, and no series in Prometheus names one",
             "If it stays so: relabelling, or overrideHonorLabels of Prometheus, drops the exporter's labels.",
         )
     return holds("no series names a pod, for none is known to hold a GPU")

@@ -85,7 +85,7 @@ def prometheus(look: Surroundings) -> Iterator[Finding]:
 def judge_prometheus(seen: ChosenPrometheus) -> Finding:
     """Say whether a Prometheus answers."""
     if seen.prometheus is not None:
-        return holds(f"{seen.prometheus.place} answers, {len(seen.targets)} targets")
+        return holds(f"{seen.prometheus.place} answers; targets: {len(seen.targets)}")
     if not seen.troubles:
         return unseen("no Service of the cluster leads to a Prometheus", _NAME_ONE)
     trouble = seen.troubles[0]
@@ -146,7 +146,7 @@ def judge_target(
     elif without:
         yield _judge_unscraped(without, monitors)
     elif not any(down.values()):
-        yield holds(f"Prometheus scrapes {len(targets)} exporters")
+        yield holds(f"exporters that Prometheus scrapes: {len(targets)}")
 
 
 def _judge_unscraped(without: Collection[str], monitors: MonitorsSeen) -> Finding:

@@ -55,8 +55,10 @@ def test_doctor_in_the_exporters_pod_sees_its_node_and_kubelet(work: Workload, n
     marks = {one["link"]: f"{one['mark']} {one['seen']}" for one in json.loads(told)["findings"]}
     table.is_("doctor in the pod: driver", re.compile("holds MOCK GPUs of .*scenario.yaml.*"), marks["driver"])
     table.is_("doctor in the pod: socket", re.compile("holds kubelet answers on .*"), marks["socket"])
-    table.is_("doctor in the pod: allocations", re.compile("holds 1 pods hold 1 of 14 .*"), marks["allocations"])
-    table.is_("doctor in the pod: exporter", re.compile("holds 1 exporters answer, of MOCK GPUs"), marks["exporter"])
+    table.is_("doctor in the pod: allocations", re.compile("holds held: 1 of 14 .*, by pods: 1"), marks["allocations"])
+    table.is_(
+        "doctor in the pod: exporter", re.compile("holds exporters that answer: 1, of MOCK GPUs"), marks["exporter"]
+    )
     table.is_("doctor in the pod: api", re.compile("unseen this pod can't ask the API server: .*"), marks["api"])
 
 

@@ -38,26 +38,29 @@ def values(*percent: float) -> dict[str, int]:
         (values(56), pods(1), 1, Proposal(2, "the mean is 56 of 50")),
         (values(10, 10, 10, 10), pods(4), 4, Proposal(1, "the mean is 10 of 50")),
         (values(0, 0), pods(2), 2, Proposal(0, "the mean is 0 of 50")),
-        ({}, pods(2), 2, Proposal(None, "none of 2 pods has a value")),
+        ({}, pods(2), 2, Proposal(None, "pods with a value: 0 of 2")),
         ({}, [], 1, Proposal(None, "there is no pod")),
         (values(90) | {"stranger": 1000}, pods(1, ignored=2), 1, Proposal(2, "the mean is 90 of 50")),
         (
             values(90),
             pods(2),
             2,
-            Proposal(2, "the mean is 90 of 50 in 1 pods; with 1 without a value it counts as 45, which is near enough"),
+            Proposal(
+                2,
+                "the mean is 90 of 50, known of 1; with 1 without a value it counts as 45, which is near enough",
+            ),
         ),
         (
             values(100, 100),
             pods(2, pending=1),
             3,
-            Proposal(4, "the mean is 100 of 50 in 2 pods; with 1 not started it counts as 66.7"),
+            Proposal(4, "the mean is 100 of 50, known of 2; with 1 not started it counts as 66.7"),
         ),
         (
             values(10),
             pods(2),
             2,
-            Proposal(2, "the mean is 10 of 50 in 1 pods; with 1 without a value it counts as 30"),
+            Proposal(2, "the mean is 10 of 50, known of 1; with 1 without a value it counts as 30"),
         ),
     ],
 )

@@ -72,5 +72,5 @@ def test_whose_holder_can_not_be_told_is_named_with_the_flag_that_helps() -> Non
     uncounted, dra, good = judge_allocations(claims, 2, has_dra=False)
     assert "--nvidia-resource-names example.com/gpu" in uncounted.cure
     assert "--kubernetes-enable-dra" in dra.cure
-    assert good.seen == "1 pods hold 1 of 2 GPUs or MIG instances"
+    assert good.seen == "held: 1 of 2 GPUs or MIG instances, by pods: 1"
     assert [found.mark for found in judge_allocations(Claims((), lacks_slices=True), 2, has_dra=True)] == [Mark.HOLDS]
