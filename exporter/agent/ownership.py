@@ -77,8 +77,9 @@ class Ownership:
         self._attributor = Attributor(self._evidence, options, time)
 
     def start(self) -> None:
-        """Begin to ask; returns at once."""
-        for part in (self._poller, self._pods, self._slices, self._claims, self._jobs, self._attributor):
+        """Begin to ask; returns at once. Where nobody is asked, owners stay what they are, and cost no thread."""
+        attributor = None if self._poller is None and self._jobs is None else self._attributor
+        for part in (self._poller, self._pods, self._slices, self._claims, self._jobs, attributor):
             if part is not None:
                 part.start()
 

@@ -31,7 +31,7 @@ LET_GO = "all GPUs were let go, because SIGUSR1 asked for it; SIGUSR2 takes them
 
 STILL_HELD = "SIGUSR1 asks to let go of all GPUs, but a call on a GPU does not return yet"
 
-WATCH_S = 0.5
+WATCH_S = 1.0
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 STOP_S = 1.0
