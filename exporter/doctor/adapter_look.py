@@ -12,7 +12,7 @@ CUSTOM = "custom.metrics.k8s.io"
 EXTERNAL = "external.metrics.k8s.io"
 _OURS = frozenset({"Pods", "Object", "External"})
 """Kinds of metrics that can come from GPUs."""
-_URL = re.compile(r"--prometheus-url=(?:https?://)?(?P<host>[^/]+)")
+_URL = re.compile(r"--prometheus-url=(?:https?://)?(?P<host>[^/\s]+)")
 
 
 @dataclass(frozen=True, slots=True)

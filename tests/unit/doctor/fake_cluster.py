@@ -105,7 +105,7 @@ def whole() -> Answers:
             "containers": [
                 {
                     "image": "registry/prometheus-adapter:v0.12.0",
-                    "args": ["--prometheus-url=http://prometheus.monitoring.svc:9090"],
+                    "args": ["--prometheus-url=http://prometheus.monitoring.svc:9090", "--v=4", "--config=/etc/a"],
                 }
             ],
             "volumes": [{"name": "rules", "configMap": {"name": "rules"}}],
