@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter import __version__
 from exporter.agent import conditions
@@ -79,7 +79,7 @@ class Agent:
         with given_by(settings.place("web-config-file")):
             self._web_config = WebConfigInForce(settings.web_config_file, time)
         failures = Failures(self._counters.printed_name)
-        sampling = _sampling(settings, self._mock.nvml if self._mock else real_nvml())
+        sampling = _sampling(settings, self._mock)
         self._supervisor = Supervisor(sampling, self._plan(), failures)
         where = find_whereabouts(environ, settings.hostname)
         socket = Path(settings.pod_resources_socket)
@@ -244,14 +244,14 @@ def _with_mock_pods(settings: Settings, mock: "MockMachine | None") -> Settings:
     return replace(settings, kubernetes=True)
 
 
-def _sampling(settings: Settings, library: Any) -> Sampling:
+def _sampling(settings: Settings, mock: "MockMachine | None") -> Sampling:
     return Sampling(
-        library=library,
+        library=mock.nvml if mock else real_nvml(),
         selections=settings.devices,
         clock=time,
         interval_s=settings.collect_interval_s,
         scan_s=settings.gpu_bind_unbind_poll_s if settings.gpu_bind_unbind_watch else SCAN_S,
-        pci_devices=partial(driver_gpus, DRIVER_GPUS) if settings.mock is None else frozenset,
+        pci_devices=mock.nvml.pci_devices if mock else partial(driver_gpus, DRIVER_GPUS),
     )
 
 

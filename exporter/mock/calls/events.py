@@ -89,6 +89,7 @@ class EventCalls:
             if event is not None:
                 return self._data(registration.gpu, event)
         for registration in registrations:
+            self._library.check_bound(registration.gpu)
             registration.gpu.gate.refuse("nvmlEventSetWait_v2")
         return None
 

@@ -90,16 +90,16 @@ class Library:
     """A mock machine's NVML library.
 
     Attributes:
-        driver: The driver's version.
-        gpus: The machine's GPUs.
+        gpus: The GPUs that it has found at its start.
         now: Returns the seconds since the scenario began.
         driver_us: Returns the driver's clock, microseconds since the epoch, at a time of the scenario.
         handles: Of all devices, while the library is started.
     """
 
     def __init__(self, machine: Machine) -> None:
-        self.driver = machine.scenario.driver
         self.gpus = machine.gpus
+        self._machine = machine
+        self._started = 0.0
         self.now = machine.now
         self.driver_us = machine.driver_us
         self.handles: dict[MockDevice, Any] = {}
@@ -126,6 +126,7 @@ class Library:
         with self._starting:
             self._users += 1
             if self._users == 1:
+                self._started, self.gpus = self.now(), self._machine.bound_gpus()
                 for pointers in self._pointers:
                     pointers.clear()
                 targets = [MockDevice(gpu, device) for gpu in self.gpus for device in (None, *gpu.instances)]
@@ -158,20 +159,37 @@ class Library:
         for target in set(former) - set(targets):
             del self.handles[target]
 
+    @property
+    def driver(self) -> str:
+        """The driver's version."""
+        return self._machine.driver
+
     def stop(self) -> None:
         """End what one start began; with the last one every handle becomes invalid."""
         with self._starting:
-            self.check()
+            if self._users == 0:
+                raise failure(pynvml.NVML_ERROR_UNINITIALIZED)
             self._users -= 1
 
     def check(self) -> None:
         """Refuse a call before the start or after the end.
 
         Raises:
-            NVMLError: UNINITIALIZED.
+            NVMLError: UNINITIALIZED; DRIVER_NOT_LOADED while the driver that it was started with is gone.
         """
-        if self._users == 0:
+        if self._gate.is_absent():
+            raise failure(pynvml.NVML_ERROR_DRIVER_NOT_LOADED)
+        if self._users == 0 or self._gate.was_absent_since(self._started):
             raise failure(pynvml.NVML_ERROR_UNINITIALIZED)
+
+    def check_bound(self, gpu: MockGpu) -> None:
+        """Refuse a call on a GPU that the driver has let go of since the start, whether it is back or not.
+
+        Raises:
+            NVMLError: GPU_IS_LOST.
+        """
+        if gpu.gate.was_absent_since(self._started):
+            raise failure(pynvml.NVML_ERROR_GPU_IS_LOST)
 
     def enter(self, handle: Any, function: str) -> MockDevice:
         """Return what a handle stands for, once the GPU's faults let the call through, under the loads of now.
@@ -180,6 +198,7 @@ class Library:
             NVMLError: UNINITIALIZED, INVALID_ARGUMENT, GPU_IS_LOST.
         """
         self.check()
+        self.check_bound(self._targets.find(handle).gpu)
         self._follow_mig(self._targets.find(handle).gpu)
         target = self._targets.find(handle)
         target.gpu.gate.enter(function)

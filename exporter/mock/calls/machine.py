@@ -51,6 +51,7 @@ class MachineCalls:
         if not 0 <= index < len(self._library.gpus):
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         gpu = self._library.gpus[index]
+        self._library.check_bound(gpu)
         gpu.gate.enter("nvmlDeviceGetHandleByIndex")
         return self._library.handles[MockDevice(gpu, None)]
 
@@ -63,7 +64,7 @@ class MachineCalls:
         return target.gpu.profile.model if target.instance is None else target.instance.name
 
     def nvmlDeviceGetIndex(self, handle: Any) -> int:
-        return self._library.enter_gpu(handle, "nvmlDeviceGetIndex").index
+        return self._library.gpus.index(self._library.enter_gpu(handle, "nvmlDeviceGetIndex"))
 
     def nvmlDeviceGetMinorNumber(self, handle: Any) -> int:
         return self._library.enter_gpu(handle, "nvmlDeviceGetMinorNumber").minor

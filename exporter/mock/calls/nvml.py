@@ -60,6 +60,10 @@ class MockNvml:
         found = getattr(pynvml, name)
         return _not_found if name.startswith("nvml") and callable(found) and not isinstance(found, type) else found
 
+    def pci_devices(self) -> frozenset[str]:
+        """Return the PCI names of the GPUs that the driver has now, as the kernel module lists them."""
+        return frozenset(f"0000:{gpu.pci_bus:02x}:00.0" for gpu in self.machine.bound_gpus())
+
     def pods(self) -> tuple[MockPod, ...]:
         """Return the pods of now, as a kubelet of this machine would list them."""
         return self.machine.mock_pods()

@@ -57,6 +57,10 @@ class Fault(Protocol):
         """Return what becomes of a quantity's value at a time; `link` is the NVLink that it is about, if any."""
         return value
 
+    def absence(self) -> "Spell | None":
+        """Return for how long it takes the GPU, or the driver, away; None for not at all."""
+        return None
+
     def mig_devices(self, _t: float) -> frozenset[int] | None:
         """Return which of the scenario's MIG devices are there at a time, by their indices; None for all."""
         return None
@@ -81,6 +85,10 @@ class Spell:
     def described(self) -> dict[str, Any]:
         """Return its keys; the end is null for never, since JSON knows no infinity."""
         return {"at_s": self.at_s, "until_s": None if isinf(self.until_s) else self.until_s}
+
+    def cut(self, t: float) -> "Spell":
+        """Return the spell with an end at a time, if it does not end before."""
+        return Spell(self.at_s, min(self.until_s, t))
 
     def has(self, t: float) -> bool:
         """Say whether a time is within it."""

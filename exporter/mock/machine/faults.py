@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from exporter.mock.document import Section
+from exporter.mock.machine.absences import ReloadFault, UnboundFault
 from exporter.mock.machine.call_faults import DeniedFault, HangFault, LostFault, MissingFault, SlowFault
 from exporter.mock.machine.fault import Fault
 from exporter.mock.machine.hardware_faults import (
@@ -34,11 +35,13 @@ KINDS: Mapping[str, type[Fault]] = {
     "throttle": ThrottleFault,
     "inforom": InforomFault,
     "mig": MigFault,
+    "unbound": UnboundFault,
 }
 """What may go wrong with a GPU."""
 
 MACHINE_KINDS: Mapping[str, type[Fault]] = {
     "missing": MissingFault,
+    "driver-reload": ReloadFault,
     "hang": HangFault,
     "slow": SlowFault,
     "denied": DeniedFault,

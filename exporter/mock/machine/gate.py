@@ -64,6 +64,16 @@ class Gate:
         left = (fault.mig_devices(self._now()) for fault in self.faults)
         return next((devices for devices in left if devices is not None), None)
 
+    def is_absent(self) -> bool:
+        """Say whether a fault has taken away what is behind the gate."""
+        return self.was_absent_since(float("inf"))
+
+    def was_absent_since(self, t: float) -> bool:
+        """Say whether that is so, or was so at some moment after a time."""
+        now = self._now()
+        spells = (fault.absence() for fault in self.faults)
+        return any(spell.has(now) or t < spell.at_s <= now for spell in spells if spell is not None)
+
     def add(self, fault: Fault) -> None:
         """Let something more go wrong."""
         self.faults = (*self.faults, fault)

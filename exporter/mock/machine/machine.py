@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 
+from exporter.mock.machine.absences import ReloadFault
 from exporter.mock.machine.closed_loop import ClosedLoop
 from exporter.mock.machine.demands import Demand, Holders
 from exporter.mock.machine.device import MockGpu, build_gpus
@@ -43,6 +44,17 @@ class Machine:
     def driver_us(self, t: float) -> int:
         """Return the driver's clock, microseconds since the epoch, at a time of the scenario."""
         return round((self._began_at + t) * 1e6)
+
+    @property
+    def driver(self) -> str:
+        """The driver's version of now."""
+        loaded = [fault for fault in self.gate.faults if isinstance(fault, ReloadFault) and fault.driver]
+        versions = [fault.driver for fault in loaded if fault.spell.until_s <= self.now()]
+        return versions[-1] if versions else self.scenario.driver
+
+    def bound_gpus(self) -> tuple[MockGpu, ...]:
+        """Return the GPUs that the driver has now."""
+        return () if self.gate.is_absent() else tuple(gpu for gpu in self.gpus if not gpu.gate.is_absent())
 
     @property
     def pods(self) -> tuple[ScenarioPod, ...]:

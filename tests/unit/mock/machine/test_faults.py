@@ -21,7 +21,9 @@ EXAMPLES: tuple[dict[str, Any], ...] = (
     {"kind": "throttle", "at_s": 1.0, "until_s": 5.0, "by": "power-brake", "percent": 30.0},
     {"kind": "inforom", "at_s": 1.0, "until_s": 5.0},
     {"kind": "mig", "at_s": 1.0, "until_s": 5.0, "devices": [0, 2]},
+    {"kind": "unbound", "at_s": 1.0, "until_s": 5.0},
     {"kind": "missing", "at_s": 1.0, "until_s": 5.0},
+    {"kind": "driver-reload", "at_s": 1.0, "until_s": 5.0, "driver": "590.10"},
 )
 EVERY = {**KINDS, **MACHINE_KINDS}
 
