@@ -11,6 +11,9 @@ from exporter.model import Labels
 WINDOW_MS = 300_000
 """The window of DCGM_EXP_XID_ERRORS_COUNT where nobody sets one."""
 
+OF_APPLICATIONS = frozenset({13, 31, 43, 45, 68, 109})
+"""Codes that are nearly always an application's fault: NVIDIA's device plugin leaves a GPU in service after them."""
+
 LISTENING_SINCE = Counter(
     "gpu_exporter_xid_listening_start_time_seconds",
     "gpu_exporter_xid_listening_start_time_seconds",

@@ -217,7 +217,8 @@ class Supervisor:
         devices = select(self._layouts, self._sampling.selections)
         failed = {index: answer for index, answer in answers.items() if isinstance(answer, Reason)}
         unidentified = {index: reason for index, reason in failed.items() if self._is_unidentified(index, devices)}
-        has_threads = self._workers.replace({i: d for i, d in devices.items() if i not in unidentified}, unidentified)
+        identified = {index: device for index, device in devices.items() if index not in unidentified}
+        has_threads = self._workers.replace(identified, unidentified, self._pci)
         self._warn_of_unmatched(count)
         self._listed = True
         return "" if has_threads and Reason.NO_THREAD not in failed.values() else NO_THREAD

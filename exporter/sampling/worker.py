@@ -100,8 +100,8 @@ class Worker:
 
     def is_late(self, now: float) -> bool:
         """Say whether three collections have been missed, so that nothing published is true any more."""
-        expires = self.snapshot.expires if self.snapshot else self._started + life_s(self._timetable.interval_s)
-        return now >= expires
+        first = self._started + life_s(self._timetable.interval_s)
+        return now >= (max(first, self.snapshot.expires) if self.snapshot else first)
 
     def _run(self) -> None:
         followed: Plan | None = None

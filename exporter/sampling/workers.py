@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.catalogue.reading import Tracker
-from exporter.model import Condition, DeviceSnapshot, Entity, GpuState, Missing, Reason
+from exporter.catalogue.xids import OF_APPLICATIONS
+from exporter.model import Condition, DeviceSnapshot, Entity, Gpu, GpuState, Missing, Reason
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 from exporter.sampling.failures import EVERYTHING, Failures
@@ -18,6 +19,9 @@ from exporter.sampling.trackers.tracker import DeviceTracker
 from exporter.sampling.worker import Timetable, Worker
 
 log = logging.getLogger(__name__)
+
+_HARMLESS = frozenset(map(str, {0, *OF_APPLICATIONS}))
+"""Codes of Xids after which no GPU is gone."""
 
 HANDOVER_S = 0.1
 """How long a worker that is replaced may take to finish its collection, before that waits for the next scan."""
@@ -44,6 +48,7 @@ class Workers:
         self._failures = failures
         self._crew = _Crew()
         self._legacies: dict[str, Mapping[Tracker, DeviceTracker]] = {}  # of ended workers, by the GPU's UUID
+        self._fresh: dict[str, DeviceSnapshot] = {}  # their last snapshots, likewise
         self._reported: Mapping[int, Condition] = {}
 
     def states(self) -> tuple[GpuState, ...]:
@@ -98,12 +103,18 @@ class Workers:
         """Say whether some GPU is sampled as it should be."""
         return any(state.condition is Condition.SAMPLED for state in self.states())
 
-    def replace(self, devices: Mapping[int, Device], unidentified: Mapping[int, Reason]) -> bool:
+    def replace(
+        self,
+        devices: Mapping[int, Device],
+        unidentified: Mapping[int, Reason],
+        driven: frozenset[str] | None = None,
+    ) -> bool:
         """Keep the workers of unchanged devices, start those of new or changed ones, end the others.
 
         Args:
             devices: What is to be sampled, by index.
             unidentified: The other selected GPUs, and why they do not say who they are.
+            driven: The PCI names of the GPUs that the driver has, None where that can't be told.
 
         Returns:
             False if a thread could not be started; its GPU counts as starting, and the next call tries again.
@@ -118,7 +129,8 @@ class Workers:
             else:
                 workers[index] = worker
         reasons = {index: reason for index, reason in {**unidentified, **refused}.items() if index not in workers}
-        others = tuple(_without_worker(reasons, devices, self._crew.others))
+        former = [state for state in self._crew.others if _is_missed(state, driven)]
+        others = tuple(_without_worker(reasons, devices, former))
         for state in others:
             is_news = state.index in reasons and state not in self._crew.others
             if is_news and state.condition is not Condition.STARTING:
@@ -131,6 +143,7 @@ class Workers:
         sampler = Sampler(device, self._calls(), self._pacing, self._failures)
         sampler.inherit(self._legacies.get(gpu.uuid, {}))
         worker = Worker(sampler, self._plan, Timetable(self._pacing.interval_s, phase_s), self._pacing.clock)
+        worker.snapshot = self._still_true(device)
         try:
             worker.start()
         except RuntimeError:
@@ -140,6 +153,15 @@ class Workers:
         instances = f", {count} MIG instances" if count else ""
         log.info("GPU %d is sampled: %s, %s%s", gpu.index, gpu.model, gpu.uuid, instances)
         return worker
+
+    def _still_true(self, device: Device) -> DeviceSnapshot | None:
+        """Return the GPU's last snapshot, if that is still true: NVML may have been started anew for another GPU."""
+        fresh = self._fresh.pop(device.gpu.uuid, None)
+        if fresh is None or fresh.gpu != device.gpu or fresh.expires <= self._pacing.clock.monotonic():
+            return None
+        known = {target.entity for target in device.targets}
+        instances = {sample.entity for sample in fresh.samples if sample.entity.link is None}
+        return fresh if instances <= known else None
 
     def _stays(self, worker: Worker, wanted: Device | None) -> bool:
         """Say whether a worker keeps its place; one that is in a call does, until that returns."""
@@ -167,6 +189,8 @@ class Workers:
         for index, worker in self._crew.workers.items():
             if worker.ended(max(0.0, deadline - time.monotonic())):
                 self._legacies[worker.device.gpu.uuid] = worker.legacy()
+                if worker.snapshot and not worker.snapshot.gone:
+                    self._fresh[worker.device.gpu.uuid] = worker.snapshot
                 lost.append(replace(_state(index, worker, Condition.LOST), snapshot=_last_snapshot(worker)))
             else:
                 in_a_call[index] = worker
@@ -178,6 +202,7 @@ class Workers:
         for state in self.states():
             if state.gpu is not None and state.condition is not Condition.RELEASED:
                 self._failures(Missing(Entity(state.gpu), EVERYTHING, Reason.RELEASED))
+        self._fresh.clear()
         released = (replace(state, condition=Condition.RELEASED, snapshot=None) for state in self.states())
         self._crew = _Crew({}, tuple(released))
 
@@ -188,10 +213,34 @@ def _state(index: int, worker: Worker, condition: Condition) -> GpuState:
 
 
 def _last_snapshot(worker: Worker) -> DeviceSnapshot | None:
-    """Return what stays true of a GPU whose worker has ended: until something else is known of the GPU."""
-    if worker.snapshot is None or not worker.last_words:
+    """Return what stays true of a GPU whose worker has ended: what it said last until that expires, and its last words.
+
+    Those stay until something else is known of the GPU.
+    """
+    last, words = worker.snapshot, worker.last_words
+    if last is None:
         return None
-    return replace(worker.snapshot, samples=worker.last_words, missing=(), expires=math.inf)
+    said = {(word.entity, word.field) for word in words}
+    others = (sample for sample in last.samples if (sample.entity, sample.field) not in said and not last.gone)
+    samples = (*words, *(sample._replace(expires=min(sample.expires, last.expires)) for sample in others))
+    return replace(last, samples=samples, missing=(), expires=math.inf) if samples else None
+
+
+def _is_missed(state: GpuState, driven: frozenset[str] | None) -> bool:
+    """Say whether a GPU that may not be listed any more is missed: one that was taken from the driver is not.
+
+    One that fell off the bus was, too; the Xid that it left tells it apart.
+    """
+    if driven is None or state.gpu is None or state.snapshot is None or _pci_name(state.gpu) in driven:
+        return True
+    labels = (label for sample in state.snapshot.samples for label in sample.labels)
+    return bool({value for name, value in labels if name in {"err_code", "xid"}} - _HARMLESS)
+
+
+def _pci_name(gpu: Gpu) -> str:
+    """Return a GPU's PCI name as Linux writes it, with a domain of four digits where that is enough."""
+    domain, colon, rest = gpu.pci_bus_id.lower().partition(":")
+    return f"{int(domain or '0', 16):04x}{colon}{rest}"
 
 
 def _without_worker(

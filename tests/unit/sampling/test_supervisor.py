@@ -24,6 +24,7 @@ from tests.unit.mock_machines import scenario
 from tests.waiting import PATIENCE_S, until
 
 FIELDS = {"DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_XID_ERROR", "DCGM_FI_DEV_FB_USED"}
+VERSION = "DCGM_FI_SYSTEM_DRIVER_VERSION"
 SAMPLED, LOST, HANGING, STARTING = Condition.SAMPLED, Condition.LOST, Condition.HANGING, Condition.STARTING
 RELEASED = Condition.RELEASED
 TWO = "gpus: [{profile: h100-sxm}, {profile: h100-sxm}]"
@@ -43,6 +44,7 @@ class Bench:
         self.nvml = FaultyNvml(self.mock)
         self.failures = Failures()
         self.pci: frozenset[str] | None = frozenset({"0000:1b:00.0"})
+        self.asks_mock_for_pci = False
         self.sound: tuple[int, ...] = ()
         sampling = Sampling(
             library=self.nvml,
@@ -50,7 +52,7 @@ class Bench:
             clock=self.clock,
             interval_s=INTERVAL_S,
             scan_s=5.0,
-            pci_devices=lambda: self.pci,
+            pci_devices=lambda: self.mock.pci_devices() if self.asks_mock_for_pci else self.pci,
         )
         self.supervisor = Supervisor(sampling, plan(FIELDS, CATALOGUE), self.failures)
 
@@ -401,6 +403,74 @@ def test_a_gpu_that_is_taken_out_of_the_machine_in_good_health_leaves_nothing(ma
     bench.nvml.replaced["nvmlDeviceGetCount"] = lambda: 1
     bench.pci = frozenset()
     bench.become(SAMPLED)
+
+
+def uuids(bench: Bench) -> list[str]:
+    return [state.gpu.uuid for state in bench.supervisor.states() if state.gpu]
+
+
+@pytest.mark.parametrize("fault", ["", "{kind: xid, at_s: 2, code: 31}, "])
+def test_a_gpu_that_is_unbound_leaves_nothing_is_bound_again_and_another_is_never_without_values(
+    make: Make, fault: str
+) -> None:
+    """What an application did before is no reason to miss it."""
+    unbound = f"{{profile: h100-sxm, faults: [{fault}{{kind: unbound, at_s: 10, until_s: 60}}]}}"
+    bench = make(f"gpus: [{{profile: h100-sxm}}, {unbound}, {{profile: h100-sxm}}]")
+    bench.asks_mock_for_pci = True
+    bench.start(SAMPLED, SAMPLED, SAMPLED)
+    first, middle, last = uuids(bench)
+    bench.sound = (0,)
+    has_values: list[bool] = []  # while NVML is started, and in each collection, the first ones after that included
+    for function in ("nvmlInit", "nvmlDeviceGetTemperature"):
+        bench.nvml.replaced[function] = watched(bench, function, has_values)
+
+    def is_so(*expected: str) -> bool:
+        return uuids(bench) == list(expected) and bench.conditions() == [SAMPLED] * len(expected)
+
+    bench.pass_until(lambda: is_so(first, last))
+    assert bench.clock.now >= 1000 + 10
+    bench.pass_scans(2)
+    assert uuids(bench) == [first, last]
+    bench.pass_until(lambda: is_so(first, middle, last))
+    assert bench.clock.now >= 1000 + 60
+    assert bench.nvml.calls["nvmlInit"] == 3
+    assert all(has_values)
+
+
+def watched(bench: Bench, function: str, has_values: list[bool]) -> Callable[..., Any]:
+    """Return a function that takes its time, and notes at each call whether GPU 0 has its values meanwhile."""
+
+    def call(*args: Any) -> Any:
+        time.sleep(2 * INTERVAL_S)
+        has_values.append(bench.values(0).keys() >= FIELDS)
+        return getattr(bench.mock, function)(*args)
+
+    return call
+
+
+def test_a_driver_that_is_reloaded_is_read_again_under_its_new_version(make: Make) -> None:
+    bench = make(TWO + "\nfaults: [{kind: driver-reload, at_s: 10, for_s: 20, driver: '590.10'}]")
+    bench.supervisor.follow(plan({*FIELDS, VERSION}, CATALOGUE))
+    bench.asks_mock_for_pci = True
+    bench.start(SAMPLED, SAMPLED)
+    assert bench.values(0)[VERSION] == "580.159.04"
+    known = uuids(bench)
+    bench.sound = ()
+    bench.pass_until(lambda: "kernel module is not loaded" in bench.supervisor.trouble())
+    assert not bench.supervisor.nvml_works()
+    bench.pass_until(lambda: all(bench.values(index).get(VERSION) == "590.10" for index in (0, 1)))
+    bench.become(SAMPLED, SAMPLED)
+    assert uuids(bench) == known
+    assert bench.supervisor.trouble() == ""
+
+
+def test_a_gpu_that_is_added_is_sampled(make: Make) -> None:
+    bench = make("gpus: [{profile: h100-sxm}, {profile: h100-sxm, faults: [{kind: unbound, at_s: 0, until_s: 20}]}]")
+    bench.asks_mock_for_pci = True
+    bench.start(SAMPLED)
+    bench.sound = ()
+    bench.become(SAMPLED, SAMPLED)
+    assert bench.clock.now >= 1000 + 20
 
 
 def test_gpus_that_are_let_go_are_asked_nothing_until_they_are_taken_again(
