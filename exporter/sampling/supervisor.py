@@ -159,6 +159,8 @@ class Supervisor:
         """Start NVML and look for GPUs where it is time for that."""
         if self._has_let_go:
             self._has_let_go, self._next_scan = False, float("-inf")
+        if not self._nvml.is_started and self._driver_has_changed():
+            self._retry_s, self._next_scan = FIRST_RETRY_S, float("-inf")
         now = self._sampling.clock.monotonic()
         has_news = self._workers.want_look() or self._looks.has_news()
         if now < self._next_scan and (self._nvml.trouble or not has_news):
@@ -242,8 +244,7 @@ class Supervisor:
 
     def _needs_restart(self) -> bool:
         """Say whether nothing short of starting NVML anew can help; at most once a back-off."""
-        pci = self._sampling.pci_devices()
-        if pci is not None and self._pci is not None and pci != self._pci:
+        if self._driver_has_changed():
             log.info("GPUs have been added or removed: starting NVML anew")
             return True
         if self._workers.all_lost():
@@ -251,6 +252,11 @@ class Supervisor:
             self._back_off()
             return True
         return False
+
+    def _driver_has_changed(self) -> bool:
+        """Say whether the driver has other GPUs than when NVML was started, or started in vain, the last time."""
+        pci = self._sampling.pci_devices()
+        return pci is not None and self._pci is not None and pci != self._pci
 
     def _end_nvml(self) -> None:
         """End all workers, and NVML unless some call hangs."""

@@ -464,6 +464,18 @@ def test_a_driver_that_is_reloaded_is_read_again_under_its_new_version(make: Mak
     assert bench.supervisor.trouble() == ""
 
 
+def test_a_driver_that_was_away_for_long_is_read_as_soon_as_it_has_gpus_again(make: Make) -> None:
+    away_s = 100
+    bench = make(TWO + f"\nfaults: [{{kind: driver-reload, at_s: 10, for_s: {away_s}}}]")
+    bench.asks_mock_for_pci = True
+    bench.start(SAMPLED, SAMPLED)
+    bench.sound = ()
+    bench.pass_until(lambda: "kernel module is not loaded" in bench.supervisor.trouble())
+    bench.pass_until(lambda: bench.clock.now > 1000 + away_s - 5)
+    bench.clock.advance(1000 + 10 + away_s - bench.clock.now)
+    until(lambda: bench.conditions() == [SAMPLED, SAMPLED], what="no more time passes")
+
+
 def test_a_gpu_that_is_added_is_sampled(make: Make) -> None:
     bench = make("gpus: [{profile: h100-sxm}, {profile: h100-sxm, faults: [{kind: unbound, at_s: 0, until_s: 20}]}]")
     bench.asks_mock_for_pci = True
