@@ -52,24 +52,28 @@ class Slot:
         """Read the source; means go on behind what has been scraped, so that no reading in between shortens them."""
         if not self.source.accumulates or self._has_been_scraped(now):
             self.source.begin_span()
+        had_failed = self._has_failed()
         self.last = self.source.read(values, expires)
         self.read_at = now
         if self.source.has_given_up and self.retry == math.inf:
             self.retry = now + ASK_AGAIN_S
         # half an interval of tolerance, so that a tick that comes early by a little is not a tick lost
-        self._due = now + self._period_s() - self._pacing.interval_s / 2
+        self._due = now + self._period_s(had_failed=had_failed) - self._pacing.interval_s / 2
+
+    def _has_failed(self) -> bool:
+        return any(missing.reason is not Reason.NOT_SUPPORTED for missing in self.last.missing)
 
     def _has_been_scraped(self, now: float) -> bool:
         """Say whether somebody has the last answers, or may have: while no rhythm is known, each is for itself."""
         scrapes, fields = self._pacing.scrapes, self.source.fields
         return scrapes.newest(fields) > self.read_at or scrapes.expected(fields, now, now) is None
 
-    def _period_s(self) -> float:
-        """Return after what time at the latest the source is read again; soon, where something has failed."""
-        source, reasons = self.source, {missing.reason for missing in self.last.missing} - {Reason.NOT_SUPPORTED}
-        if source.is_waiting or (source.accumulates and reasons):
+    def _period_s(self, *, had_failed: bool) -> float:
+        """Return after what time at the latest the source is read again; soon, where something has begun to fail."""
+        source, has_failed = self.source, self._has_failed()
+        if source.is_waiting or (source.accumulates and has_failed and not had_failed):
             return COLLECTION
-        return min(source.period, SLOW) if reasons else source.period
+        return min(source.period, SLOW) if has_failed else source.period
 
     def hurry(self) -> None:
         """Let the source be read at the next collection."""

@@ -229,6 +229,16 @@ def test_a_reading_that_failed_is_made_again_at_the_next_collection() -> None:
     assert ages(paced, [151.0]) == pytest.approx([0.85])
 
 
+def test_a_reading_that_fails_on_and_on_is_made_for_the_scrapes_alone() -> None:
+    paced = Paced()
+    ages(paced, each(15.0, 149))
+    paced.nvml.replaced["nvmlDeviceGetPcieReplayCounter"] = failing(pynvml.NVML_ERROR_NO_PERMISSION)
+    before = reads(paced)
+    for at in each(15.0, 300)[9:]:
+        assert "READ_AT" not in paced.page(at)
+    assert reads(paced) - before == 11 + 1
+
+
 LOAD = "{kind: steps, repeat: true, steps: [{for_s: 0.7, percent: 100}, {for_s: 1.3, percent: 10}]}"
 ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 
