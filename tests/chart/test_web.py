@@ -2,6 +2,7 @@
 
 import base64
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from exporter.server.web_config.document import WebConfig, read_web_config
 from exporter.server.web_config.files import FilesRead
 from tests.chart import looks
 from tests.chart.helm import Helm, Refused, Rendered
+from tests.chart.schemas import Schemas
 from tests.chart.values import merged
 
 TLS: dict[str, Any] = {"tlsServerConfig": {"enabled": True}}
@@ -80,6 +82,15 @@ def test_monitor_verifies_a_certificate_of_one_s_own_as_it_is_told(helm: Helm) -
     told = merged(own, {"serviceMonitor": {"tlsConfig": {"serverName": "x"}}})
     assert looks.endpoint(helm.template(told))["tlsConfig"] == {"serverName": "x"}
     assert "does not verify" not in helm.notes(told)
+
+
+def test_objects_with_a_secret_of_one_s_own_are_valid(helm: Helm, schemas: Mapping[str, Schemas]) -> None:
+    client = {"secret": {"name": "prometheus-cert", "key": "tls.crt"}}
+    tls_config = {"ca": client, "cert": client, "keySecret": client["secret"], "serverName": "gpu.example.com"}
+    own = {"existingSecret": "{{ .Release.Name }}-cert"}
+    rendered = helm.template(merged(CLIENTS, {"tlsServerConfig": own, "serviceMonitor": {"tlsConfig": tls_config}}))
+    assert looks.volumes(rendered)["tls"]["secret"] == {"secretName": "dcgm-exporter-cert"}
+    assert [fault for known in schemas.values() for one in rendered.objects for fault in known.faults(one)] == []
 
 
 def test_monitor_and_helm_test_log_in_as_the_first_user(helm: Helm) -> None:
