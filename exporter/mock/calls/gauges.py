@@ -8,6 +8,7 @@ from typing import Any
 import pynvml
 
 from exporter.mock.calls.library import Library, failure
+from exporter.mock.calls.tables import FIRSTS
 from exporter.mock.machine.device import MockGpu
 from exporter.mock.machine.gauges import SAMPLE_PERIOD_S
 from exporter.mock.machine.signals import mean
@@ -19,54 +20,20 @@ _CODEC_PERIOD_US = 100_000
 
 
 class GaugeCalls:
-    """Utilization, clocks, temperature, power, energy, framebuffer, counters and rings of samples."""
+    """Utilization, framebuffer and rings of samples."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
 
     def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any:
         gpu = self._undivided(handle, "nvmlDeviceGetUtilizationRates")
-        rates = pynvml.c_nvmlUtilization_t()
-        rates.gpu = self._library.read(gpu, "gpu_utilization_percent")
-        rates.memory = self._library.read(gpu, "memory_utilization_percent")
-        return rates
+        return self._library.fill(gpu, "nvmlDeviceGetUtilizationRates", pynvml.c_nvmlUtilization_t())
 
     def nvmlDeviceGetEncoderUtilization(self, handle: Any) -> list[int]:
-        gpu = self._undivided(handle, "nvmlDeviceGetEncoderUtilization")
-        return [self._library.read(gpu, "encoder_utilization_percent"), _CODEC_PERIOD_US]
+        return self._codec(handle, "nvmlDeviceGetEncoderUtilization")
 
     def nvmlDeviceGetDecoderUtilization(self, handle: Any) -> list[int]:
-        gpu = self._undivided(handle, "nvmlDeviceGetDecoderUtilization")
-        return [self._library.read(gpu, "decoder_utilization_percent"), _CODEC_PERIOD_US]
-
-    def nvmlDeviceGetClockInfo(self, handle: Any, type: int) -> int:  # noqa: A002 - pynvml's own name
-        gpu = self._library.enter_gpu(handle, "nvmlDeviceGetClockInfo")
-        clocks = {
-            pynvml.NVML_CLOCK_GRAPHICS: "graphics_clock_mhz",
-            pynvml.NVML_CLOCK_SM: "sm_clock_mhz",
-            pynvml.NVML_CLOCK_MEM: "memory_clock_mhz",
-            pynvml.NVML_CLOCK_VIDEO: "video_clock_mhz",
-        }
-        if type not in clocks:
-            raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._library.read(gpu, clocks[type])
-
-    def nvmlDeviceGetTemperature(self, handle: Any, sensor: int) -> int:
-        gpu = self._library.enter_gpu(handle, "nvmlDeviceGetTemperature")
-        if sensor != pynvml.NVML_TEMPERATURE_GPU:
-            raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self._library.read(gpu, "gpu_temperature_c")
-
-    def nvmlDeviceGetFanSpeed(self, handle: Any) -> int:
-        return self._library.read(self._library.enter_gpu(handle, "nvmlDeviceGetFanSpeed"), "fan_speed_percent")
-
-    def nvmlDeviceGetPowerUsage(self, handle: Any) -> int:
-        return self._library.read(self._library.enter_gpu(handle, "nvmlDeviceGetPowerUsage"), "power_usage_mw")
-
-    def nvmlDeviceGetPcieReplayCounter(self, handle: Any) -> int:
-        return self._library.read(
-            self._library.enter_gpu(handle, "nvmlDeviceGetPcieReplayCounter"), "pcie_replay_count"
-        )
+        return self._codec(handle, "nvmlDeviceGetDecoderUtilization")
 
     def nvmlDeviceGetMemoryInfo(self, handle: Any, version: int | None = None) -> Any:
         memory = self._library.enter(handle, "nvmlDeviceGetMemoryInfo").gauges.memory
@@ -115,6 +82,9 @@ class GaugeCalls:
                 sample.sampleValue.uiVal = round(mean(signal, start, end))
                 samples.append(sample)
         return samples
+
+    def _codec(self, handle: Any, function: str) -> list[int]:
+        return [self._library.read(self._undivided(handle, function), FIRSTS[function]), _CODEC_PERIOD_US]
 
     def _undivided(self, handle: Any, function: str) -> MockGpu:
         """Return a GPU on which MIG is off: NVML has no utilization of others."""

@@ -9,94 +9,25 @@ from typing import Any
 import pynvml
 
 from exporter.mock.calls.library import Library, failure
+from exporter.mock.calls.tables import (
+    CHOICES,
+    COUNTS,
+    LINK_ERRORS,
+    MASKS,
+    NUMBERS,
+    PAIRS,
+    TEXTS,
+    WORD_BITS,
+)
 from exporter.mock.machine.device import MockGpu
 
-NUMBERS = {
-    "nvmlDeviceGetPerformanceState": "performance_state",
-    "nvmlDeviceGetComputeMode": "compute_mode",
-    "nvmlDeviceGetPersistenceMode": "persistence_mode",
-    "nvmlDeviceGetVirtualizationMode": "virtualization_mode",
-    "nvmlDeviceGetBrand": "brand",
-    "nvmlDeviceGetCurrentClocksEventReasons": "clock_event_reasons",
-    "nvmlDeviceGetPowerManagementLimit": "power_limit_mw",
-    "nvmlDeviceGetPowerManagementDefaultLimit": "power_limit_default_mw",
-    "nvmlDeviceGetEnforcedPowerLimit": "power_limit_enforced_mw",
-    "nvmlDeviceGetMarginTemperature": "gpu_temperature_margin_c",
-    "nvmlDeviceGetMaxPcieLinkGeneration": "pcie_max_link_generation",
-    "nvmlDeviceGetMaxPcieLinkWidth": "pcie_max_link_width",
-    "nvmlDeviceGetCurrPcieLinkGeneration": "pcie_link_generation",
-    "nvmlDeviceGetCurrPcieLinkWidth": "pcie_link_width",
-    "nvmlDeviceGetInforomConfigurationChecksum": "inforom_checksum",
-    "nvmlDeviceGetUnrepairableMemoryFlag_v1": "unrepairable_memory",
-}
-"""The quantities of functions that take a GPU alone."""
-
-PAIRS = {
-    "nvmlDeviceGetCudaComputeCapability": ("compute_capability_major", "compute_capability_minor"),
-    "nvmlDeviceGetPowerManagementLimitConstraints": ("power_limit_min_mw", "power_limit_max_mw"),
-    "nvmlDeviceGetAutoBoostedClocksEnabled": ("auto_boost", "auto_boost"),
-}
-"""Likewise, of those that answer two numbers."""
-
-_ECC_KINDS = {"sbe": pynvml.NVML_MEMORY_ERROR_TYPE_CORRECTED, "dbe": pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED}
-_ECC_LIVES = {"volatile": pynvml.NVML_VOLATILE_ECC, "aggregate": pynvml.NVML_AGGREGATE_ECC}
-_ECC_PLACES = ("l1", "l2", "dram", "registers", "texture", "shared", "cbu", "sram")
-
-CHOICES: dict[str, dict[tuple[int, ...], str]] = {
-    "nvmlDeviceGetMaxClockInfo": {
-        (pynvml.NVML_CLOCK_GRAPHICS,): "max_graphics_clock_mhz",
-        (pynvml.NVML_CLOCK_SM,): "max_sm_clock_mhz",
-        (pynvml.NVML_CLOCK_MEM,): "max_memory_clock_mhz",
-        (pynvml.NVML_CLOCK_VIDEO,): "max_video_clock_mhz",
-    },
-    "nvmlDeviceGetApplicationsClock": {
-        (pynvml.NVML_CLOCK_GRAPHICS,): "app_graphics_clock_mhz",
-        (pynvml.NVML_CLOCK_MEM,): "app_memory_clock_mhz",
-    },
-    "nvmlDeviceGetTemperatureThreshold": {
-        (pynvml.NVML_TEMPERATURE_THRESHOLD_SHUTDOWN,): "gpu_temperature_shutdown_c",
-        (pynvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN,): "gpu_temperature_slowdown_c",
-        (pynvml.NVML_TEMPERATURE_THRESHOLD_GPU_MAX,): "gpu_temperature_max_c",
-        (pynvml.NVML_TEMPERATURE_THRESHOLD_MEM_MAX,): "memory_temperature_max_c",
-    },
-    "nvmlDeviceGetPcieThroughput": {
-        (pynvml.NVML_PCIE_UTIL_TX_BYTES,): "pcie_transmitted_kb_per_s",
-        (pynvml.NVML_PCIE_UTIL_RX_BYTES,): "pcie_received_kb_per_s",
-    },
-    "nvmlDeviceGetMemoryErrorCounter": {
-        (kind_id, life_id, place_id): f"ecc_{kind}_{life}_{place}"
-        for kind, kind_id in _ECC_KINDS.items()
-        for life, life_id in _ECC_LIVES.items()
-        for place_id, place in enumerate(_ECC_PLACES)  # as NVML_MEMORY_LOCATION_* counts them
-    },
-}
-"""The quantities of functions that take a GPU and what is meant of it."""
-
-TEXTS: dict[str, dict[tuple[int, ...], str]] = {
-    "nvmlDeviceGetVbiosVersion": {(): "vbios"},
-    "nvmlDeviceGetInforomImageVersion": {(): "inforom_image"},
-    "nvmlDeviceGetInforomVersion": {
-        (pynvml.NVML_INFOROM_OEM,): "inforom_oem",
-        (pynvml.NVML_INFOROM_ECC,): "inforom_ecc",
-        (pynvml.NVML_INFOROM_POWER,): "inforom_power",
-    },
-}
-"""The profile's texts, likewise."""
-
-LINK_ERRORS = {
-    pynvml.NVML_NVLINK_ERROR_DL_REPLAY: "nvlink_replay_errors",
-    pynvml.NVML_NVLINK_ERROR_DL_RECOVERY: "nvlink_recovery_errors",
-    pynvml.NVML_NVLINK_ERROR_DL_CRC_FLIT: "nvlink_crc_flit_errors",
-    pynvml.NVML_NVLINK_ERROR_DL_CRC_DATA: "nvlink_crc_data_errors",
-    pynvml.NVML_NVLINK_ERROR_DL_ECC_DATA: "nvlink_ecc_data_errors",
-}
 _P2P_NOT_SUPPORTED = 5
 
 
 class GetterCalls:
     """Everything that is asked of a GPU and answered by one number or text.
 
-    The functions of the tables above are attributes, as the methods are.
+    The functions of the tables are attributes, as the methods are.
     """
 
     def __init__(self, library: Library) -> None:
@@ -124,17 +55,13 @@ class GetterCalls:
 
     def nvmlDeviceGetRetiredPages(self, device: Any, sourceFilter: int) -> list[int]:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetRetiredPages")
-        causes = {
-            pynvml.NVML_PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS: "retired_pages_sbe",
-            pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR: "field.RETIRED_DBE",
-        }
-        return list(range(self._library.read(gpu, causes[sourceFilter])))
+        return list(range(self._library.read(gpu, COUNTS["nvmlDeviceGetRetiredPages"][(sourceFilter,)])))
 
     def nvmlDeviceGetCpuAffinity(self, handle: Any, cpuSetSize: int) -> list[int]:
-        return self._mask(handle, "nvmlDeviceGetCpuAffinity", "cpu_affinity_mask", cpuSetSize)
+        return self._mask(handle, "nvmlDeviceGetCpuAffinity", cpuSetSize)
 
     def nvmlDeviceGetMemoryAffinity(self, handle: Any, nodeSetSize: int, scope: int) -> list[int]:  # noqa: ARG002
-        return self._mask(handle, "nvmlDeviceGetMemoryAffinity", "memory_affinity_mask", nodeSetSize)
+        return self._mask(handle, "nvmlDeviceGetMemoryAffinity", nodeSetSize)
 
     def nvmlDeviceGetNvLinkErrorCounter(self, device: Any, link: int, counter: int) -> int:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetNvLinkErrorCounter")
@@ -186,6 +113,6 @@ class GetterCalls:
         entered.__signature__ = signature  # type: ignore[attr-defined]  # what inspect goes by
         setattr(self, function, entered)
 
-    def _mask(self, handle: Any, function: str, quantity: str, words: int) -> list[int]:
-        mask = self._library.read(self._library.enter_gpu(handle, function), quantity)
-        return [mask >> (64 * word) & (1 << 64) - 1 for word in range(words)]
+    def _mask(self, handle: Any, function: str, words: int) -> list[int]:
+        mask = self._library.read(self._library.enter_gpu(handle, function), MASKS[function])
+        return [mask >> (WORD_BITS * word) & (1 << WORD_BITS) - 1 for word in range(words)]

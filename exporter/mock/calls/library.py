@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import pynvml
 
+from exporter.mock.calls.tables import MEMBERS
 from exporter.mock.machine.device import MockGpu, MockInstance
 from exporter.mock.machine.gauges import Gauges
 from exporter.mock.machine.machine import Machine
@@ -234,3 +235,16 @@ class Library:
         if found is None:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         return round(found)
+
+    def fill(self, gpu: MockGpu, function: str, structure: Any) -> Any:
+        """Fill those members of a structure that a function answers and that it has; returns it.
+
+        Raises:
+            NVMLError: NOT_SUPPORTED.
+        """
+        for member, quantity in MEMBERS[function].items():
+            if hasattr(structure, member):
+                value = self.read(gpu, quantity)
+                is_byte = isinstance(getattr(structure, member), bytes)
+                setattr(structure, member, bytes([value]) if is_byte else value)
+        return structure

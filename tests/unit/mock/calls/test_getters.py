@@ -4,7 +4,7 @@ import pynvml
 import pytest
 
 from exporter.mock import load_scenario
-from exporter.mock.calls.getters import CHOICES, NUMBERS, PAIRS, TEXTS
+from exporter.mock.calls.tables import CHOICES, NUMBERS, PAIRS, TEXTS
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import refusal, scenario, started
 
