@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from exporter.mock.recordings.recording import Frame, Recording, write_recording
+from exporter.mock.recordings.recording import Frame, Recording
+from exporter.mock.recordings.recording_file import write_recording
 
 MODEL = "NVIDIA H100 80GB HBM3"
 RECORDED_ON = "2026-11-23"

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 DATA = (
     "exporter.errors",
     "exporter.mock.calls.tables",
+    "exporter.mock.recordings.recording",
     "exporter.mock.machine.demands",
     "exporter.mock.machine.profile",
     "exporter.mock.machine.scenario",

@@ -11,7 +11,7 @@ from exporter.counters import parse_counters
 from exporter.counters_source import CountersFile
 from exporter.errors import ConfigError
 from exporter.mock import load_scenario
-from exporter.mock.recordings.recording import read_recording
+from exporter.mock.recordings.recording_file import read_recording
 
 Read = Callable[[Path], object]
 Make = Callable[[Path], None]

@@ -5,7 +5,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from exporter.errors import ConfigError
-from exporter.mock.recordings.recording import Recording, parse_recording
+from exporter.mock.recordings.recording import Recording
+from exporter.mock.recordings.recording_file import parse_recording
 
 
 def recording_names() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from exporter.mock.document import Section
 from exporter.mock.machine.loads import Load, constant_load, demand_load, replay_load
 from exporter.mock.machine.signals import Steps, Wave
 from exporter.mock.recordings.packaged import packaged_recording
-from exporter.mock.recordings.recording import read_recording
+from exporter.mock.recordings.recording_file import read_recording
 
 _DAY_S = 86400.0
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from exporter.mock.recordings.recording import read_recording
+from exporter.mock.recordings.recording_file import read_recording
 
 ROOT = Path(__file__).parents[3]
 FIELDS = "MEMORY_TEMP POWER_AVERAGE POWER_INSTANT REMAPPED_COR REMAPPED_UNC REMAPPED_PENDING REMAPPED_FAILURE"

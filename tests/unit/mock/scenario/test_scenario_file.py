@@ -9,7 +9,8 @@ from exporter.errors import ConfigError
 from exporter.mock import MockNvml, load_scenario, profile_names
 from exporter.mock.document import Section
 from exporter.mock.machine.gauges import QUANTITIES
-from exporter.mock.recordings.recording import Frame, Recording, write_recording
+from exporter.mock.recordings.recording import Frame, Recording
+from exporter.mock.recordings.recording_file import write_recording
 from exporter.mock.scenario.scenario_file import parse_scenario
 from tests.unit.mock_machines import scenario
 

@@ -7,10 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import RecordingError
-from exporter.mock.recordings.recording import (
+from exporter.mock.recordings.recording import Frame, Recording
+from exporter.mock.recordings.recording_file import (
     MOST_BYTES,
-    Frame,
-    Recording,
     parse_recording,
     read_recording,
     render_recording,
