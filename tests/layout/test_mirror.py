@@ -60,6 +60,7 @@ ELSEWHERE = {
     "exporter.kube.resources": "unit/attribution/test_resource_slices.py",
     "exporter.mock.document": "unit/mock/scenario/test_scenario_file.py",
     "exporter.mock.machine.gauges": "unit/mock/calls/test_gauges.py",
+    "exporter.mock.machine.loads": "unit/mock/machine/test_replay.py",
     "exporter.mock.machine.machine": "unit/mock/machine/test_closed_loop.py",
     "exporter.mock.scenario.load_file": "unit/mock/scenario/test_scenario_file.py",
     "exporter.nvml.events": "unit/sampling/trackers/test_events.py",

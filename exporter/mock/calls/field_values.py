@@ -112,6 +112,7 @@ def _fill_from_links(answer: Any, gpu: MockGpu, t: float) -> None:
 def _of_link(field_id: int, gpu: MockGpu, t: float, link: int) -> int | None:
     """Return what one link has; None where the model's NVLinks do not count it."""
     if field_id in _LINK_TOTALS:
-        return round((gpu.value(_LINK_TOTALS[field_id], t) or 0.0) / gpu.links)
+        own = gpu.value(f"{_LINK_TOTALS[field_id]}.{link}", t)
+        return round((gpu.value(_LINK_TOTALS[field_id], t) or 0.0) / gpu.links if own is None else own)
     value = gpu.value(_OF_LINKS[field_id], t, link)
     return None if value is None else round(value)

@@ -70,7 +70,9 @@ class GaugeCalls:
 
     def _samples(self, gpu: MockGpu, quantity: str, since_us: int) -> list[Any]:
         """Return the samples newer than a time of the driver's clock, oldest first."""
-        signal = gpu.gauges.sampled[quantity]
+        signal = gpu.gauges.sampled.get(quantity)
+        if signal is None:
+            raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         newest = math.floor(self._library.now() / SAMPLE_PERIOD_S)
         samples = []
         for number in range(newest - RING_SAMPLES, newest):

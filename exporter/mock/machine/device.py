@@ -65,7 +65,8 @@ class MockGpu:
 
     def value(self, quantity: str, t: float, link: int | None = None) -> float | None:
         """Return a quantity at a time, of the GPU or of one of its NVLinks; None for one that it does not have."""
-        found = self.gauges.values.get(quantity)
+        values = self.gauges.values
+        found = values.get(f"{quantity}.{link}", values.get(quantity))
         return None if found is None else self.gate.altered(found.value(t), quantity, t, link)
 
     @property

@@ -29,13 +29,20 @@ class Drive:
 
     def quantity(self, name: str, span: Span) -> Signal:
         """Return a quantity's signal: as it was recorded, while the load replays it, else as the activity says."""
-        derived = Between(self.activity, span.idle, span.busy)
+        return self.replay(name, Between(self.activity, span.idle, span.busy))
+
+    def replay(self, name: str, derived: Signal) -> Signal:
+        """Return a signal as it was recorded, while the load replays it; else the one that stands in for it."""
         if name not in self._recorded:
             return derived
         recorded = self._recorded[name]
         course = Course(recorded)
         self._replayed.append((course, recorded, derived))
         return course
+
+    def first(self, name: str, default: float) -> float:
+        """Return the value with which a quantity was first recorded, or the default."""
+        return self._recorded[name].value(0.0) if name in self._recorded else default
 
     def serve(self, level: float, at: float, *, period_s: float = 0.0) -> None:
         """Be as busy as demands ask for, from a time on, evenly or in bursts; only while no level is forced."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pynvml
 
 from exporter.mock.machine.drive import Drive
-from exporter.mock.machine.loads import UTILIZATION
+from exporter.mock.machine.loads import RATE, RING, UTILIZATION
 from exporter.mock.machine.placement import COMPUTE_SLICES
 from exporter.mock.machine.profile import Span
 from exporter.mock.machine.scenario import ScenarioGpu, ScenarioInstance
@@ -124,6 +124,7 @@ QUANTITIES = frozenset(
         "memory_temperature_c",
         "fan_speed_percent",
         "power_instant_mw",
+        "power_usage_mw",
         "power_average_mw",
         "memory_used_bytes",
         "remapped_rows_correctable",
@@ -193,16 +194,20 @@ def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     values: dict[str, Value] = dict(signals)
     values |= {name: LastSample(signals[name], SAMPLE_PERIOD_S) for name in SAMPLED if name not in replayed}
     averages_power = profile.averages_power and "power_average_mw" not in replayed | gpu.values.keys()
-    values |= _power_and_energy(signals, averages=averages_power)
+    values |= _power(signals, averages=averages_power)
     for name in STATES & signals.keys() - replayed:
         state = gpu.values.get(name) or quantities[name]
         values[name] = Either(drive.activity, state.idle, state.busy)
-    values |= _pcie_bytes(signals)
-    values |= {name: GrowingTotal(total.start, drive.quantity(name, total.rate)) for name, total in totals.items()}
+    values |= _integrals(signals, drive, gpu)
+    for name, total in totals.items():
+        rate = drive.replay(f"{RATE}{name}", Between(drive.activity, total.rate.idle, total.rate.busy))
+        values[name] = GrowingTotal(drive.first(name, total.start), rate)
     values |= {f"nvlink_{way}_kib": GrowingTotal(0.0, rate) for way, rate in links.items()}
     memory = Memory(profile.memory_total_bytes, profile.memory_reserved_bytes, values["memory_used_bytes"])
-    sampled = {name: signals[name] for name in SAMPLED}
-    return Gauges(values, sampled, _gpm(signals) | _gpm_of_links(gpu, links), memory)
+    sampled = {name: signals[name] for name in SAMPLED if name in signals}
+    sampled |= {name: drive.replay(f"{RING}{name}", signal) for name, signal in sampled.items() if name in replayed}
+    recorded = _gpm({name: signals[name] for name in signals.keys() & replayed})
+    return Gauges(values, sampled, _gpm(signals) | _gpm_of_links(gpu, links) | recorded, memory)
 
 
 def instance_gauges(gpu: ScenarioGpu, instance: ScenarioInstance, drive: Drive) -> Gauges:
@@ -235,23 +240,31 @@ def _signals(spans: Mapping[str, Span], drive: Drive, own: Mapping[str, Span]) -
     return signals | {name: Between(drive.activity, span.idle, span.busy) for name, span in own.items()}
 
 
-def _power_and_energy(signals: Mapping[str, Signal], *, averages: bool) -> dict[str, Value]:
+def _power(signals: Mapping[str, Signal], *, averages: bool) -> dict[str, Value]:
     """Return what follows from the present power; `averages` where the mean over a second does too."""
+    if "power_instant_mw" not in signals:
+        return {}
     power = signals["power_instant_mw"]
-    values: dict[str, Value] = {"energy_mj": GrowingTotal(signals["energy_mj"].value(0.0), power)}
-    if averages:
-        values["power_average_mw"] = Trailing(power, _POWER_WINDOW_S)
-    values["power_usage_mw"] = values.get("power_average_mw", signals.get("power_average_mw", power))
+    values: dict[str, Value] = {"power_average_mw": Trailing(power, _POWER_WINDOW_S)} if averages else {}
+    if "power_usage_mw" not in signals:
+        values["power_usage_mw"] = values.get("power_average_mw", signals.get("power_average_mw", power))
     return values
 
 
-def _pcie_bytes(signals: Mapping[str, Signal]) -> dict[str, Value]:
-    rates = {"pcie_transmitted_bytes": "gpm.PCIE_TX_PER_SEC", "pcie_received_bytes": "gpm.PCIE_RX_PER_SEC"}
-    return {
-        name: GrowingTotal(signals[name].value(0.0), Mix(((MIB, signals[rate]),)))
-        for name, rate in rates.items()
-        if name in signals and rate in signals
+def _integrals(signals: Mapping[str, Signal], drive: Drive, gpu: ScenarioGpu) -> dict[str, Value]:
+    """Return the totals that grow by something else that is answered, where their own growth was not recorded."""
+    sources = {
+        "energy_mj": ("power_instant_mw", 1),
+        "pcie_transmitted_bytes": ("gpm.PCIE_TX_PER_SEC", MIB),
+        "pcie_received_bytes": ("gpm.PCIE_RX_PER_SEC", MIB),
     }
+    values: dict[str, Value] = {}
+    for name, (source, factor) in sources.items():
+        if name in signals and source in signals:
+            rate: Signal = Mix(((factor, signals[source]),))
+            rate = rate if name in gpu.values else drive.replay(f"{RATE}{name}", rate)
+            values[name] = GrowingTotal(signals[name].value(0.0), rate)
+    return values
 
 
 def _nvlink_rates(gpu: ScenarioGpu, drive: Drive) -> dict[str, Signal]:

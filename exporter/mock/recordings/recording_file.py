@@ -3,7 +3,8 @@
 A recording is JSON lines, plain or gzip-compressed. The first line is the header; every further line is a frame: the
 time in seconds and the quantities by name, in NVML's own units (`power_instant_mw`, `gpm.SM_OCCUPANCY`). A quantity
 that had no value at a frame is absent from it (or null). Names that nobody knows are kept as they are: a newer
-recorder may know more than an older reader. This module knows nothing of NVML, of mocks or of scenarios.
+recorder may know more than an older reader. A frame may have `rings` beside its values, the header `texts` and `costs`.
+This module knows nothing of NVML, of mocks or of scenarios.
 """
 
 import gzip
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.errors import ConfigError, RecordingError
-from exporter.mock.recordings.recording import Frame, Recording
+from exporter.mock.recordings.recording import CallCost, Frame, Recording
 from exporter.strict_json import load_json
 from exporter.user_file import MIB, read_bytes, text_of
 
@@ -52,15 +53,21 @@ def write_recording(path: Path, recording: Recording) -> None:
 
 def render_recording(recording: Recording) -> str:
     """Return a recording as JSON lines."""
-    header = {
+    header: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "model": recording.model,
         "driver": recording.driver,
         "recorded_on": recording.recorded_on,
         "about": recording.about,
+        **({"texts": dict(recording.texts)} if recording.texts else {}),
     }
-    frames = ({"t_s": frame.t_s, "values": dict(frame.values)} for frame in recording.frames)
+    if recording.costs:
+        header["costs"] = {name: [cost.us, cost.cpu_us] for name, cost in recording.costs.items()}
+    frames = (
+        {"t_s": frame.t_s, "values": dict(frame.values), **({"rings": dict(frame.rings)} if frame.rings else {})}
+        for frame in recording.frames
+    )
     return "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in (header, *frames))
 
 
@@ -87,6 +94,8 @@ def parse_recording(content: bytes, place: str) -> Recording:
         recorded_on=_text(header, "recorded_on", f"{place}: record 1"),
         about=_text(header, "about", f"{place}: record 1"),
         frames=tuple(_frames(records, place)),
+        texts=dict(_texts(header, f"{place}: record 1")),
+        costs=dict(_costs(header, f"{place}: record 1")),
     )
 
 
@@ -141,7 +150,61 @@ def _frames(records: list[dict[str, Any]], place: str) -> Iterable[Frame]:
         if not isinstance(values, dict):
             raise RecordingError(f"{where}: values: is {_kind(values)}, not an object")
         numbers = ((name, _number(value, f"{where}: {name}")) for name, value in values.items())
-        yield Frame(t_s, {name: number for name, number in numbers if number is not None})
+        rings = {
+            name: tuple(_pairs(samples, f"{where}: rings.{name}"))
+            for name, samples in _object(record, "rings", where).items()
+        }
+        yield Frame(t_s, {name: number for name, number in numbers if number is not None}, rings)
+
+
+def _pairs(samples: object, place: str) -> Iterable[tuple[float, float]]:
+    """Yield times and values of a list of pairs; each is later than the one before."""
+    if not isinstance(samples, list):
+        raise RecordingError(f"{place}: is {_kind(samples)}, not a list")
+    previous_s = -math.inf
+    for sample in samples:
+        t_s, value = map(_certain, _pair(sample, place), (place, place))
+        if t_s <= previous_s:
+            raise RecordingError(f"{place}: has {t_s} behind {previous_s}, each sample ends later than the one before")
+        previous_s = t_s
+        yield t_s, value
+
+
+def _pair(content: object, place: str) -> list[object]:
+    if not isinstance(content, list) or len(content) != 2:  # noqa: PLR2004  (a pair)
+        raise RecordingError(f"{place}: is {_kind(content)}, not a pair of numbers")
+    return content
+
+
+def _certain(value: object, place: str) -> float:
+    number = _number(value, place)
+    if number is None:
+        raise RecordingError(f"{place}: has no number where one is needed")
+    return number
+
+
+def _texts(header: dict[str, Any], place: str) -> Iterable[tuple[str, str]]:
+    texts = _object(header, "texts", place)
+    return ((name, _text(texts, name, f"{place}: texts")) for name in texts)
+
+
+def _costs(header: dict[str, Any], place: str) -> Iterable[tuple[str, CallCost]]:
+    for name, pair in _object(header, "costs", place).items():
+        where = f"{place}: costs.{name}"
+        us, cpu_us = map(_certain, _pair(pair, where), (where, where))
+        if not 0 <= cpu_us <= us:
+            raise RecordingError(f"{where}: is {pair}, microseconds and no more than these of the CPU are needed")
+        yield name, CallCost(us, cpu_us)
+
+
+def _object(record: dict[str, Any], field: str, place: str) -> dict[str, Any]:
+    """Return an object that may be absent."""
+    content = record.get(field)
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RecordingError(f"{place}: {field}: is {_kind(content)}, not an object")
+    return content
 
 
 def _number(value: object, place: str) -> float | None:

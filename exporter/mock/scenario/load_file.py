@@ -9,7 +9,8 @@ from typing import Any
 
 from exporter.errors import ConfigError, describe
 from exporter.mock.document import Section
-from exporter.mock.machine.loads import Load, constant_load, demand_load, replay_load
+from exporter.mock.machine.loads import Load, constant_load, demand_load
+from exporter.mock.machine.replay import replay_load
 from exporter.mock.machine.signals import Steps, Wave
 from exporter.mock.recordings.packaged import packaged_recording
 from exporter.mock.recordings.recording_file import read_recording

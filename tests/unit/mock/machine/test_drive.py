@@ -1,8 +1,9 @@
 import pytest
 
 from exporter.mock.machine.drive import Drive
-from exporter.mock.machine.loads import Load, replay_load
+from exporter.mock.machine.loads import Load
 from exporter.mock.machine.profile import Span
+from exporter.mock.machine.replay import replay_load
 from exporter.mock.machine.signals import Wave
 from exporter.mock.recordings.packaged import packaged_recording
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import RecordingError
-from exporter.mock.recordings.recording import Frame, Recording
+from exporter.mock.recordings.recording import CallCost, Frame, Recording
 from exporter.mock.recordings.recording_file import (
     MOST_BYTES,
     parse_recording,
@@ -49,6 +49,21 @@ def recording_of(steps: list[tuple[float, dict[str, float]]]) -> Recording:
 @given(frames)
 def test_what_is_written_is_read_back(steps: list[tuple[float, dict[str, float]]]) -> None:
     recording = recording_of(steps)
+    assert parse_recording(render_recording(recording).encode(), "it") == recording
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.tuples(st.floats(0, 1e6), st.floats(0, 1)), max_size=3),
+    st.dictionaries(st.text(max_size=5), st.lists(st.floats(-1e6, 1e6), unique=True, max_size=4), max_size=3),
+)
+def test_texts_costs_and_rings_are_read_back(
+    texts: dict[str, str], costs: dict[str, tuple[float, float]], rings: dict[str, list[float]]
+) -> None:
+    frame = Frame(0.0, {}, {name: tuple((t_s, -t_s) for t_s in sorted(times)) for name, times in rings.items()})
+    spent = {name: CallCost(us, us * share) for name, (us, share) in costs.items()}
+    recording = Recording("A", "1", "2026-01-01", "It.", (frame,), texts, spent)
     assert parse_recording(render_recording(recording).encode(), "it") == recording
 
 
@@ -125,6 +140,13 @@ def test_a_series_has_the_frames_that_have_the_quantity() -> None:
         (lines(HEADER) + b"[" * 100_000, "record 2: is not JSON"),
         (gzip.compress(bytes(MOST_BYTES + 1)), "at most 32 MiB without compression"),
         (lines(HEADER, []), "record 2: is a list, not an object"),
+        (lines({**HEADER, "texts": []}, FRAME), "record 1: texts: is a list, not an object"),
+        (lines({**HEADER, "texts": {"vbios": 1}}, FRAME), "record 1: texts: vbios: is a number, not text"),
+        (lines({**HEADER, "costs": {"f": 3}}, FRAME), "record 1: costs.f: is a number, not a pair of numbers"),
+        (lines({**HEADER, "costs": {"f": [3, 4]}}, FRAME), "record 1: costs.f: is [3, 4], microseconds and no more"),
+        (lines({**HEADER, "costs": {"f": [3, None]}}, FRAME), "record 1: costs.f: has no number where one is needed"),
+        (lines(HEADER, {**FRAME, "rings": {"x": 1}}), "record 2: rings.x: is a number, not a list"),
+        (lines(HEADER, {**FRAME, "rings": {"x": [[1, 2], [1, 2]]}}), "record 2: rings.x: has 1 behind 1, each sample"),
         (lines(HEADER) + b"{oh\n", "record 2: is not JSON"),
         (b"\xff\xfe", "broken.jsonl:1: it is not UTF-8 text"),
         (gzip.compress(lines(HEADER, FRAME))[:-9], "is damaged gzip"),

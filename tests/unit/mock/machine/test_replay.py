@@ -2,7 +2,7 @@ import pynvml
 import pytest
 
 from exporter.errors import ConfigError
-from exporter.mock.machine.loads import replay_load
+from exporter.mock.machine.replay import replay_load
 from exporter.mock.recordings.packaged import packaged_recording
 from exporter.mock.recordings.recording import Frame, Recording
 from tests.unit.fake_clock import FakeClock
@@ -47,6 +47,34 @@ def test_a_replays_gpm_is_the_recorded_mean_and_a_missing_number_is_bridged() ->
     begin = gpm_sample(nvml, gpu)
     clock.advance(0.1)
     assert gpm(nvml, begin, gpm_sample(nvml, gpu), *metrics) == [0.0, recording.series("gpm.DRAM_BW_UTIL")[1][0]]
+
+
+def test_totals_of_a_replay_are_those_recorded_and_go_on_when_it_begins_again() -> None:
+    recording = packaged_recording("h100-trace")
+    clock = FakeClock()
+    nvml, gpu = one_gpu("h100-sxm", replay_load(recording, repeats=True), clock)
+    for frame in recording.frames[::20]:
+        clock.now = 1000 + frame.t_s
+        assert energy_of(nvml, gpu) == frame.values["energy_mj"]
+    clock.advance(120)
+    assert energy_of(nvml, gpu) > 2 * frame.values["energy_mj"] - recording.frames[0].values["energy_mj"]
+
+
+def test_rings_and_means_of_a_replay_are_those_recorded() -> None:
+    percents = (10, 90, 30, 70, 50)
+    rings = {"gpu_utilization_percent": tuple((0.2 * n, percent) for n, percent in enumerate(percents, start=1))}
+    frames = (
+        Frame(0, {"gpu_utilization_percent": 0, "gpm.SM_UTIL": 1}),
+        Frame(1, {"gpm.SM_UTIL": 42}, rings),
+        Frame(2, {"gpm.SM_UTIL": 7}),
+    )
+    clock = FakeClock()
+    nvml, gpu = one_gpu("h100-sxm", replay_load(Recording("A", "1", "2026-01-01", "It.", frames), repeats=False), clock)
+    begin, began_us = gpm_sample(nvml, gpu), round(clock.time() * 1e6)
+    clock.advance(1)
+    _, samples = nvml.nvmlDeviceGetSamples(gpu, pynvml.NVML_GPU_UTILIZATION_SAMPLES, began_us)
+    assert [sample.sampleValue.uiVal for sample in samples] == list(percents)
+    assert gpm(nvml, begin, gpm_sample(nvml, gpu), pynvml.NVML_GPM_METRIC_SM_UTIL) == [42]
 
 
 def test_a_replay_holds_its_last_frame_or_begins_again() -> None:
