@@ -32,4 +32,14 @@ COMMAND_FLAGS: Mapping[str, tuple[Flag, ...]] = {
         Flag("namespace", types.TEXT, "", Group.GENERAL, "Look at the autoscalers of this namespace alone."),
         Flag("json", types.BOOL, "false", Group.GENERAL, "Print one JSON object."),
     ),
+    "record": (
+        Flag(
+            "out",
+            types.RECORDING,
+            "recording.jsonl.gz",
+            Group.GENERAL,
+            "The file to write, compressed where it ends in .gz. Of several GPUs each has its index in the name.",
+        ),
+        Flag("for", types.DURATION, "1m0s", Group.GENERAL, "How long to record, a frame each --collect-interval."),
+    ),
 }

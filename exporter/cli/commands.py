@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from exporter import __version__
 from exporter.cli.command_flags import COMMAND_FLAGS
@@ -123,6 +125,15 @@ def _doctor(asked: Serve, environ: Mapping[str, str]) -> int:
     return report(asked.settings, asked.options, environ, print_text)
 
 
+def _record(asked: Serve, _environ: Mapping[str, str]) -> int:
+    from exporter.agent.record import record  # noqa: PLC0415
+
+    enough = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: enough.set())
+    return print_text(record(asked.settings, asked.options["for"], Path(asked.options["out"]), enough.wait))
+
+
 SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
 CHECK = Subcommand(
     "check", "Read all settings and files, say what would happen, and end with 0, or 2 if one is wrong.", _check
@@ -131,4 +142,7 @@ COST = Subcommand("cost", "Read a GPU a few times, and print what the counters f
 DOCTOR = Subcommand(
     "doctor", "Look at each link from GPU to autoscaler, and say which does not hold and what to do.", _doctor
 )
-COMMANDS = (SERVE, CHECK, COST, DOCTOR)
+RECORD = Subcommand(
+    "record", "Record what GPUs answer, for a mock to replay; identifiers are replaced. Ctrl-C ends it early.", _record
+)
+COMMANDS = (SERVE, CHECK, COST, DOCTOR, RECORD)

@@ -72,6 +72,12 @@ def _path(text: str) -> str:
     return text
 
 
+def _recording(text: str) -> str:
+    if not text.endswith((".jsonl", ".jsonl.gz")):
+        raise ValueError
+    return text
+
+
 def _items(text: str) -> tuple[str, ...]:
     return tuple(item for item in map(str.strip, text.split(",")) if item)
 
@@ -105,6 +111,7 @@ def _dcgm_log_level(text: str) -> str:
 BOOL = ValueType("", "true or false", parse_bool, Arity.SWITCH, bare="true")
 TEXT = ValueType("TEXT", "any text", str)
 PATH = ValueType("PATH", "a path", _path)
+RECORDING = ValueType("PATH", "a path that ends in .jsonl or .jsonl.gz", _recording)
 OPTIONAL_PATH = ValueType("PATH", "a path", lambda text: text or None)
 LIST = ValueType("LIST", "a list, separated by commas", _items, is_list=True)
 PATTERNS = ValueType("LIST", "regular expressions, separated by commas", _patterns, is_list=True)

@@ -178,6 +178,36 @@ def answer(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+def test_record_writes_a_file_for_each_gpu_that_the_mock_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl.gz"
+    asked = ("--out", str(path), "--for", "20ms", "-c", "10")
+    done = answer("record", "--mock", "t4", *asked)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{path}: GPU 0, Tesla T4, 3 frames, ")
+    assert answer("record", "--mock", "rtx-4090", *asked).returncode == 0
+    assert {one.name for one in tmp_path.iterdir()} == {"mine.jsonl.gz", "mine-0.jsonl.gz", "mine-1.jsonl.gz"}
+    (tmp_path / "lab.yaml").write_text("gpus: [{recording: mine.jsonl.gz, costs: sleep}]")
+    assert "1 x Tesla T4" in answer("check", "--mock", str(tmp_path / "lab.yaml")).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ("--out", "/nowhere/a.jsonl"),
+            "--out: /nowhere/a.jsonl can't be written: No such file or directory",
+        ),
+        (("--out", "a.txt"), "a path that ends in .jsonl or .jsonl.gz"),
+        (("--for", "0"), "a duration above 0"),
+    ],
+)
+def test_a_recording_that_can_not_be_made_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    done = answer("record", "--mock", "t4", "--for", "1ms", *arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_check_says_what_would_happen_and_ends_with_0() -> None:
     done = answer("check", "--mock", "--enable-pprof", DCGM_EXPORTER_KUBERNETS="1")
     assert (done.returncode, done.stderr) == (0, "")

@@ -2,7 +2,8 @@
 
 # ruff: noqa: N802, N803, D102 - the method has pynvml's names, and NVIDIA's documentation describes it
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import pynvml
@@ -48,14 +49,40 @@ _UNSIGNED_INTS = frozenset(
 )
 
 
-def _quantities() -> dict[int, tuple[str, ...]]:
-    """Return for each field value the names field.* that a profile or scenario may give it."""
+@cache
+def _names() -> Mapping[int, tuple[str, ...]]:
+    """Return NVML's names of each field value."""
     names: dict[int, tuple[str, ...]] = {}
     for name, number in vars(pynvml).items():
         if name.startswith("NVML_FI_") and isinstance(number, int):
-            short = name.removeprefix("NVML_FI_DEV_").removeprefix("NVML_FI_")
-            names[number] = (*names.get(number, ()), f"field.{short}")
+            names[number] = (*names.get(number, ()), name)
     return names
+
+
+@cache
+def _quantities() -> Mapping[int, tuple[str, ...]]:
+    """Return for each field value the names field.* that a profile or scenario may give it."""
+    return {
+        number: tuple(f"field.{name.removeprefix('NVML_FI_DEV_').removeprefix('NVML_FI_')}" for name in names)
+        for number, names in _names().items()
+    }
+
+
+def recorded_fields() -> tuple[int, ...]:
+    """Return the field values that have a quantity of a name of its own, but for those of links."""
+    return tuple(_FIELDS)
+
+
+def is_of_links(field_id: int) -> bool:
+    """Say whether each NVLink has a value of its own."""
+    return field_id in _LINK_TOTALS | _OF_LINKS
+
+
+def quantity_of_field(field_id: int, link: int | None = None) -> str:
+    """Return the name under which a field value is recorded: of a GPU, or of one of its NVLinks."""
+    if link is not None and is_of_links(field_id):
+        return f"{(_LINK_TOTALS | _OF_LINKS)[field_id]}.{link}"
+    return _FIELDS[field_id][0] if field_id in _FIELDS else _quantities()[field_id][0]
 
 
 class FieldCalls:
@@ -63,7 +90,6 @@ class FieldCalls:
 
     def __init__(self, library: Library) -> None:
         self._library = library
-        self._quantities = _quantities()
 
     def nvmlDeviceGetFieldValues(self, handle: Any, fieldIds: Iterable[int | tuple[int, int]]) -> Any:
         target = self._library.enter(handle, "nvmlDeviceGetFieldValues")
@@ -74,6 +100,7 @@ class FieldCalls:
             answer.fieldId, answer.scopeId = field_id, scope_id
             answer.timestamp = self._library.driver_us(t)
             self._fill(answer, target, t)
+            answer.latencyUsec = round(target.gpu.costs.pay(_names().get(field_id, ("",))[0]))
         return answers
 
     def _fill(self, answer: Any, target: MockDevice, t: float) -> None:
@@ -82,7 +109,7 @@ class FieldCalls:
             return
         name, (value_type, member) = _FIELDS.get(answer.fieldId, ("", _UNSIGNED_LONG_LONG))
         if not name:
-            named = (one for one in self._quantities.get(answer.fieldId, ()) if one in target.gauges.values)
+            named = (one for one in _quantities().get(answer.fieldId, ()) if one in target.gauges.values)
             name = next(named, "")
             value_type, member = _UNSIGNED_INT if answer.fieldId in _UNSIGNED_INTS else _UNSIGNED_LONG_LONG
         value = target.gpu.value(name, t) if target.instance is None else None

@@ -8,7 +8,7 @@ from typing import Any
 import pynvml
 
 from exporter.mock.calls.library import Library, failure
-from exporter.mock.calls.tables import FIRSTS
+from exporter.mock.calls.tables import FIRSTS, RINGS
 from exporter.mock.machine.device import MockGpu
 from exporter.mock.machine.gauges import SAMPLE_PERIOD_S
 from exporter.mock.machine.signals import mean
@@ -55,15 +55,9 @@ class GaugeCalls:
 
     def nvmlDeviceGetSamples(self, device: Any, sampling_type: int, timeStamp: int) -> tuple[int, list[Any]]:
         gpu = self._undivided(device, "nvmlDeviceGetSamples")
-        rings = {
-            pynvml.NVML_GPU_UTILIZATION_SAMPLES: "gpu_utilization_percent",
-            pynvml.NVML_MEMORY_UTILIZATION_SAMPLES: "memory_utilization_percent",
-            pynvml.NVML_ENC_UTILIZATION_SAMPLES: "encoder_utilization_percent",
-            pynvml.NVML_DEC_UTILIZATION_SAMPLES: "decoder_utilization_percent",
-        }
-        if sampling_type not in rings:
+        if sampling_type not in RINGS:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        samples = self._samples(gpu, rings[sampling_type], timeStamp)
+        samples = self._samples(gpu, RINGS[sampling_type], timeStamp)
         if not samples:
             raise failure(pynvml.NVML_ERROR_NOT_FOUND)
         return pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, samples

@@ -17,7 +17,7 @@ from exporter.mock.calls.tables import (
     NUMBERS,
     PAIRS,
     TEXTS,
-    WORD_BITS,
+    word_of_mask,
 )
 from exporter.mock.machine.device import MockGpu
 
@@ -114,5 +114,6 @@ class GetterCalls:
         setattr(self, function, entered)
 
     def _mask(self, handle: Any, function: str, words: int) -> list[int]:
-        mask = self._library.read(self._library.enter_gpu(handle, function), MASKS[function])
-        return [mask >> (WORD_BITS * word) & (1 << WORD_BITS) - 1 for word in range(words)]
+        gpu, quantity = self._library.enter_gpu(handle, function), MASKS[function]
+        further = (gpu.value(word_of_mask(quantity, at), self._library.now()) for at in range(1, words))
+        return [self._library.read(gpu, quantity), *(round(word or 0) for word in further)]

@@ -64,9 +64,9 @@ class GpmCalls:
         if metricsGet.version != pynvml.NVML_GPM_METRICS_GET_VERSION:
             raise failure(pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
         older, newer = self._samples.find(metricsGet.sample1), self._samples.find(metricsGet.sample2)
-        is_pair = older.owner is not None and older.owner == newer.owner
-        if not is_pair or metricsGet.numMetrics > len(metricsGet.metrics):
+        if newer.owner is None or older.owner != newer.owner or metricsGet.numMetrics > len(metricsGet.metrics):
             raise failure(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        newer.owner[0].costs.pay("nvmlGpmMetricsGet")
         is_sound = newer.t - older.t >= SHORTEST_S
         for number in range(metricsGet.numMetrics):
             metric = metricsGet.metrics[number]

@@ -91,6 +91,7 @@ class Library:
     """A mock machine's NVML library.
 
     Attributes:
+        profile: The first GPU's, for what there is once in a machine.
         gpus: The GPUs that it has found at its start.
         now: Returns the seconds since the scenario began.
         driver_us: Returns the driver's clock, microseconds since the epoch, at a time of the scenario.
@@ -98,6 +99,7 @@ class Library:
     """
 
     def __init__(self, machine: Machine) -> None:
+        self.profile = machine.scenario.gpus[0].profile
         self.gpus = machine.gpus
         self._machine = machine
         self._started = 0.0
@@ -203,6 +205,7 @@ class Library:
         self._follow_mig(self._targets.find(handle).gpu)
         target = self._targets.find(handle)
         target.gpu.gate.enter(function)
+        target.gpu.costs.pay(function)
         self._tick()
         return target
 

@@ -10,8 +10,6 @@ import pynvml
 
 from exporter.mock.calls.library import Library, MockDevice, failure
 
-CUDA_VERSION = 13000
-
 
 class MachineCalls:
     """Start and end, versions, handles, names and places."""
@@ -31,12 +29,12 @@ class MachineCalls:
 
     def nvmlSystemGetNVMLVersion(self) -> str:
         self._library.check()
-        return f"13.{self._library.driver}"
+        return self._library.profile.texts.get("nvml", f"13.{self._library.driver}")
 
     def nvmlSystemGetCudaDriverVersion_v2(self) -> int:
-        """Answer for the drivers that the profiles name: 580 comes with CUDA 13.0."""
+        """Answer for the driver of the first GPU's profile."""
         self._library.check()
-        return CUDA_VERSION
+        return self._library.profile.cuda_version
 
     def nvmlSystemGetProcessName(self, pid: int) -> str:  # noqa: ARG002 - there is only one process
         self._library.check()
@@ -53,6 +51,7 @@ class MachineCalls:
         gpu = self._library.gpus[index]
         self._library.check_bound(gpu)
         gpu.gate.enter("nvmlDeviceGetHandleByIndex")
+        gpu.costs.pay("nvmlDeviceGetHandleByIndex")
         return self._library.handles[MockDevice(gpu, None)]
 
     def nvmlDeviceGetUUID(self, handle: Any) -> str:

@@ -18,7 +18,7 @@ class MigCalls:
 
     def nvmlDeviceGetMigMode(self, device: Any) -> list[int]:
         gpu = self._library.enter_gpu(device, "nvmlDeviceGetMigMode")
-        if not gpu.profile.mig:
+        if not gpu.profile.has_mig:
             raise failure(pynvml.NVML_ERROR_NOT_SUPPORTED)
         mode = pynvml.NVML_DEVICE_MIG_ENABLE if gpu.is_mig_on else pynvml.NVML_DEVICE_MIG_DISABLE
         return [mode, mode]

@@ -108,9 +108,15 @@ COUNTS = {
 """The quantities of functions that answer a list, which count what is in it."""
 
 MASKS = {"nvmlDeviceGetCpuAffinity": "cpu_affinity_mask", "nvmlDeviceGetMemoryAffinity": "memory_affinity_mask"}
-"""The quantities of functions that answer a mask in words."""
+"""The quantities of functions that answer a mask in words of 64 bits: the first word's; see word_of_mask."""
 
-WORD_BITS = 64
+RINGS = {
+    pynvml.NVML_GPU_UTILIZATION_SAMPLES: "gpu_utilization_percent",
+    pynvml.NVML_MEMORY_UTILIZATION_SAMPLES: "memory_utilization_percent",
+    pynvml.NVML_ENC_UTILIZATION_SAMPLES: "encoder_utilization_percent",
+    pynvml.NVML_DEC_UTILIZATION_SAMPLES: "decoder_utilization_percent",
+}
+"""The quantities that the driver samples by itself, by nvmlDeviceGetSamples' numbers."""
 
 MEMBERS = {
     "nvmlDeviceGetUtilizationRates": {"gpu": "gpu_utilization_percent", "memory": "memory_utilization_percent"},
@@ -136,3 +142,8 @@ MEMBERS = {
     "nvmlSystemGetConfComputeState": {"ccFeature": "confidential_computing"},
 }
 """The quantities of functions that answer a structure, by its members."""
+
+
+def word_of_mask(quantity: str, at: int) -> str:
+    """Return the quantity of one word of a mask."""
+    return f"{quantity}_{at}" if at else quantity

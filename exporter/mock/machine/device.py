@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from exporter.mock.machine.call_costs import CallCosts
 from exporter.mock.machine.drive import Drive
 from exporter.mock.machine.gate import Gate
 from exporter.mock.machine.gauges import Gauges, gpu_gauges, instance_gauges
@@ -51,6 +52,7 @@ class MockGpu:
     instances: tuple[MockInstance, ...]
     divided: tuple[MockInstance, ...]
     gate: Gate
+    costs: CallCosts
     is_mig_on: bool
 
     def present(self) -> tuple[MockInstance, ...]:
@@ -105,6 +107,7 @@ def _build_gpu(gpu: ScenarioGpu, identity: tuple[int, int], bus: int, now: Calla
         instances=instances,
         divided=instances,
         gate=Gate(gpu.faults, now),
+        costs=CallCosts(gpu.profile.costs, gpu.costs),
         is_mig_on=bool(drives),
     )
 

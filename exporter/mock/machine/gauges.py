@@ -1,8 +1,8 @@
 """From a scenario to signals: what one GPU or MIG instance answers at any time.
 
 A quantity's value comes from the scenario's own `values`, else from the replayed recording, else it lies between the
-profile's idle and busy value as the load says. What is a rate's integral on hardware (energy, bytes) is one here too,
-also in a replay. A quantity that the profile does not have is not supported, whatever a recording of another model
+profile's idle and busy value as the load says. What is a rate's integral on hardware (energy, bytes) is one here too.
+A quantity that the profile does not have is not supported, whatever a recording of another model
 says about it.
 """
 
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-import pynvml
-
 from exporter.mock.machine.drive import Drive
 from exporter.mock.machine.loads import RATE, RING, UTILIZATION
 from exporter.mock.machine.placement import COMPUTE_SLICES
 from exporter.mock.machine.profile import Span
+from exporter.mock.machine.quantities import FIELD, GPM, SAMPLED, STATES, gpm_number
 from exporter.mock.machine.scenario import ScenarioGpu, ScenarioInstance
 from exporter.mock.machine.signals import Between, Either, GrowingTotal, LastSample, Mix, Signal, Trailing, Value
 
@@ -27,121 +26,7 @@ SAMPLE_PERIOD_S = 0.2
 
 MIB = 1 << 20
 
-STATES = frozenset({"clock_event_reasons", "performance_state", "memory_clock_mhz", "pcie_link_generation"})
-"""Between idle and busy there is no middle: bits, and what the performance state chooses."""
-
-GETTERS = frozenset(
-    {
-        "performance_state",
-        "compute_mode",
-        "persistence_mode",
-        "virtualization_mode",
-        "confidential_computing",
-        "brand",
-        "compute_capability_major",
-        "compute_capability_minor",
-        "auto_boost",
-        "power_limit_mw",
-        "power_limit_min_mw",
-        "power_limit_max_mw",
-        "power_limit_default_mw",
-        "power_limit_enforced_mw",
-        "gpu_temperature_margin_c",
-        "gpu_temperature_max_c",
-        "gpu_temperature_slowdown_c",
-        "gpu_temperature_shutdown_c",
-        "memory_temperature_max_c",
-        "app_graphics_clock_mhz",
-        "app_memory_clock_mhz",
-        "max_graphics_clock_mhz",
-        "max_sm_clock_mhz",
-        "max_memory_clock_mhz",
-        "max_video_clock_mhz",
-        "pcie_max_link_generation",
-        "pcie_max_link_width",
-        "pcie_link_generation",
-        "pcie_link_width",
-        "pcie_transmitted_kb_per_s",
-        "pcie_received_kb_per_s",
-        "bar1_total_bytes",
-        "bar1_used_bytes",
-        "inforom_checksum",
-        "inforom_valid",
-        "unrepairable_memory",
-        "sram_threshold_exceeded",
-        "retired_pages_sbe",
-        "banks_remap_available_max",
-        "banks_remap_available_high",
-        "banks_remap_available_partial",
-        "banks_remap_available_low",
-        "banks_remap_available_none",
-        "cpu_affinity_mask",
-        "memory_affinity_mask",
-        "fabric_state",
-        "fabric_status",
-        "fabric_clique",
-        "fabric_health_mask",
-        "fabric_health_summary",
-        "platform_slot",
-        "platform_tray",
-        "platform_host",
-        "platform_peer_type",
-        "platform_module",
-        "nvlink_state",
-        "nvlink_replay_errors",
-        "nvlink_recovery_errors",
-        "nvlink_crc_flit_errors",
-        "nvlink_crc_data_errors",
-        "nvlink_ecc_data_errors",
-        *(
-            f"ecc_{kind}_{life}_{place}"
-            for kind in ("sbe", "dbe")
-            for life in ("volatile", "aggregate")
-            for place in ("l1", "l2", "dram", "registers", "texture", "shared", "cbu", "sram")
-        ),
-    }
-)
-"""Quantities of NVML's plain getters. Those of NVLink are of each link."""
-
-SAMPLED = (
-    UTILIZATION,
-    "memory_utilization_percent",
-    "encoder_utilization_percent",
-    "decoder_utilization_percent",
-)
-QUANTITIES = frozenset(
-    {
-        *SAMPLED,
-        "energy_mj",
-        "pcie_replay_count",
-        "pcie_transmitted_bytes",
-        "pcie_received_bytes",
-        "graphics_clock_mhz",
-        "sm_clock_mhz",
-        "memory_clock_mhz",
-        "video_clock_mhz",
-        "gpu_temperature_c",
-        "memory_temperature_c",
-        "fan_speed_percent",
-        "power_instant_mw",
-        "power_usage_mw",
-        "power_average_mw",
-        "memory_used_bytes",
-        "remapped_rows_correctable",
-        "remapped_rows_uncorrectable",
-        "remapped_rows_pending",
-        "remapped_rows_failure",
-        "clock_event_reasons",
-        *GETTERS,
-    }
-)
-"""Every quantity that the mock can answer, but for those of many: gpm.* are GPM's metrics by pynvml's names of them
-(NVML_GPM_METRIC_*), field.* the field values (NVML_FI_DEV_*, NVML_FI_*) that have no name of their own.
-"""
-
 _POWER_WINDOW_S = 1.0
-_GPM = "gpm."
-_FIELD = "field."
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +55,6 @@ class Gauges:
     memory: Memory
 
 
-def is_quantity(name: str) -> bool:
-    """Say whether the mock can answer a quantity of this name."""
-    if name.startswith(_GPM):
-        return _gpm_number(name.removeprefix(_GPM)) is not None
-    return name in QUANTITIES or (name.startswith(_FIELD) and field_number(name.removeprefix(_FIELD)) is not None)
-
-
-def field_number(name: str) -> int | None:
-    """Return a field value's number by pynvml's name of it, without what these begin with."""
-    number: int | None = getattr(pynvml, f"NVML_FI_DEV_{name}", getattr(pynvml, f"NVML_FI_{name}", None))
-    return number
-
-
 def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     """Return what a GPU answers under a drive."""
     profile = gpu.profile
@@ -192,16 +64,18 @@ def gpu_gauges(gpu: ScenarioGpu, drive: Drive) -> Gauges:
     replayed = drive.replayed - gpu.values.keys()
     links = _nvlink_rates(gpu, drive) if gpu.has_nvlink else {}
     values: dict[str, Value] = dict(signals)
-    values |= {name: LastSample(signals[name], SAMPLE_PERIOD_S) for name in SAMPLED if name not in replayed}
+    values |= {
+        name: LastSample(signals[name], SAMPLE_PERIOD_S) for name in SAMPLED if name in signals.keys() - replayed
+    }
     averages_power = profile.averages_power and "power_average_mw" not in replayed | gpu.values.keys()
     values |= _power(signals, averages=averages_power)
     for name in STATES & signals.keys() - replayed:
         state = gpu.values.get(name) or quantities[name]
         values[name] = Either(drive.activity, state.idle, state.busy)
-    values |= _integrals(signals, drive, gpu)
     for name, total in totals.items():
         rate = drive.replay(f"{RATE}{name}", Between(drive.activity, total.rate.idle, total.rate.busy))
         values[name] = GrowingTotal(drive.first(name, total.start), rate)
+    values |= _integrals(signals, drive, gpu)
     values |= {f"nvlink_{way}_kib": GrowingTotal(0.0, rate) for way, rate in links.items()}
     memory = Memory(profile.memory_total_bytes, profile.memory_reserved_bytes, values["memory_used_bytes"])
     sampled = {name: signals[name] for name in SAMPLED if name in signals}
@@ -217,7 +91,7 @@ def instance_gauges(gpu: ScenarioGpu, instance: ScenarioInstance, drive: Drive) 
     spans = {
         name: Span(span.idle * share, span.busy * share) if name.endswith("_PER_SEC") else span
         for name, span in _answered(profile.quantities, gpu).items()
-        if name.startswith(_GPM)
+        if name.startswith(GPM)
     }
     total = instance.profile.memory_mib * MIB
     filled = profile.quantities["memory_used_bytes"].busy / (profile.memory_total_bytes - profile.memory_reserved_bytes)
@@ -229,7 +103,7 @@ def _answered(listed: Mapping[str, T], gpu: ScenarioGpu) -> dict[str, T]:
     """Leave out what a model lists of its NVLinks where there are none: MIG has no metrics of them either."""
     absent = tuple(
         prefix
-        for prefix, is_absent in ((f"{_GPM}NVLINK_", bool(gpu.instances)), (f"{_FIELD}NVLINK_", not gpu.has_nvlink))
+        for prefix, is_absent in ((f"{GPM}NVLINK_", bool(gpu.instances)), (f"{FIELD}NVLINK_", not gpu.has_nvlink))
         if is_absent
     )
     return {name: value for name, value in listed.items() if not name.startswith(absent)}
@@ -277,13 +151,8 @@ def _nvlink_rates(gpu: ScenarioGpu, drive: Drive) -> dict[str, Signal]:
 
 
 def _gpm(signals: Mapping[str, Signal]) -> dict[int, Signal]:
-    numbers = ((_gpm_number(name.removeprefix(_GPM)), name) for name in signals if name.startswith(_GPM))
+    numbers = ((gpm_number(name.removeprefix(GPM)), name) for name in signals if name.startswith(GPM))
     return {number: signals[name] for number, name in numbers if number is not None}
-
-
-def _gpm_number(name: str) -> int | None:
-    number: int | None = getattr(pynvml, f"NVML_GPM_METRIC_{name}", None)
-    return number
 
 
 def _gpm_of_links(gpu: ScenarioGpu, rates: Mapping[str, Signal]) -> dict[int, Signal]:
@@ -299,5 +168,5 @@ def _gpm_of_links(gpu: ScenarioGpu, rates: Mapping[str, Signal]) -> dict[int, Si
         )
         for way, rate in ways
     )
-    numbered = ((_gpm_number(name), signal) for name, signal in signals)
+    numbered = ((gpm_number(name), signal) for name, signal in signals)
     return {number: signal for number, signal in numbered if number is not None}

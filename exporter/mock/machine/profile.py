@@ -1,7 +1,9 @@
 """GPU models: what each answers idle and busy, what it does not support, and how MIG may divide it. Data only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from exporter.mock.recordings.recording import CallCost
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,11 @@ class Profile:
         pci_buses: Bus numbers of its GPUs in one machine.
         nvlink: Its NVLinks, or None.
         mig: Kinds of GPU instances by name; empty where the model has no MIG.
+        has_mig: Whether its MIG mode answers.
         not_supported: Patterns of DCGM's fields that it does not answer, as a person listed them, each with its source.
         driver: Driver version of the machine that the values are from.
+        cuda_version: That driver's; 580 comes with CUDA 13.0.
+        costs: What calls took on the machine that the values are from, by NVML's names; empty where that is not known.
     """
 
     name: str
@@ -81,8 +86,11 @@ class Profile:
     pci_buses: tuple[int, ...]
     nvlink: NvLink | None
     mig: Mapping[str, MigProfile]
+    has_mig: bool
     not_supported: Mapping[str, str]
     driver: str
+    cuda_version: int = 13000
+    costs: Mapping[str, CallCost] = field(default_factory=dict)
 
     @property
     def has_gpm(self) -> bool:

@@ -10,6 +10,13 @@ from exporter.mock.machine.loads import Load
 from exporter.mock.machine.profile import MigProfile, Profile, Span
 
 
+class CostPlay(StrEnum):
+    """How a call takes as long as it took when it was recorded: the CPU works as it did then, or all is slept."""
+
+    WORK = "work"
+    SLEEP = "sleep"
+
+
 @dataclass(frozen=True, slots=True)
 class ScenarioInstance:
     """One GPU instance of a GPU that MIG divides.
@@ -36,6 +43,7 @@ class ScenarioGpu:
         instances: How MIG divides it; empty where MIG is off.
         values: Quantities that differ from the profile's.
         faults: What goes wrong with it.
+        costs: How calls take the time that they took when the profile's values were recorded; None for no time.
     """
 
     profile: Profile
@@ -45,6 +53,7 @@ class ScenarioGpu:
     instances: tuple[ScenarioInstance, ...] = ()
     values: Mapping[str, Span] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    costs: CostPlay | None = None
 
 
 class IdForm(StrEnum):

@@ -13,6 +13,7 @@ from exporter.mock.machine.loads import Load, constant_load, demand_load
 from exporter.mock.machine.replay import replay_load
 from exporter.mock.machine.signals import Steps, Wave
 from exporter.mock.recordings.packaged import packaged_recording
+from exporter.mock.recordings.recording import Recording
 from exporter.mock.recordings.recording_file import read_recording
 
 _DAY_S = 86400.0
@@ -52,7 +53,7 @@ def parse_load(section: Section, key: str, place: LoadPlace) -> Load:
 
 
 def _kinds() -> dict[str, Callable[[Section, LoadPlace], Load]]:
-    return {"constant": _constant, "wave": _wave, "steps": _steps, "replay": _replay, "demand": _demand}
+    return {"constant": _constant, "wave": _wave, "steps": _steps, "replay": parse_replay, "demand": _demand}
 
 
 def _percent(section: Section, key: str, default: float | None = None) -> float:
@@ -84,14 +85,31 @@ def _steps(section: Section, _place: LoadPlace) -> Load:
     return Load(Steps(tuple(starts), levels, end if section.flag("repeat", default=False) else None))
 
 
-def _replay(section: Section, place: LoadPlace) -> Load:
+def parse_replay(section: Section, place: LoadPlace) -> Load:
+    """Return the load that the keys recording and at_end of a section describe.
+
+    Raises:
+        ConfigError: Names file, key and reason.
+    """
+    recording = named_recording(section, place.folder)
+    repeats = section.choice("at_end", ("hold", "repeat"), "hold") == "repeat"
+    try:
+        return replay_load(recording, repeats=repeats)
+    except ConfigError as error:
+        raise section.error("recording", str(error)) from error
+
+
+def named_recording(section: Section, folder: Path | None) -> Recording:
+    """Return the recording that the key recording names: one of the package, or a file.
+
+    Raises:
+        ConfigError: Names file, key and reason.
+    """
     name = section.text("recording")
-    at_end = section.choice("at_end", ("hold", "repeat"), "hold")
     path = Path(name)
     is_file = path.suffix in {".jsonl", ".gz"} or len(path.parts) > 1
     try:
-        recording = read_recording((place.folder or Path()) / path) if is_file else packaged_recording(name)
-        return replay_load(recording, repeats=at_end == "repeat")
+        return read_recording((folder or Path()) / path) if is_file else packaged_recording(name)
     except ConfigError as error:
         raise section.error("recording", str(error)) from error
 

@@ -14,6 +14,8 @@ from exporter.errors import ConfigError
 from exporter.mock.document import Section, parse_document
 from exporter.mock.machine.profile import MigProfile, NvLink, Profile, Span
 from exporter.mock.recordings.packaged import packaged_recording
+from exporter.mock.recordings.recording import Recording
+from exporter.mock.scenario.recorded_profile import recorded_values
 from exporter.mock.scenario.value_groups import ValueGroups, expanded, read_span
 
 
@@ -44,7 +46,8 @@ def load_profile(name: str) -> Profile:
     """
     top = profile_document(name)
     memory, pci = top.section("memory"), top.section("pci")
-    values = _values(top)
+    recording = packaged_recording(top.text("recording")) if top.has("recording") else None
+    values = _values(top, recording)
     profile = Profile(
         name=name,
         model=top.text("model"),
@@ -59,8 +62,10 @@ def load_profile(name: str) -> Profile:
         pci_buses=tuple(pci.items("buses")),
         nvlink=_nvlink(top.section("nvlink")) if top.has("nvlink") else None,
         mig=_mig_profiles(top.section("mig")) if top.has("mig") else {},
+        has_mig=top.has("mig"),
         not_supported=dict(_not_supported(top)),
         driver=top.text("driver"),
+        costs=recording.costs if recording else {},
     )
     for section in (memory, pci):
         section.text("source")
@@ -74,7 +79,7 @@ def _folder() -> Traversable:
     return files("exporter.mock.scenario") / "profiles"
 
 
-def _values(top: Section) -> ValueGroups:
+def _values(top: Section, recording: Recording | None) -> ValueGroups:
     values = ValueGroups()
     for feature in top.items("features"):
         entry = files("exporter.mock.scenario") / "features" / f"{feature}.yaml"
@@ -86,6 +91,10 @@ def _values(top: Section) -> ValueGroups:
     values.take(top)
     recorded = _recorded(top)
     values.spans |= {name: span for name, span in recorded.items() if name not in values.totals}
+    if recording is not None:
+        found = recorded_values(recording)
+        values.spans |= found.spans
+        values.totals |= found.totals
     return values
 
 

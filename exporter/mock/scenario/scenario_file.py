@@ -8,15 +8,17 @@ from exporter.errors import ConfigError
 from exporter.mock.document import UNLIMITED, Section, parse_document
 from exporter.mock.machine.fault import Fault
 from exporter.mock.machine.faults import MACHINE_KINDS, read_fault
-from exporter.mock.machine.gauges import QUANTITIES, is_quantity
 from exporter.mock.machine.hardware_faults import MigFault
+from exporter.mock.machine.loads import Load
 from exporter.mock.machine.placement import place_instances
 from exporter.mock.machine.profile import MigProfile, Profile, Span
-from exporter.mock.machine.scenario import Scenario, ScenarioGpu, ScenarioInstance
+from exporter.mock.machine.quantities import QUANTITIES, is_quantity
+from exporter.mock.machine.scenario import CostPlay, Scenario, ScenarioGpu, ScenarioInstance
 from exporter.mock.scenario.demand_file import parse_demands
-from exporter.mock.scenario.load_file import LoadPlace, parse_load
+from exporter.mock.scenario.load_file import LoadPlace, named_recording, parse_load, parse_replay
 from exporter.mock.scenario.pod_file import parse_pods
 from exporter.mock.scenario.profile_file import load_profile, profile_document, profile_names
+from exporter.mock.scenario.recorded_profile import recorded_profile
 from exporter.mock.scenario.value_groups import read_span
 from exporter.user_file import read_text
 
@@ -58,12 +60,12 @@ def parse_scenario(section: Section, folder: Path | None) -> Scenario:
     seed = section.integer("seed", 0, 2**63, 0)
     demands = parse_demands(section)
     entries = section.sections("gpus")
-    profiles = {name: load_profile(name) for name in {_profile_name(entry) for entry in entries}}
     gpus: list[ScenarioGpu] = []
     for entry in entries:
+        profile = _profile(entry, folder)
         for _ in range(entry.integer("count", 1, MOST_GPUS, 1)):
             place = LoadPlace(seed, f"gpu {len(gpus)}", folder, tuple(demands))
-            gpus.append(_gpu(entry, profiles[_profile_name(entry)], place, default_minor=len(gpus)))
+            gpus.append(_gpu(entry, profile, place, default_minor=len(gpus)))
         entry.finish()
     if not 1 <= len(gpus) <= MOST_GPUS:
         raise section.error("gpus", f"has {len(gpus)} GPUs, 1 to {MOST_GPUS} are needed")
@@ -87,11 +89,12 @@ def _gpu(entry: Section, profile: Profile, place: LoadPlace, default_minor: int)
     return ScenarioGpu(
         profile=profile,
         minor=entry.integer("minor", 0, 255, default_minor),
-        load=parse_load(entry, "load", place),
+        load=_load(entry, place),
         has_nvlink=_has_nvlink(entry, profile, is_divided=bool(instances)),
         instances=instances,
         values=dict(_values(entry.section("values"), profile)) if entry.has("values") else {},
         faults=tuple(_faults(entry, mig_devices=sum(len(instance.compute) for instance in instances))),
+        costs=_costs(entry, profile),
     )
 
 
@@ -104,6 +107,22 @@ def _faults(entry: Section, mig_devices: int) -> Iterator[Fault]:
         yield fault
 
 
+def _load(entry: Section, place: LoadPlace) -> Load:
+    """Return the load of a GPU; one that a recording describes replays it where nothing else is stated."""
+    if entry.has("recording") and not entry.has("load"):
+        return parse_replay(entry, place)
+    return parse_load(entry, "load", place)
+
+
+def _costs(entry: Section, profile: Profile) -> CostPlay | None:
+    if not entry.has("costs"):
+        return None
+    play = CostPlay(entry.choice("costs", tuple(CostPlay)))
+    if not profile.costs:
+        raise entry.error("costs", f"is set, what calls take on a {profile.name} is not recorded")
+    return play
+
+
 def _has_nvlink(entry: Section, profile: Profile, *, is_divided: bool) -> bool:
     is_possible = profile.nvlink is not None and not is_divided
     if entry.flag("nvlink", default=False) and not is_possible:
@@ -111,8 +130,17 @@ def _has_nvlink(entry: Section, profile: Profile, *, is_divided: bool) -> bool:
     return is_possible and entry.flag("nvlink", default=profile.nvlink is not None and profile.nvlink.is_default)
 
 
-def _profile_name(entry: Section) -> str:
-    return entry.choice("profile", profile_names())
+def _profile(entry: Section, folder: Path | None) -> Profile:
+    """Return the model that an entry names, or that its recording describes."""
+    if not entry.has("recording"):
+        return load_profile(entry.choice("profile", profile_names()))
+    if entry.has("profile"):
+        raise entry.error("recording", "is set beside profile, one of the two is needed")
+    recording = named_recording(entry, folder)
+    try:
+        return recorded_profile(recording, entry.text("recording"))
+    except ConfigError as error:
+        raise entry.error("recording", str(error)) from error
 
 
 def _values(section: Section, profile: Profile) -> Iterator[tuple[str, Span]]:

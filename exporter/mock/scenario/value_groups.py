@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from exporter.mock.document import UNLIMITED, Section
-from exporter.mock.machine.gauges import is_quantity
 from exporter.mock.machine.profile import Span, Total
+from exporter.mock.machine.quantities import is_quantity
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from exporter.errors import ConfigError
 from exporter.mock import MockNvml, load_scenario, profile_names
 from exporter.mock.document import Section
-from exporter.mock.machine.gauges import QUANTITIES
+from exporter.mock.machine.quantities import QUANTITIES
 from exporter.mock.recordings.recording import Frame, Recording
 from exporter.mock.recordings.recording_file import write_recording
 from exporter.mock.scenario.scenario_file import parse_scenario
@@ -145,6 +145,14 @@ def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
             "gpus: [{profile: h900}]",
             "gpus[0].profile: is 'h900', one of a100-sxm, b200, gb200, h100-sxm, ",
         ),
+        ("gpus: [{profile: t4, recording: h100-idle}]", "gpus[0].recording: is set beside profile, one of the two"),
+        ("gpus: [{recording: h900}]", "gpus[0].recording: recording 'h900' is not known, the recordings are h100-busy"),
+        (
+            "gpus: [{recording: h100-idle}]",
+            "gpus[0].recording: h100-idle: record 2: memory_total_bytes: is absent, a GPU can't be made of the",
+        ),
+        ("gpus: [{profile: t4, costs: work}]", "gpus[0].costs: is set, what calls take on a t4 is not recorded"),
+        ("gpus: [{profile: t4, costs: much}]", "gpus[0].costs: is 'much', one of work, sleep is needed"),
         ("gpus: [{profile: t4, lod: 3}]", "gpus[0].lod: is not known here, the keys are"),
         (
             "gpus: [{profile: t4}]\nmore: 1",
