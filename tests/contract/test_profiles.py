@@ -55,7 +55,6 @@ def test_values_of_a_profile_move_with_the_load(name: str) -> None:
         "DCGM_FI_DEV_BOARD_POWER_WATTS",
         "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",
         "DCGM_FI_DEV_FB_USED",
-        "DCGM_FI_DEV_PCIE_TX_THROUGHPUT",
         "DCGM_FI_DEV_POWER_VIOLATION",
     }
     may_grow = {
