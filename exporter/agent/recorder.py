@@ -3,6 +3,7 @@
 Who and where the GPU is does not get into a recording: no UUID, serial number, bus address, host or process.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from statistics import median
@@ -68,6 +69,7 @@ class Recorder:
             **self._from_fields(began_s),
             **({"nvlinks": float(len(self._links))} if not self._frames else {}),
         }
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         news = {name: value for name, value in values.items() if is_total(name) or self._last.get(name) != value}
         self._last |= values
         self._frames.append(Frame(began_s, news, dict(self._from_rings())))

@@ -104,7 +104,8 @@ def main() -> int:
     live = [scrape for scrape in aligned(pages, recording.series("energy_mj")) if scrape.t_s <= seconds]
     replayed = replay(recorded, [scrape.t_s for scrape in live])
     rows = list(compared(live, replayed))
-    missing = sorted({key for one in live for key in one.values} ^ {key for one in replayed for key in one.values})
+    sides = ({key for one in found for key in one.values} for found in (live, replayed))
+    missing = sorted(key for key in set.symmetric_difference(*sides) if not key[0].startswith(tuple(NOT_REPLAYED)))
     write(rows)
     wrong = [row for row in rows if row.off > MOST_OFF * row.of]
     constant = [row for row in rows if row.is_constant]

@@ -55,14 +55,19 @@ MACHINES = {
 }
 
 
-def recorded(machine: Scenario) -> Recording:
-    """Return a recording of a machine's first GPU, with frames when the exporter of `scrape` collects."""
-    clock = FakeClock()
+def recorder_of(machine: Scenario, clock: FakeClock) -> Recorder:
+    """Return a recorder of a machine's first GPU."""
     nvml = started(machine, clock)
     layout = find_layout(Calls(nvml), 0)
     assert not isinstance(layout, Reason)
     (device,) = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),)).values()
-    recorder = Recorder(TimedLibrary(nvml), device, clock, 1.0)
+    return Recorder(TimedLibrary(nvml), device, clock, 1.0)
+
+
+def recorded(machine: Scenario) -> Recording:
+    """Return a recording of a machine's first GPU, with frames when the exporter of `scrape` collects."""
+    clock = FakeClock()
+    recorder = recorder_of(machine, clock)
     for pause_s in (0, SECOND_AT_S, 1 - SECOND_AT_S, *[1] * (UNTIL_S - 1)):
         clock.advance(pause_s)
         recorder.take_frame()
@@ -113,6 +118,16 @@ def test_every_number_that_a_getter_answers_is_recorded_under_its_own_name() -> 
     frame = recorded(scenario(f"gpus: [{{profile: gb200, values: {{{values}}}}}]")).frames[0].values
     of_links = {name: frame[f"{name}.17"] for name in told if f"{name}.17" in frame}
     assert told.items() <= {**frame, **of_links}.items()
+
+
+def test_a_number_that_is_none_is_not_recorded() -> None:
+    clock = FakeClock()
+    recorder = recorder_of(scenario("gpus: [{profile: h100-sxm, load: 50}]"), clock)
+    for pause_s in (0, 0.01, 1):
+        clock.advance(pause_s)
+        recorder.take_frame()
+    frames = recorder.recording("GPM gives NaN for samples 10 ms apart.").frames
+    assert [sum(name.startswith("gpm.") for name in frame.values) > 0 for frame in frames] == [False, False, True]
 
 
 def test_a_gpu_of_a_recording_follows_another_load_between_what_was_least_and_most(tmp_path: Path) -> None:
