@@ -51,7 +51,7 @@ def replay_load(recording: Recording, *, repeats: bool) -> Load:
     period_s = times[-1] - times[0] + median(gaps) if repeats and gaps else None
     series = {name: _held(recording, name) for name in names}
     series |= {f"{RATE}{name}": rates(recording, name) for name in names if is_total(name)}
-    series |= {f"{RING}{name}": _ring(recording, name) for name in names}
+    series |= {f"{RING}{name}": _ring(recording, name) for name in {one for f in recording.frames for one in f.rings}}
     signals = {name: _steps(found, times[0], period_s) for name, found in series.items() if found[0]}
     return Load(Between(signals[UTILIZATION], 0.0, 0.01), signals)
 

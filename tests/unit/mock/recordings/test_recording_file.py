@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 import json
 from pathlib import Path
@@ -86,6 +87,27 @@ def test_any_json_where_a_number_belongs_is_a_number_no_value_or_refused(value: 
     else:
         with pytest.raises(RecordingError, match=r"record 2: sm_clock_mhz: is .*, not a number"):
             parse_recording(content, "it")
+
+
+whatever = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+
+
+@settings(deadline=None)
+@given(whatever, whatever, whatever)
+def test_any_json_for_texts_costs_and_rings_is_read_or_refused_by_its_name(
+    texts: object, costs: object, rings: object
+) -> None:
+    content = lines({**HEADER, "texts": texts, "costs": costs}, {**FRAME, "rings": rings})
+    with contextlib.suppress(RecordingError):
+        recording = parse_recording(content, "it.jsonl")
+        assert recording.texts == (texts or {})
+        assert recording.costs.keys() == (costs or {}).keys()  # type: ignore[attr-defined]
+        return
+    with pytest.raises(RecordingError, match=r"^it\.jsonl: record [12]: (texts|costs|rings)"):
+        parse_recording(content, "it.jsonl")
 
 
 @pytest.mark.parametrize("name", ["plain.jsonl", "packed.jsonl.gz"])

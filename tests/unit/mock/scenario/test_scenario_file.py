@@ -71,6 +71,7 @@ WORDS = [
     "h100-idle",
     "demand",
     "device-name",
+    "work",
     "d",
 ]
 
@@ -83,7 +84,9 @@ values = st.recursive(
 gpus = st.lists(
     st.fixed_dictionaries(
         {"profile": st.sampled_from(["h100-sxm", "a100-sxm", "t4"])},
-        optional=dict.fromkeys(("count", "minor", "nvlink", "load", "mig", "values", "faults"), values),
+        optional=dict.fromkeys(
+            ("count", "minor", "nvlink", "load", "mig", "values", "faults", "recording", "at_end", "costs"), values
+        ),
     ),
     min_size=1,
     max_size=2,
