@@ -249,9 +249,9 @@ def test_counters_say_the_same_as_those_of_a_run_at_each_second(interval_s: floa
     wanted = [reading for reading in CATALOGUE if reading.fields[0].name in names]
     seldom, often = Paced(*wanted), Paced(*wanted)
     growth: dict[str, tuple[float, float]] = {}
-    pages = {at: (seldom.page(at), often.until(START + at)) for at in each(interval_s, 12 * interval_s)}
+    pages = {at: (seldom.page(at), often.until(START + at)) for at in each(interval_s, 8 * interval_s)}
     assert seldom.nvml.calls.total() < often.nvml.calls.total()
-    (first, often_first), (last, often_last) = pages[4 * interval_s], pages[12 * interval_s]
+    (first, often_first), (last, often_last) = pages[4 * interval_s], pages[8 * interval_s]
     begin = {sample.field: float(sample.value) for sample in often_first.samples}
     end = {sample.field: float(sample.value) for sample in often_last.samples}
     for name in names & last.keys():
