@@ -359,7 +359,7 @@ def test_the_xid_that_took_the_last_gpu_away_stays_while_nvml_is_started_anew_an
         assert snapshot.expires > bench.clock.now
         assert bench.values(0)["DCGM_FI_DEV_XID_ERROR"] == 79
         assert {sample.entity.gpu for sample in snapshot.samples} == {known}
-        return bench.nvml.calls["nvmlInit"] == 5
+        return bench.nvml.calls["nvmlInit"] >= 5
 
     bench.pass_until(is_told)
     assert "DCGM_FI_DEV_GPU_TEMP_CELSIUS" not in bench.values(0)
