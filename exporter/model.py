@@ -125,11 +125,12 @@ class Attribution(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A field that an entity can't give at the moment, and why."""
+    """A field that an entity can't give at the moment, and why; `because` is for people, where a reason needs more."""
 
     entity: Entity
     field: str
     reason: Reason
+    because: str = ""
 
 
 class Cost(NamedTuple):

@@ -22,6 +22,7 @@ class _Lack(NamedTuple):
 
     who: str
     reason: Reason
+    because: str
     name: str
 
 
@@ -40,7 +41,8 @@ class Failures:
     def __call__(self, missing: Missing) -> None:
         """Count one failed value; `report` says it if its GPU, or model, has not failed in this way before."""
         name, reason = self._printed(missing.field), missing.reason
-        lack = _Lack(_model(missing.entity) if reason in NORMAL else _place(missing.entity), reason, name)
+        who = _model(missing.entity) if reason in NORMAL else _place(missing.entity)
+        lack = _Lack(who, reason, missing.because, name)
         with self._lock:
             self._totals[name, reason] += 1
             if lack not in self._said and missing.field != EVERYTHING:
@@ -58,9 +60,10 @@ class Failures:
                 return
             news, self._news, self._news_before = self._news, {}, 0
             self._said |= news.keys()
-        for who, reason in dict.fromkeys((lack.who, lack.reason) for lack in news):
-            names = ", ".join(lack.name for lack in news if (lack.who, lack.reason) == (who, reason))
-            log.log(logging.INFO if reason in NORMAL else logging.WARNING, "%s has no %s: %s", who, names, reason)
+        for who, reason, because in dict.fromkeys(lack[:3] for lack in news):
+            names = ", ".join(lack.name for lack in news if lack[:3] == (who, reason, because))
+            why = f"{reason}, {because}" if because else reason
+            log.log(logging.INFO if reason in NORMAL else logging.WARNING, "%s has no %s: %s", who, names, why)
 
     def totals(self) -> dict[tuple[str, Reason], int]:
         """Return how often each field has been missing for each reason."""

@@ -26,11 +26,11 @@ class Outcome:
 
     def add(self, answer: Observation, expires: float) -> None:
         """Turn one answer into a sample, or the reason for none, of each field of its reading."""
-        reading, entity, found, until = answer
+        reading, entity, found, until, because = answer
         for wanted in reading.fields:
             value, labels = (found, ()) if isinstance(found, Reason) else _value_and_labels(wanted, found)
             if isinstance(value, Reason):
-                self.missing.append(Missing(entity, wanted.name, value))
+                self.missing.append(Missing(entity, wanted.name, value, because))
             else:
                 self.samples.append(Sample(entity, wanted.name, value, min(expires, until), labels))
 

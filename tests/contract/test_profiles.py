@@ -41,6 +41,12 @@ def test_a_profile_answers_every_field_but_those_that_it_lists_with_a_source(nam
     assert useless == []
 
 
+@pytest.mark.parametrize(("name", "because"), [("t4", {"GPM needs Hopper or newer"}), ("h200-sxm", {""})])
+def test_a_gpu_before_hopper_lacks_profiling_for_a_reason_that_people_understand(name: str, because: set[str]) -> None:
+    _, missing = collected(load_profile(name), percent=50)
+    assert {one.because for one in missing if one.field.startswith("DCGM_FI_PROF_")} == because
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_values_of_a_profile_move_with_the_load(name: str) -> None:
     idle, busy = (

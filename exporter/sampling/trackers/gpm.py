@@ -16,6 +16,8 @@ from exporter.nvml.gpm import GpmSamples, TakenSample, why_no_gpm
 from exporter.sampling.trackers.active_seconds import ActiveSeconds
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
+TOO_OLD = "GPM needs Hopper or newer"
+
 SHORTEST_SPAN_S = 0.08
 """Samples that lie closer together give NaN; measured on an H100, driver 580."""
 
@@ -36,6 +38,12 @@ class GpmTracker(DeviceTracker):
         """Answer each reading with NVML's double, in percent or MiB/s."""
         if self._refused:
             self._refused = why_no_gpm(self._calls, self._device)
+        answers = self._answers(readings)
+        if self._refused is Reason.NOT_SUPPORTED:
+            return (answer._replace(because=TOO_OLD) for answer in answers)
+        return answers
+
+    def _answers(self, readings: tuple[Tracked, ...]) -> Iterator[Observation]:
         of_gpu = tuple(r for r in readings if r.scope is not Scope.INSTANCE)
         of_instance = tuple(r for r in readings if r.scope is Scope.INSTANCE)
         targets = self._device.targets

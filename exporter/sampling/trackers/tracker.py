@@ -15,13 +15,15 @@ FieldValues = Mapping[FieldId, FieldAnswer]
 class Observation(NamedTuple):
     """One answer of a reading for one entity: what its fields convert, or the reason for none.
 
-    `until` is when it stops being true, in monotonic seconds, however long its samples might live.
+    `until` is when it stops being true, in monotonic seconds, however long its samples might live. `because` is for
+    people, where a reason needs more.
     """
 
     reading: Reading
     entity: Entity
     answer: Any | Reason
     until: float = inf
+    because: str = ""
 
 
 class DeviceTracker(Protocol):

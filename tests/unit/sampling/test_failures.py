@@ -39,6 +39,17 @@ def test_what_a_model_does_not_have_is_one_line_for_all_its_gpus(caplog: pytest.
     assert failures.totals() == {("A", Reason.NOT_SUPPORTED): 5, **{(n, Reason.NOT_SUPPORTED): 4 for n in "BC"}}
 
 
+def test_what_a_person_should_know_beside_the_reason_has_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures()
+    failures(Missing(gpu(0), "A", Reason.NOT_SUPPORTED))
+    for name in ("B", "C"):
+        failures(Missing(gpu(0), name, Reason.NOT_SUPPORTED, "it needs more"))
+    assert said(failures, caplog) == [
+        f"INFO {H100} has no A: not_supported",
+        f"INFO {H100} has no B, C: not_supported, it needs more",
+    ]
+
+
 def test_mig_instances_of_a_kind_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     for index, instance in ((0, 1), (0, 2), (1, 7)):
