@@ -1,5 +1,6 @@
 """YAML that users write: one document, a mapping, in which no key stands twice, read in bounded time and memory."""
 
+import re
 from typing import Any
 
 import yaml
@@ -12,6 +13,9 @@ MOST_VALUES = 50_000
 
 MOST_DIGITS = 100
 """The longest text that is read as a number or date. PyYAML takes a minute for 1 MiB of 1:59:59:..., base 60."""
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""What an escape such as "\\ud83d" stands for; no file, header or log can have it."""
 
 
 class _Refusal(yaml.MarkedYAMLError):
@@ -45,6 +49,8 @@ class _Strict(yaml.SafeLoader):
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
+        if _SURROGATE.search(node.value):
+            raise _Refusal(problem="a text has half a character, a surrogate of UTF-16", problem_mark=node.start_mark)
         if len(node.value) > MOST_DIGITS and not node.tag.endswith(":str"):
             raise _Refusal(problem=f"a number or a date has {len(node.value)} characters", problem_mark=node.start_mark)
         return node

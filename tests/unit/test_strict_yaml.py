@@ -96,3 +96,8 @@ def test_any_text_is_a_mapping_or_one_sentence(text: str) -> None:
         assert "\n" not in sentence
     else:
         assert isinstance(document, dict)
+
+
+def test_half_a_character_is_refused_wherever_it_stands() -> None:
+    for text in ('"\\ud800": 1', 'a: "\\ud800"', 'a: [b, "c\\udfff"]'):
+        assert refusal(text) == "c.yaml:1: a text has half a character, a surrogate of UTF-16"
