@@ -36,6 +36,10 @@ TLS13_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA
 """Suites of TLS 1.3. Neither Go nor Python lets anybody choose among them: all are always on."""
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_KINDS_OF_NAMES = frozenset({"DNS", "email", "URI"})
+_NO_ADDRESS = "<invalid>"
+"""What Python writes for an address that has neither 4 nor 16 bytes."""
+
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _MOST_ROUNDS = 10
 
@@ -91,9 +95,10 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def names_of(certificate: Any) -> set[str]:
-    """Return the alternative names of a certificate that Python has parsed, as Go writes them."""
+    """Return the alternative names of a certificate that Python has parsed: those that Go knows, as Go writes them."""
     names = (certificate or {}).get("subjectAltName", ())
-    return {str(ip_address(name)) if kind == "IP Address" else name for kind, name in names}
+    addresses = {str(ip_address(name)) for kind, name in names if kind == "IP Address" and name != _NO_ADDRESS}
+    return addresses | {name for kind, name in names if kind in _KINDS_OF_NAMES}
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:

@@ -91,6 +91,11 @@ def test_client_without_a_certificate_is_refused_where_one_is_required(files: Fi
     assert names_of(found) == {"prometheus", "::1", "a@b.c", "spiffe://x/y"}
 
 
+def test_names_of_other_kinds_are_none() -> None:
+    kinds = (("Registered ID", "10.0.0.1"), ("othername", "<unsupported>"), ("DirName", ((("commonName", "a"),),)))
+    assert names_of({"subjectAltName": (*kinds, ("IP Address", "<invalid>"), ("DNS", "b"))}) == {"b"}
+
+
 def test_certificate_of_a_stranger_or_of_the_past_is_refused(files: Files, tmp_path: Path) -> None:
     stranger = type(files.authority)(tmp_path / "other").issue("prometheus")
     old = files.authority.issue_expired("old-client")
