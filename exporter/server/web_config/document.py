@@ -196,7 +196,9 @@ def _headers(section: ConfigSection) -> tuple[tuple[str, str], ...]:
 def _users(document: ConfigSection) -> Users:
     users = {}
     for name, hashed in document.mapping("basic_auth_users").items():
-        if not isinstance(name, str) or not name or ":" in name:
+        if isinstance(name, str) and ":" in name:
+            document.refuse("basic_auth_users", "a name has a colon; write a space between a colon and the hash")
+        if not isinstance(name, str) or not name:
             document.refuse("basic_auth_users", f"{describe(name)} can't be a name; names are texts without a colon")
         match = HASH.fullmatch(hashed.encode()) if isinstance(hashed, str) else None
         place = f"the password of {describe(name)}"

@@ -32,7 +32,8 @@ class ConfigSection:
         """Return the mapping at a key as it is, an empty one where the key is missing."""
         value = self._values.get(key, {})
         if not isinstance(value, dict):
-            self.refuse(key, f"is {describe(value)}, a mapping is needed")
+            shown = "a text" if isinstance(value, str) else describe(value)  # which may be a name and a password
+            self.refuse(key, f"is {shown}, a mapping is needed")
         return value
 
     def text(self, key: str) -> str:

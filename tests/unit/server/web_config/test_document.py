@@ -81,7 +81,7 @@ DOCUMENTS = {
     "basic_auth_users: {ann: secret}": "basic_auth_users: the password of 'ann' is no bcrypt hash; htpasswd ",
     "basic_auth_users: {ann: 1}": "basic_auth_users: the password of 'ann' is no bcrypt hash; ",
     f"basic_auth_users: {{1: {HASH}}}": "basic_auth_users: 1 can't be a name; names are texts without a colon",
-    f"basic_auth_users: {{'a:b': {HASH}}}": "basic_auth_users: 'a:b' can't be a name; ",
+    f"basic_auth_users: {{'a:b': {HASH}}}": "basic_auth_users: a name has a colon; ",
     f"basic_auth_users: {{ann: {HASH[:-1]}}}": "basic_auth_users: the password of 'ann' is no bcrypt hash; ",
     f"basic_auth_users: {{ann: $2y$31${HASH[7:]}}}": (
         "basic_auth_users: the password of 'ann' has a cost of 31, and 18 is the most"
@@ -124,6 +124,11 @@ def test_duplicate_key_is_refused(files: Files) -> None:
     assert "the key 'min_version' stands twice" in files.refused(
         lambda: files.read_tls("  min_version: TLS12\n  min_version: TLS13")
     )
+
+
+def test_no_error_shows_a_password(files: Files) -> None:
+    for users in ("ann:hunter2", "[ann:hunter2]", "{'ann:hunter2': x}", "{ann: hunter2}", "{ann:hunter2}"):
+        assert "hunter2" not in files.refused(partial(files.read, f"basic_auth_users: {users}"))
 
 
 def test_file_that_is_none_is_refused(files: Files) -> None:
