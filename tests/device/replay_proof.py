@@ -69,7 +69,7 @@ OF_A_MOMENT = {"DCGM_FI_DEV_PCIE_TX_THROUGHPUT", "DCGM_FI_DEV_PCIE_RX_THROUGHPUT
 
 PERIODS = {field.name: reading.period for reading in CATALOGUE for field in reading.fields}
 NEAR_S = 2.5
-TOLERANCE = 0.02
+TOLERANCE = 0.05
 FLOAT = 1e-9
 MOST_OFF = 0.05
 """A value must lie within what the replay says near its time and in its period, widened by a share of its own range;
