@@ -61,7 +61,11 @@ class DriverEvents:
             return
         alone = {one: self._register({one}) for one in wanted}
         self.refused |= {one: reason for one, reason in alone.items() if reason}
-        self._register(wanted - self.refused.keys())
+        left = wanted - self.refused.keys()
+        reason = self._register(left)
+        if reason:  # together, though none alone: Xids are what matters most
+            heard = left & {XID} if self._register(left & {XID}) is None else frozenset()
+            self.refused |= dict.fromkeys(left - heard, reason)
 
     def _register(self, types: Collection[int]) -> Reason | None:
         """Listen to these types in a new event set, in the place of the one before; return the reason if not."""

@@ -229,6 +229,39 @@ def test_a_type_that_the_driver_refuses_costs_that_type_alone() -> None:
     assert bench.nvml.calls["nvmlDeviceRegisterEvents"] == asked, "it is not asked again and again"
 
 
+def test_where_types_are_refused_together_but_none_alone_xids_alone_are_heard() -> None:
+    bench = Bench(Tracker.EVENTS, "{profile: h100-sxm, faults: [{kind: xid, at_s: 5, code: 31}]}")
+    register = bench.nvml.nvmlDeviceRegisterEvents
+
+    def refuse_many(handle: Any, types: int, event_set: Any) -> None:
+        if types.bit_count() > 1:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+        register(handle, types, event_set)
+
+    bench.nvml.replaced["nvmlDeviceRegisterEvents"] = refuse_many
+    assert bench.read(EVENTS) == [Reason.UNKNOWN]
+    assert [answer.code for answer in bench.read(XID)] == [0]
+    assert [answer.code for answer in bench.read(XID, after_s=6)] == [31]
+
+
+def test_where_types_are_refused_in_the_end_no_xid_is_not_held_to_be_none() -> None:
+    bench = Bench(Tracker.EVENTS, "{profile: h100-sxm, faults: [{kind: xid, at_s: 5, code: 31}]}")
+    register = bench.nvml.nvmlDeviceRegisterEvents
+    heard: set[int] = set()
+
+    def refuse_again(handle: Any, types: int, event_set: Any) -> None:
+        if types.bit_count() > 1 or types in heard:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
+        heard.add(types)
+        register(handle, types, event_set)
+
+    bench.nvml.replaced["nvmlDeviceRegisterEvents"] = refuse_again
+    assert bench.read(XID) == [Reason.UNKNOWN]
+    del bench.nvml.replaced["nvmlDeviceRegisterEvents"]
+    assert [answer.code for answer in bench.read(XID)] == [0]
+    assert [answer.code for answer in bench.read(XID, after_s=6)] == [31]
+
+
 @pytest.mark.parametrize("change", [pynvml.nvmlEventMigConfigChange, pynvml.nvmlEventTypeGpuRecoveryAction])
 def test_a_change_that_the_driver_tells_of_makes_the_gpu_be_looked_at_once(change: int) -> None:
     bench = Bench(Tracker.EVENTS, "{profile: h100-sxm}")
