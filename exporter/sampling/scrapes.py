@@ -132,8 +132,8 @@ class Scrapes:
         by_fields = dict(self._by_fields)
         times = by_fields.pop(fields, None) or _ScrapeTimes()
         times.came(at)
-        while len(by_fields) >= KEPT_CHOICES:
-            del by_fields[next(iter(by_fields))]
+        while len(by_fields) >= KEPT_CHOICES:  # a crowd that names this and that costs no scraper of all its rhythm
+            del by_fields[next(asked for asked in by_fields if asked is not None)]
         self._by_fields = {**by_fields, fields: times}
 
     def newest(self, fields: Fields) -> float:

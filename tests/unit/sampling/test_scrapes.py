@@ -128,6 +128,15 @@ def test_many_choices_of_names_push_out_no_scraper_that_goes_on() -> None:
     assert expected(scrapes, 206) == 220
 
 
+def test_no_number_of_choices_pushes_out_scrapers_of_whole_pages() -> None:
+    scrapes = Scrapes()
+    for at in each(15, 8):
+        scrapes.came(at)
+        for number in range(3 * KEPT_CHOICES):
+            scrapes.came(at + 1 + number / 2, frozenset({f"{at} {number}"}))
+    assert (expected(scrapes, 218), scrapes.newest(ENERGY)) == (220, 205)
+
+
 @given(gaps=st.lists(st.floats(0, 400), max_size=100), ask=st.floats(0, 400))
 def test_whatever_comes_an_expected_scrape_lies_ahead(gaps: list[float], ask: float) -> None:
     scrapes, now = Scrapes(), 0.0
