@@ -180,13 +180,17 @@ CHECKS = (
         "GPU_RECOVERY_ACTION",
         is_bad=among(pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_P2P),
     ),
-    # Xids that NVIDIA holds to be the whole GPU's; those of single programs are none
+    # Xids that NVIDIA holds to be the whole GPU's; those of single programs are none. All that were heard count, until
+    # the last one is 0 again: what follows a bad one, as 45 and 154 do, says nothing better
     _now("ALL", FAIL, "FALLEN_OFF_BUS", "XID_ERROR", is_bad=among(79)),
     _now("ALL", FAIL, "UNCONTAINED_ERROR", "XID_ERROR", is_bad=among(95)),
     _now("ALL", FAIL, "XID_ERROR", "XID_ERROR", is_bad=among(48, 74, 119, 120, 140)),
     _now("ALL", WARN, "CONTAINED_ERROR", "XID_ERROR", is_bad=among(94)),
 )
 """In each watch, of two that are equally bad the first one is told."""
+
+LAST_XID, HEARD_XIDS = "DCGM_FI_DEV_XID_ERROR", "DCGM_EXP_XID_ERRORS_TOTAL"
+"""The field of the newest Xid, and that which has the codes of all as labels."""
 
 READINGS = (
     Tracked(
@@ -199,6 +203,6 @@ READINGS = (
                 lambda verdict: (("health_watch", verdict.watch), ("health_error_code", verdict.code)),
             ),
         ),
-        inputs=tuple(dict.fromkeys(name for check in CHECKS for name in check.fields)),
+        inputs=(*dict.fromkeys(name for check in CHECKS for name in check.fields), HEARD_XIDS),
     ),
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from exporter.catalogue.health import CHECKS, Check
+from exporter.catalogue.health import CHECKS, HEARD_XIDS, LAST_XID, Check
 from exporter.catalogue.reading import Tracked
 from exporter.catalogue.units import number_of
 from exporter.model import Clock, Entity, Missing, Reason, Sample
@@ -77,12 +77,17 @@ class HealthTracker(DeviceTracker):
         """Take what is true now, of the GPU, its instances and its links."""
         now = self._clock.monotonic()
         self._values = {}
+        heard: list[float] = []
         for sample in samples:
+            if sample.field == HEARD_XIDS:
+                heard += (float(code) for _, code in sample.labels if code.isdecimal())
             if sample.expires > now and sample.field in _INPUTS and not isinstance(number_of(sample.value), Reason):
                 self._values.setdefault(sample.field, []).append(float(sample.value))
                 if sample.field in _COUNTERS:
                     counter = self._counters.setdefault((sample.field, sample.entity.link), _GrowingCount())
                     counter.add(float(sample.value), sample.expires, now)
+        if any(self._values.get(LAST_XID, ())):
+            self._values[LAST_XID] += heard
         self._absent = {one.field for one in missing if one.reason is Reason.NOT_SUPPORTED}
         self._failed = {one.field for one in missing if one.reason is not Reason.NOT_SUPPORTED}
 

@@ -142,3 +142,13 @@ def test_a_gpu_whose_mig_mode_changes_asks_for_a_new_look(is_on: bool) -> None:
     bench.mock.machine.gpus[0].is_mig_on = is_on
     bench.read()
     assert bench.sampler.is_outdated
+
+
+def test_the_health_of_a_lost_gpu_names_the_xid_that_took_it_away_though_another_one_followed() -> None:
+    faults = "[{kind: xid, at_s: 5, code: 79}, {kind: xid, at_s: 5.1, code: 154}, {kind: lost, at_s: 5.1}]"
+    bench = Bench(CATALOGUE, f"{{profile: h100-sxm, faults: {faults}}}")
+    bench.read()
+    bench.clock.advance(5)
+    samples = bench.sampler.collect().samples
+    verdicts = [sample.labels for sample in samples if sample.field == "DCGM_EXP_GPU_HEALTH_STATUS"]
+    assert verdicts == [(("health_watch", "ALL"), ("health_error_code", "DCGM_FR_FALLEN_OFF_BUS"))]

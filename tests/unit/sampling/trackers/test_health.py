@@ -20,14 +20,19 @@ class Patient:
         self._bench = Bench(Tracker.HEALTH, "{profile: h100-sxm}")
         self._gpu = Entity(self._bench.device.gpu)
 
-    def verdicts(self, after_s: float = 1.0, failed: Iterable[str] = (), **values: float) -> dict[str, tuple[int, str]]:
+    def verdicts(
+        self, after_s: float = 1.0, failed: Iterable[str] = (), heard: Iterable[str] = (), **values: float
+    ) -> dict[str, tuple[int, str]]:
         self._bench.clock.advance(after_s)
         expires = self._bench.clock.now + 3
         names = {f"DCGM_FI_DEV_{name}": value for name, value in values.items()}
         missing = [Missing(self._gpu, f"DCGM_FI_DEV_{name}", Reason.TIMEOUT) for name in failed]
         absent = READING.inputs
         self._bench.tracker.review(
-            [Sample(self._gpu, name, value, expires) for name, value in names.items()],
+            [
+                *(Sample(self._gpu, name, value, expires) for name, value in names.items()),
+                *(Sample(self._gpu, "DCGM_EXP_XID_ERRORS_TOTAL", 1, expires, (("xid", xid),)) for xid in heard),
+            ],
             [*missing, *(Missing(self._gpu, name, Reason.NOT_SUPPORTED) for name in absent if name not in names)],
         )
         verdicts: list[Any] = self._bench.read(READING)
@@ -121,3 +126,14 @@ def test_a_gpu_that_is_gone_leaves_what_was_wrong_and_no_claim_of_health(patient
     assert patient.last_words() == [("ALL", FAIL, "DCGM_FR_FALLEN_OFF_BUS")]
     patient.verdicts(XID_ERROR=31)
     assert patient.last_words() == []
+
+
+def test_an_xid_that_follows_does_not_hide_a_worse_one(patient: Patient) -> None:
+    assert patient.verdicts(XID_ERROR=154, heard=["79", "154", "other"]) == {"ALL": (FAIL, "DCGM_FR_FALLEN_OFF_BUS")}
+    assert patient.last_words() == [("ALL", FAIL, "DCGM_FR_FALLEN_OFF_BUS")]
+    assert patient.verdicts(XID_ERROR=45, heard=["45", "94"]) == {"ALL": (WARN, "DCGM_FR_CONTAINED_ERROR")}
+    assert patient.verdicts(XID_ERROR=31, heard=["13", "31"]) == {"ALL": OK}
+
+
+def test_health_is_back_when_the_last_xid_is_0_again(patient: Patient) -> None:
+    assert patient.verdicts(XID_ERROR=0, heard=["79", "154"]) == {"ALL": OK}
