@@ -55,7 +55,8 @@ class RingTracker(DeviceTracker):
         kinds = dict.fromkeys(reading.source[0] for reading in readings)
         now = self._clock.monotonic()
         failed = {kind: self._read(kind) for kind in kinds if not self._was_read(kind, now)}
-        answers = {kind: failed.get(kind) or self._rings[kind].answer() for kind in kinds}
+        means = {reading.source[0] for reading in readings if not reading.is_total}
+        answers = {kind: failed.get(kind) or self._rings[kind].answer(is_mean=kind in means) for kind in kinds}
         for reading in readings:
             for target in self._device.targets:
                 yield Observation(reading, target.entity, answers[reading.source[0]])
@@ -134,9 +135,12 @@ class _Ring:
         self._observed_us += span_us
         self.newest_us = sample.at_us
 
-    def answer(self) -> Utilization:
-        """Return what has come together, and the mean of the span; the last one while nothing has."""
-        if self._observed_us > self._ended[1]:
+    def answer(self, *, is_mean: bool) -> Utilization:
+        """Return what has come together, and the mean of the span; the last one while nothing has.
+
+        One that is not asked for as a mean ends no span of means.
+        """
+        if is_mean and self._observed_us > self._ended[1]:
             self._percent = 100 * (self._busy_us - self._began[0]) / (self._observed_us - self._began[1])
             self._ended = (self._busy_us, self._observed_us)
         return Utilization(self._busy_us / 1e6, self._observed_us / 1e6, self._percent)

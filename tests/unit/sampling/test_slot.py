@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.catalogue import CATALOGUE
+from exporter.catalogue import CATALOGUE, catalogue
 from exporter.catalogue.busy_seconds import SERIES
 from exporter.catalogue.convert import same
 from exporter.catalogue.reading import HOURLY, SLOW, Call, Field, Reading
@@ -78,12 +78,14 @@ def test_what_is_read_once_an_hour_and_fails_is_asked_again_after_a_minute() -> 
 ACCUMULATED = Call("nvmlDeviceGetPcieReplayCounter", (Field("READ_AT", same),), period=SLOW, accumulates=True)
 """A counter that a test lets tell when it was read, on our clock."""
 
+LOAD = "{kind: steps, repeat: true, steps: [{for_s: 0.7, percent: 100}, {for_s: 1.3, percent: 10}]}"
+
 
 class Paced(Bench):
     """A GPU collected each second, and its pages at the scrapes of some scrapers."""
 
-    def __init__(self, *readings: Reading) -> None:
-        super().__init__(readings or (ACCUMULATED, READINGS[0]), f"{{profile: h100-sxm, load: {LOAD}}}")
+    def __init__(self, *readings: Reading, load: str = LOAD) -> None:
+        super().__init__(readings or (ACCUMULATED, READINGS[0]), f"{{profile: h100-sxm, load: {load}}}")
         self.nvml.replaced["nvmlDeviceGetPcieReplayCounter"] = lambda _: self.clock.now - START
         self.snapshot = self.sampler.collect()
         self.next_collection = self.clock.now + 0.15
@@ -239,7 +241,6 @@ def test_a_reading_that_fails_on_and_on_is_made_for_the_scrapes_alone() -> None:
     assert reads(paced) - before == 11 + 1
 
 
-LOAD = "{kind: steps, repeat: true, steps: [{for_s: 0.7, percent: 100}, {for_s: 1.3, percent: 10}]}"
 ENERGY = "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"
 
 
@@ -258,3 +259,17 @@ def test_counters_say_the_same_as_those_of_a_run_at_each_second(interval_s: floa
         growth[name] = (float(last[name]) - float(first[name]), end[name] - begin[name])
     assert {name for name, (own, true) in growth.items() if own != pytest.approx(true, rel=0.005, abs=0.3)} == set()
     assert growth.keys() >= {ENERGY, "gpu_exporter_busy_seconds_total", "gpu_exporter_sm_active_seconds_total"}
+
+
+def test_a_scraper_of_busy_seconds_does_not_shorten_the_mean_that_another_one_gets() -> None:
+    """Two thirds of each scrape's 15 s are busy, and that is what each mean says, however often totals are read."""
+    busy, util = frozenset({"gpu_exporter_busy_seconds_total"}), "DCGM_FI_DEV_GPU_UTIL"
+    wanted = [reading for reading in catalogue(mean_gpu_util=True) if reading.fields[0].name in {*busy, util}]
+    paced = Paced(
+        *wanted, load="{kind: steps, repeat: true, steps: [{for_s: 10, percent: 100}, {for_s: 5, percent: 0}]}"
+    )
+    whole = dict.fromkeys(each(15.0, 300))
+    asked: dict[float, frozenset[str] | None] = {**whole, **dict.fromkeys(each(2.0, 300, 0.7), busy)}
+    pages = {at: paced.page(at, fields) for at, fields in sorted(asked.items())}
+    means = [pages[at][util] for at in whole if at > 60]
+    assert means == pytest.approx([66.7] * len(means), abs=3)
