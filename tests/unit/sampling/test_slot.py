@@ -110,6 +110,8 @@ START = FakeClock().now
 OLDEST_S = 1.0 + EARLY_S
 """How old an accumulating value may be on the page of a regular scraper."""
 
+JITTER_S = 0.01
+
 
 def ages(paced: Paced, times: Iterable[float]) -> list[float]:
     """Return how old the accumulating value was on the page of each scrape."""
@@ -133,7 +135,7 @@ def test_while_nobody_scrapes_regularly_what_accumulates_is_read_at_each_collect
 @given(
     interval_s=st.sampled_from([5.0, 15.0, 30.0, 60.0]),
     phase_s=st.floats(0, 15),
-    jitter=st.lists(st.floats(-0.01, 0.01), min_size=1, max_size=7),
+    jitter=st.lists(st.floats(-JITTER_S, JITTER_S), min_size=1, max_size=7),
 )
 @settings(max_examples=30, deadline=None)
 def test_a_regular_scraper_gets_values_that_are_one_collection_old_at_most_for_one_reading_a_scrape(
@@ -144,7 +146,7 @@ def test_a_regular_scraper_gets_values_that_are_one_collection_old_at_most_for_o
     learning, known = times[:3], times[3:]
     assert max(ages(paced, learning)) <= OLDEST_S
     before = reads(paced)
-    assert max(ages(paced, known)) <= OLDEST_S
+    assert max(ages(paced, known)) <= OLDEST_S + 3 * JITTER_S, "one that comes late is as much older"
     assert reads(paced) - before <= len(known) + 1
 
 
