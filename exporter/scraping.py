@@ -4,11 +4,12 @@ import base64
 import http.client
 import re
 import ssl
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any, NamedTuple
 
 from exporter.errors import FetchError, NotLetIn
@@ -25,6 +26,7 @@ _HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 _NAME = r"[A-Za-z_:][A-Za-z0-9_:]*"
 _LABEL = re.compile(r'\s*(?P<name>[A-Za-z_][A-Za-z0-9_]*)\s*=\s*"(?P<value>(?:[^"\\]|\\.)*)"\s*(?P<end>,?)', re.DOTALL)
 _HEAD = re.compile(rf"(?P<name>{_NAME})\s*")
+_LOGIN = re.compile(r"\A([A-Za-z]+://)?.*@", re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -42,13 +44,33 @@ def fetch(url: str, deadline_s: float = DEADLINE_S) -> str:
     Raises:
         FetchError: It is no URL of HTTP, or there is no answer of status 200 within the deadline.
     """
-    end = time.monotonic() + deadline_s
     request, shown = _request(url)
+    answer: Future[str] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(_ask(request, shown, deadline_s))
+        except Exception as error:  # noqa: BLE001 - it is raised below
+            answer.set_exception(error)
+
+    Thread(target=ask, name="fetch", daemon=True).start()  # no timeout of urllib bounds names, headers, or all in all
+    try:
+        return answer.result(deadline_s)
+    except TimeoutError:
+        raise FetchError(f"{shown} does not answer in time") from None
+
+
+def without_login(url: str) -> str:
+    """Return a URL without the name and the password that may stand in it, also of what is no good URL."""
+    return _LOGIN.sub(r"\1", url)
+
+
+def _ask(request: urllib.request.Request, shown: str, deadline_s: float) -> str:
     no_proxy = urllib.request.ProxyHandler({})  # what is asked is in the cluster, or here
     opener = urllib.request.build_opener(no_proxy, urllib.request.HTTPSHandler(context=_trust(request.host)))
     try:
         with opener.open(request, timeout=deadline_s) as answer:
-            return _read(answer, shown, end)
+            return _read(answer, shown)
     except urllib.error.HTTPError as error:
         error.close()
         kind = NotLetIn if error.code in _DENIED else FetchError
@@ -66,7 +88,7 @@ def _request(url: str) -> tuple[urllib.request.Request, str]:
     except ValueError:
         host = None
     if not host or parts.scheme not in {"http", "https"} or not url.isascii() or url.split() != [url]:
-        raise FetchError(f"{url!r} is no URL such as http://host:9400/metrics")
+        raise FetchError(f"{without_login(url)!r} is no URL such as http://host:9400/metrics")
     user, at, place = parts.netloc.rpartition("@")
     shown = parts._replace(netloc=place).geturl()
     request = urllib.request.Request(shown)  # noqa: S310 - its scheme has been looked at
@@ -76,14 +98,12 @@ def _request(url: str) -> tuple[urllib.request.Request, str]:
     return request, shown
 
 
-def _read(answer: Any, shown: str, end: float) -> str:
+def _read(answer: Any, shown: str) -> str:
     body = b""
     while chunk := answer.read1(_CHUNK):
         body += chunk
         if len(body) > MOST_BYTES:
             raise FetchError(f"{shown} answered with more than {MOST_BYTES >> 20} MiB")
-        if time.monotonic() > end:
-            raise FetchError(f"{shown} has not ended its answer in time")
     if answer.length:
         raise FetchError(f"{shown} can't be reached: its answer breaks off")
     return body.decode("utf-8", "replace")

@@ -10,7 +10,7 @@ from exporter.doctor.cluster import ExporterPod, exporter_pods
 from exporter.doctor.finding import LOADS, Finding, Mark, broken, holds, some, unseen
 from exporter.doctor.surroundings import Surroundings
 from exporter.errors import ConfigError, ExporterError, FetchError, KubeError, NotLetIn
-from exporter.scraping import ScrapedSeries, fetch, parse_page
+from exporter.scraping import ScrapedSeries, fetch, parse_page, without_login
 from exporter.server.web_config.document import read_web_config
 from exporter.server.web_config.files import FilesRead
 from exporter.settings import Settings
@@ -94,7 +94,7 @@ def read_pages(look: Surroundings) -> list[ExporterPage]:
 
 def _read_pages(look: Surroundings) -> list[ExporterPage]:
     if look.asked.url:
-        return [_page_of(look.asked.url, _whole_url(look.asked.url))]
+        return [_page_of(without_login(look.asked.url), _whole_url(look.asked.url))]
     here = []
     if look.belongs_here:
         here = [_page_of("the exporter here", _own_url(look.settings))]

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from exporter.doctor.surroundings import Object, Surroundings
 from exporter.errors import ConfigError, FetchError, KubeError
 from exporter.kube import GARBAGE
-from exporter.scraping import fetch
+from exporter.scraping import fetch, without_login
 
 _PORT = 9090
 _NAMES = frozenset({"prometheus"})
@@ -63,8 +63,7 @@ def find_prometheus(look: Surroundings) -> list[Prometheus]:
     """
     if look.asked.prometheus:
         url = look.asked.prometheus.rstrip("/")
-        shown = url.rpartition("@")[2]
-        return [Prometheus(shown, lambda path, query: fetch(f"{url}{path}?{urlencode(query)}"))]
+        return [Prometheus(without_login(url), lambda path, query: fetch(f"{url}{path}?{urlencode(query)}"))]
     services = [one for one in look.objects("/api/v1/services") if is_prometheus(one)]
     of_stack = [one for one in services if one["metadata"]["name"] != _OPERATED]
     return [_through_api(look, one) for one in of_stack or services]

@@ -1,6 +1,7 @@
 import base64
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +18,11 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @contextmanager
-def answering(answer: bytes, *, then_waits: bool = False) -> Iterator[tuple[str, list[bytes]]]:
-    """Have a server that gives each connection the same bytes, and keep what it was asked."""
+def answering(answer: bytes, *, then_waits: bool = False, then_drips: bytes = b"") -> Iterator[tuple[str, list[bytes]]]:
+    """Have a server that gives each connection the same bytes, and keep what it was asked.
+
+    What drips comes again and again, and often enough for every timeout between two bytes.
+    """
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         kept: list[socket.socket] = []
@@ -27,11 +31,13 @@ def answering(answer: bytes, *, then_waits: bool = False) -> Iterator[tuple[str,
             with suppress(OSError):
                 while True:
                     connection, _ = listener.accept()
+                    kept.append(connection)
                     asked.append(connection.recv(65536))
                     connection.sendall(answer)
-                    if then_waits:
-                        kept.append(connection)
-                    else:
+                    while then_drips:
+                        connection.sendall(then_drips)
+                        time.sleep(0.02)
+                    if not then_waits:
                         connection.close()
 
         threading.Thread(target=serve, daemon=True).start()
@@ -101,6 +107,19 @@ def test_a_server_that_never_answers_is_left_after_the_deadline() -> None:
         fetch(url, deadline_s=0.1)
 
 
+@pytest.mark.parametrize(
+    ("begins", "drips"),
+    [
+        (b"HTTP/1.1 200 OK\r\nA: ", b"x"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n",) * 2,
+        (http("200 OK", b"x" * 9999)[:99], b"x"),
+    ],
+)
+def test_a_server_whose_answer_never_ends_is_left_after_the_deadline(begins: bytes, drips: bytes) -> None:
+    with answering(begins, then_drips=drips) as (url, _), pytest.raises(FetchError, match="in time"):
+        fetch(url, deadline_s=0.2)
+
+
 def test_nobody_listening_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -115,3 +134,12 @@ def test_nobody_listening_is_said() -> None:
 def test_what_is_no_url_of_http_is_refused(url: str) -> None:
     with pytest.raises(FetchError, match="is no URL such as"):
         fetch(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:hunt er2@a/", "ftp://me:hunter2@a/", "http://me:hunter2@a:x/", "http://me:hunter2/@a"]
+)
+def test_a_password_in_what_is_no_url_is_not_shown(url: str) -> None:
+    with pytest.raises(FetchError, match="is no URL such as") as raised:
+        fetch(url)
+    assert "er2" not in str(raised.value)

@@ -295,3 +295,13 @@ def test_a_prometheus_behind_a_password_is_unseen_and_the_cure_says_how(tmp_path
     assert "answered 401" in text_about(found, "prometheus")
     assert "https://USER:PASSWORD@HOST" in text_about(found, "prometheus")
     assert first_broken(found) == "none"
+
+
+def test_no_password_of_a_url_is_shown(tmp_path: Path) -> None:
+    with lab.fake_cluster(tmp_path, {"/api/v1/targets": (401, "no")}) as cluster:
+        url = cluster.kubeconfig.read_text().split('"server": "')[1].split('"')[0]
+        for login in ("ann:hunter2@", "ann:hunt er2@", "ann:hun/ter2@"):
+            asked = url.replace("//", f"//{login}")
+            seen = "".join(one.finding.seen + one.finding.cure for one in cluster.examined(url=asked, prometheus=asked))
+            assert "er2" not in seen
+            assert "127.0.0.1" in seen
