@@ -60,6 +60,7 @@ class Passwords:
         self._right: dict[bytes, bool] = {}
         self._wrong: dict[bytes, bool] = {}
         self._queues: dict[str, deque[_LoginAttempt]] = {}
+        self._added = 0
         self._is_hashing = False
 
     def check(self, users: Users, client: Client, then: Callable[[bool], None]) -> None:
@@ -82,7 +83,7 @@ class Passwords:
         key = hashlib.blake2b(repr((name, password, hashed)).encode(), key=self._secret, digest_size=32).digest()
         check = _LoginAttempt(key, password[:_PASSWORD_BYTES], hashed, name in users, client, then)
         if not self._is_remembered(check):
-            self._queues.setdefault(client.address, deque()).append(check)
+            self._wait(check)
             self._go_on()
 
     def _is_remembered(self, check: _LoginAttempt) -> bool:
@@ -92,6 +93,17 @@ class Passwords:
             return False
         check.then(result)
         return True
+
+    def _wait(self, check: _LoginAttempt) -> None:
+        """Put a check into its queue; now and then those go whose clients have gone, or a flood would fill memory."""
+        self._queues.setdefault(check.client.address, deque()).append(check)
+        self._added += 1
+        if self._added % _MOST_RESULTS == 0:
+            waiting = {
+                address: deque(one for one in queue if not one.client.has_gone())
+                for address, queue in self._queues.items()
+            }
+            self._queues = {address: queue for address, queue in waiting.items() if queue}
 
     def _go_on(self) -> None:
         """Hash the next password that somebody waits for."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import functools
+import weakref
 from collections.abc import Callable
 
 import bcrypt
@@ -148,6 +149,29 @@ def test_client_that_has_gone_is_neither_hashed_for_nor_told() -> None:
         return answered
 
     assert asyncio.run(told()) == []
+
+
+def test_clients_that_have_gone_are_forgotten_while_a_hash_takes_long() -> None:
+    class Asking:
+        def has_gone(self) -> bool:
+            return True
+
+        def told(self, _is_right: bool) -> None:
+            raise AssertionError
+
+    async def remembered() -> int:
+        passwords, users = Passwords(), {b"ann": hashed(b"x", COSTLY)}
+        first = asked(passwords, users, basic("ann", "first"))
+        clients = [Asking() for _ in range(2000)]
+        for guess, one in enumerate(clients):
+            passwords.check(users, Client(f"{guess % 3}", basic("ann", f"{guess}"), one.has_gone), one.told)
+        living = [weakref.ref(one) for one in clients]
+        del clients, one
+        counted = sum(one() is not None for one in living)
+        await first
+        return counted
+
+    assert asyncio.run(remembered()) < 600
 
 
 def test_unknown_name_is_hashed_for_as_a_known_one_is() -> None:
