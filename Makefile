@@ -103,7 +103,7 @@ release: $(VENV)/installed-dev ## wheel, source, images, chart, dashboards, rule
 lock: $(VENV)/installed ## the image's dependencies and their hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-python-downloads --generate-hashes \
-		--custom-compile-command 'make lock' --extra kubernetes --output-file requirements.lock $(ARGS) pyproject.toml
+		--custom-compile-command 'make lock' --extra kubernetes --extra top --output-file requirements.lock $(ARGS) pyproject.toml
 
 .PHONY: demo reaction
 

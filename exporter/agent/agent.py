@@ -34,6 +34,7 @@ from exporter.server.app import MetricsServer
 from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers
 from exporter.server.listening import systemd_sockets
+from exporter.server.overview_page import OverviewPage, Shown
 from exporter.settings import ListenAddress, Settings
 from exporter.telemetry import Telemetry, TelemetrySources
 
@@ -104,17 +105,12 @@ class Agent:
         content = Content(self._supervisor.states, self._ownership.attribution, self._counters.counters)
         self._pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
         self._scrapes = sampling.scrapes
-        sources = Handlers(
-            page=self._page,
-            health=partial(
-                conditions.health,
-                self._supervisor,
-                self._ownership.summary,
-                require_gpus=settings.health_require_gpus,
-            ),
-            ready=partial(conditions.ready, self._supervisor, self._ownership.settled, self._ownership.summary),
-            version=__version__,
+        health = partial(
+            conditions.health, self._supervisor, self._ownership.summary, require_gpus=settings.health_require_gpus
         )
+        ready = partial(conditions.ready, self._supervisor, self._ownership.settled, self._ownership.summary)
+        shown = Shown(self._pages.page, self._supervisor.states, health, ready, self._counters.printed_name, __version__)
+        sources = Handlers(self._page, health, ready, landing=OverviewPage(shown, time).html)
         limits = Limits(
             read_timeout_s=settings.web_read_timeout_s,
             write_timeout_s=settings.web_write_timeout_s,

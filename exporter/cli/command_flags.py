@@ -6,6 +6,17 @@ from exporter.cli import value_types as types
 from exporter.cli.flag_table import Flag, Group
 
 COMMAND_FLAGS: Mapping[str, tuple[Flag, ...]] = {
+    "top": (
+        Flag(
+            "url",
+            types.TEXT,
+            "",
+            Group.GENERAL,
+            "The exporter to look at, such as http://node-1:9400/metrics. Without it the one of this machine; where"
+            " none serves, GPUs are read for as long as the table is shown.",
+        ),
+        Flag("once", types.BOOL, "false", Group.GENERAL, "Print the table once, two seconds after the start."),
+    ),
     "doctor": (
         Flag(
             "url",

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     command, flags = _command(arguments)
     if command is not SERVE:
         _give_signals_back()
-    if command is DOCTOR:
+    if command in (DOCTOR, TOP):
         flags = (*flags_of_process_one(), *flags)
     asked = parse(flags, environ, socket.gethostname(), COMMAND_FLAGS.get(command.name, ()))
     if isinstance(asked, Serve):
@@ -134,6 +134,16 @@ def _record(asked: Serve, _environ: Mapping[str, str]) -> int:
     return print_text(record(asked.settings, asked.options["for"], Path(asked.options["out"]), enough.wait))
 
 
+def _top(asked: Serve, _environ: Mapping[str, str]) -> int:
+    try:
+        from exporter.top.top import top  # noqa: PLC0415  (no other command needs it)
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        raise ConfigError("top needs the package rich: pip install 'gpu-metrics-exporter[top]'") from None
+    return top(asked.settings, asked.options)
+
+
 SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
 CHECK = Subcommand(
     "check", "Read all settings and files, say what would happen, and end with 0, or 2 if one is wrong.", _check
@@ -145,4 +155,5 @@ DOCTOR = Subcommand(
 RECORD = Subcommand(
     "record", "Record what GPUs answer, for a mock to replay; identifiers are replaced. Ctrl-C ends it early.", _record
 )
-COMMANDS = (SERVE, CHECK, COST, DOCTOR, RECORD)
+TOP = Subcommand("top", "Show what each GPU does and for whom, in the terminal, again and again.", _top)
+COMMANDS = (SERVE, CHECK, COST, DOCTOR, RECORD, TOP)

@@ -1,4 +1,4 @@
-"""What each path answers: scrapes, health, readiness, landing page, short refusals. Knows no sockets."""
+"""What each path answers: scrapes, health, readiness, the page for people, short refusals. Knows no sockets."""
 
 import logging
 import re
@@ -10,13 +10,18 @@ from urllib.parse import parse_qs
 
 from exporter.exposition import Format
 from exporter.model import AskedNames, Page
-from exporter.server.landing import landing_page
 from exporter.server.negotiation import accepts_gzip, negotiate_format
 
 _log = logging.getLogger(__name__)
 
 _PATHS = ("/metrics", "/health", "/ready", "/")
 _TEXT = "text/plain; charset=utf-8"
+_NO_SCRIPTS = (
+    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+    ("Cache-Control", "no-store"),
+)
+"""Whatever a pod's label holds, a browser runs nothing of it."""
+
 _ORIGIN = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)  # a proxy may send the whole URL
 
 
@@ -34,7 +39,7 @@ class Handlers:
     page: Callable[[Format, AskedNames], Page]
     health: Callable[[], Health]
     ready: Callable[[], Health]
-    version: str
+    landing: Callable[[], bytes]
 
 
 @dataclass(slots=True)
@@ -70,7 +75,6 @@ class Endpoints:
     def __init__(self, sources: Handlers) -> None:
         self.counts = ScrapeCounts()
         self._sources = sources
-        self._landing_page = landing_page(sources.version)
         self._failing: set[str] = set()
 
     def answer(self, request: Request, *, is_full: bool) -> Response:
@@ -101,7 +105,7 @@ class Endpoints:
             return _status(self._sources.health())
         if path == "/ready":
             return _status(self._sources.ready())
-        return Response(HTTPStatus.OK, self._landing_page, "text/html; charset=utf-8")
+        return Response(HTTPStatus.OK, self._sources.landing(), "text/html; charset=utf-8", _NO_SCRIPTS)
 
     def _scrape(self, request: Request, *, is_full: bool) -> Response:
         if is_full:

@@ -91,7 +91,7 @@ def sample(offset_s: float) -> None:
 def serve(control: Connection, page_bytes: int, web_config: Path) -> None:
     """Serve until the other side says so; until then say each time that it asks what the peak of memory was, in KiB."""
     config = read_web_config(str(web_config), FilesRead())
-    sources = Handlers(PageSource(page_bytes), lambda: WELL, lambda: WELL, "bench")
+    sources = Handlers(PageSource(page_bytes), lambda: WELL, lambda: WELL, lambda: b"")
     server = MetricsServer(sources, Limits(), lambda: config)
     control.send(server.listen("127.0.0.1", 0))
     for index in range(SAMPLERS):

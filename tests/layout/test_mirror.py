@@ -81,6 +81,8 @@ ELSEWHERE = {
     "exporter.server.exchange": "unit/server/test_protocol.py",
     "exporter.server.web_config.section": "unit/server/web_config/test_document.py",
     "exporter.strict_json": "unit/test_hostile_files.py",
+    "exporter.top.own_exporter": "integration/test_top.py",
+    "exporter.top.top": "integration/test_top.py",
     "podresources.diagnosis": "unit/podresources/test_client.py",
     "podresources.fake_pods": "unit/podresources/test_fake_kubelet.py",
 }

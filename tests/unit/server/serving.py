@@ -29,6 +29,9 @@ LARGE_PAGE = bytes(1_000_000)
 WELL = Health(ok=True, text="all GPUs are read")
 
 
+PAGE_FOR_PEOPLE = b"<!DOCTYPE html><title>GPUs</title>"
+
+
 @dataclass
 class Exporter:
     """What stands behind the server; a test changes it as it goes."""
@@ -54,7 +57,7 @@ class Exporter:
         return self.health
 
     def sources(self) -> Handlers:
-        return Handlers(self.page, self.is_healthy, lambda: self.ready, "1.2.3 <test>")
+        return Handlers(self.page, self.is_healthy, lambda: self.ready, lambda: PAGE_FOR_PEOPLE)
 
 
 class Reply(NamedTuple):

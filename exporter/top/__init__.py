@@ -1,0 +1,1 @@
+"""The command `top`: what each GPU does and for whom, as a table in the terminal."""

@@ -1,0 +1,44 @@
+"""An exporter of our own for as long as somebody looks, where none serves on this machine."""
+
+import logging
+import multiprocessing
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.resources import files
+
+from exporter.settings import ListenAddress, Settings
+
+WAIT_S = 1.0
+_LOCAL = "127.0.0.1"
+_MORE_FIELDS = """\
+DCGM_FI_DEV_CLOCKS_EVENT_REASONS, gauge, Why clocks are held down.
+DCGM_EXP_GPU_HEALTH_STATUS, gauge, Health by watch.
+"""
+
+
+@contextmanager
+def own_exporter(settings: Settings) -> Iterator[str]:
+    """Run an exporter with these settings that only this machine reaches, and return the URL of its metrics."""
+    with socket.create_server((_LOCAL, 0)) as free:
+        address = ListenAddress(_LOCAL, free.getsockname()[1])
+    if not {"collectors", "configmap-data"} & settings.given.keys() and not settings.inline_counters:
+        counters = files("exporter").joinpath("counter_files/default-counters.csv").read_text()
+        settings = replace(settings, inline_counters=counters + _MORE_FIELDS, config_file="top")
+    settings = replace(settings, address=address, systemd_socket=False, disable_startup_validate=True)
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(settings,), daemon=True)
+    process.start()
+    try:
+        yield f"{address.url()}/metrics"
+    finally:
+        process.terminate()
+        process.join(WAIT_S)
+
+
+def _serve(settings: Settings) -> None:
+    logging.disable()  # the terminal has the table
+    from exporter.agent.agent import Agent  # noqa: PLC0415  (in its process alone)
+
+    Agent(settings, os.environ).run()

@@ -1,0 +1,118 @@
+"""The command: looks at an exporter again and again, and shows what its page says."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from exporter.errors import FetchError
+from exporter.scraping import fetch, parse_page
+from exporter.settings import Settings
+from exporter.top.own_exporter import own_exporter
+from exporter.top.table import plain, table
+from exporter.view.overview import Overview, overview
+from exporter.view.true_load import LoadHistory
+
+LOOK_S = 2.0
+START_S = 10.0
+"""How long an exporter of our own may take until it has values."""
+
+
+def top(settings: Settings, options: Mapping[str, Any]) -> int:
+    """Show the table until Ctrl-C, or once where that is asked for or nobody sees a second one; returns 0.
+
+    Raises:
+        FetchError: There is no exporter at the URL.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows question marks
+    console = Console()
+    try:
+        with _page_of(settings, options["url"]) as url:
+            if options["once"] or not console.is_terminal:
+                _show_once(console, url)
+            else:
+                _show_on(console, url)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        sys.stderr.close()  # Python would complain of the pipe once more at its end
+    return 0
+
+
+def _show_once(console: Console, url: str) -> None:
+    history = LoadHistory()
+    history.look(overview(parse_page(fetch(url))))
+    time.sleep(LOOK_S)
+    seen = overview(parse_page(fetch(url)))
+    history.look(seen)
+    console.print(table(seen, history, console.width), _caption(seen, ""))
+
+
+def _show_on(console: Console, url: str) -> None:
+    history, seen, trouble = LoadHistory(), overview(()), ""
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        while True:
+            try:
+                seen, trouble = overview(parse_page(fetch(url))), ""
+                history.look(seen)
+            except FetchError as error:
+                trouble = str(error)
+            live.update(Group(table(seen, history, console.width), _caption(seen, trouble)), refresh=True)
+            time.sleep(LOOK_S)
+
+
+def _caption(seen: Overview, trouble: str) -> Text:
+    mock = ", mock GPUs" if seen.source == "mock" else ""
+    text = Text(f"{plain(seen.host)} exporter {plain(seen.version)}{mock}", style="dim")
+    if not seen.rows:
+        text.append("\nNo GPU has values; `gpu-metrics-exporter doctor` says why.", style="yellow")
+    return text.append(f"\n{plain(trouble)}", style="bold red") if trouble else text
+
+
+@contextmanager
+def _page_of(settings: Settings, url: str) -> Iterator[str]:
+    """Return the URL of a page: the one that is asked for, this machine's exporter's, or one of our own exporter."""
+    if url:
+        fetch(url)
+        yield url
+        return
+    local = f"{settings.address._replace(host=settings.address.host or 'localhost').url()}/metrics"
+    if settings.mock is None and _serves(local):
+        yield local
+        return
+    with own_exporter(settings) as own:
+        _wait_for(own)
+        yield own
+
+
+def _serves(url: str) -> bool:
+    """Tell whether an exporter is there.
+
+    Raises:
+        FetchError: One is, and does not give its page.
+    """
+    try:
+        fetch(url)
+    except FetchError as error:
+        if error.status:
+            raise
+        return False
+    return True
+
+
+def _wait_for(url: str) -> None:
+    """Wait until an exporter has values, or until it has had the time for them."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        try:
+            if overview(parse_page(fetch(url))).rows:
+                return
+        except FetchError:
+            pass
+        time.sleep(0.2)

@@ -1,0 +1,49 @@
+"""`top` as its users start it: in a pipe, of an exporter that runs, of one that is not there, without colour."""
+
+import re
+import subprocess
+import sys
+
+from tests.integration.program import ROOT, Start
+
+COMMAND = (sys.executable, "-m", "exporter", "top")
+
+
+def ran(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "120", "LC_ALL": "C.UTF-8", **variables}
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def test_without_an_exporter_it_reads_the_gpus_itself() -> None:
+    done = ran("--mock", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "chat/llama-70b-6d8f9c7b5-kq2xw" in done.stdout
+    assert len(re.findall(r"^ \d ", done.stdout, re.MULTILINE)) == 8
+    assert "\x1b" not in done.stdout
+    assert "mock GPUs" in done.stdout
+
+
+def test_it_shows_an_exporter_elsewhere_and_a_pipe_gets_one_table(start: Start) -> None:
+    program = start("--mock=a100-sxm")
+    program.until(lambda: program.get("/ready")[0] == 200)
+    [address] = set(re.findall(r"serving (http://\S+)/metrics", program.log()))
+    done = ran("--url", f"{address}/metrics", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert "3g.40gb" in done.stdout
+
+
+def test_an_exporter_that_is_not_there_is_one_sentence() -> None:
+    done = ran("--url=http://127.0.0.1:9/metrics")
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9/metrics refuses connections" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m exporter top --mock --once | head -1"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=90, check=False)  # noqa: S602
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
