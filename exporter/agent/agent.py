@@ -109,7 +109,9 @@ class Agent:
             conditions.health, self._supervisor, self._ownership.summary, require_gpus=settings.health_require_gpus
         )
         ready = partial(conditions.ready, self._supervisor, self._ownership.settled, self._ownership.summary)
-        shown = Shown(self._pages.page, self._supervisor.states, health, ready, self._counters.printed_name, __version__)
+        shown = Shown(
+            self._pages.page, self._supervisor.states, health, ready, self._counters.printed_name, __version__
+        )
         sources = Handlers(self._page, health, ready, landing=OverviewPage(shown, time).html)
         limits = Limits(
             read_timeout_s=settings.web_read_timeout_s,
