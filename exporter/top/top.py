@@ -20,7 +20,7 @@ from exporter.view.true_load import LoadHistory
 
 LOOK_S = 2.0
 START_S = 10.0
-"""How long an exporter of our own may take until it has values."""
+"""How long an exporter of our own may take until it is ready."""
 
 
 def top(settings: Settings, options: Mapping[str, Any]) -> int:
@@ -87,7 +87,7 @@ def _page_of(settings: Settings, url: str) -> Iterator[str]:
         yield local
         return
     with own_exporter(settings) as own:
-        _wait_for(own)
+        _wait_until_ready(own)
         yield own
 
 
@@ -106,13 +106,13 @@ def _serves(url: str) -> bool:
     return True
 
 
-def _wait_for(url: str) -> None:
-    """Wait until an exporter has values, or until it has had the time for them."""
+def _wait_until_ready(page: str) -> None:
+    """Wait until an exporter knows all that it can know, or until it has had the time for it."""
     end = time.monotonic() + START_S
     while time.monotonic() < end:
         try:
-            if overview(parse_page(fetch(url))).rows:
-                return
+            fetch(page.replace("/metrics", "/ready"))
         except FetchError:
-            pass
-        time.sleep(0.2)
+            time.sleep(START_S / 50)
+        else:
+            return
