@@ -100,9 +100,13 @@ def _troubles(row: EntityRow) -> Iterator[Text]:
         yield Text("not read", style="bold red")
     if row.xid:
         yield Text(f"Xid {plain(row.xid)}", style="bold red")
-    yield from (Text(plain(watch), style="bold red") for watch in row.failing)
-    yield from (Text(plain(watch), style="yellow") for watch in row.warning)
+    yield from (Text(_watch(watch), style="bold red") for watch in row.failing)
+    yield from (Text(_watch(watch), style="yellow") for watch in row.warning)
     yield from (Text(f"clocks: {reason}", style="yellow") for reason in row.clocks_held_by)
+
+
+def _watch(text: str) -> str:
+    return plain(text).replace("DCGM_FR_", "")
 
 
 COLUMNS = (

@@ -10,7 +10,7 @@ COMMAND = (sys.executable, "-m", "exporter", "top")
 
 
 def ran(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "120", "LC_ALL": "C.UTF-8", **variables}
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "200", "LC_ALL": "C.UTF-8", **variables}
     return subprocess.run(
         [*COMMAND, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False
     )
