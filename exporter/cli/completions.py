@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from exporter.cli import value_types as types
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.commands import COMMANDS, print_text
 from exporter.cli.flag_table import FLAGS, Flag, Status
 from exporter.cli.go_flags import Arity
 
 PROGRAMS = ("gpu-metrics-exporter", "dcgm-exporter")
 
-_WORKING = tuple(flag for flag in FLAGS if flag.status is Status.WORKS)
+_OF_COMMANDS = {flag.name: flag for flags in COMMAND_FLAGS.values() for flag in flags}
+_WORKING = (*(flag for flag in FLAGS if flag.status is Status.WORKS), *_OF_COMMANDS.values())
 _PATHS = (types.PATH, types.OPTIONAL_PATH, types.MOCK)
 _PLAIN = str.maketrans("[]:", "();", "'\"\\`$")
 _BASH = """\

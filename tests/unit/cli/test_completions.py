@@ -5,11 +5,13 @@ import subprocess
 
 import pytest
 
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.commands import COMMANDS
 from exporter.cli.completions import SHELLS
 from exporter.cli.flag_table import FLAGS, Status
 
 WORKING = {f"--{flag.name}" for flag in FLAGS if flag.status is Status.WORKS}
+OF_COMMANDS = {f"--{flag.name}" for flags in COMMAND_FLAGS.values() for flag in flags}
 ASK_BASH = """
 compopt() { echo "compopt $*"; }
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
@@ -30,7 +32,7 @@ def test_bash_offers_the_commands_first_and_every_flag_anywhere() -> None:
     assert offered("gpu-metrics-exporter", "") == {command.name for command in COMMANDS}
     assert offered("gpu-metrics-exporter", "ch") == {"check"}
     assert offered("gpu-metrics-exporter", "check", "") == set()
-    assert offered("dcgm-exporter", "-k", "--") == WORKING
+    assert offered("dcgm-exporter", "-k", "--") == WORKING | OF_COMMANDS
     assert offered("dcgm-exporter", "--collec") == {"--collectors", "--collect-interval"}
 
 
@@ -43,6 +45,6 @@ def test_bash_offers_files_behind_a_flag_that_takes_a_path_and_nothing_behind_an
 def test_other_shells_name_every_flag(shell: str) -> None:
     script = SHELLS[shell]()
     prefix = {"zsh": "'--", "fish": "--long-option "}[shell]
-    assert all(f"{prefix}{name.removeprefix('--')}" in script for name in WORKING)
+    assert all(f"{prefix}{name.removeprefix('--')}" in script for name in WORKING | OF_COMMANDS)
     if program := shutil.which(shell):
         subprocess.run([program, "-n"], input=script, text=True, check=True)
