@@ -10,7 +10,7 @@ import pynvml
 
 from exporter.mock.calls.library import Library, MockDevice, Pointers, failure
 from exporter.mock.machine.device import MockGpu
-from exporter.mock.machine.fault import DriverEvent, Fault
+from exporter.mock.machine.fault import DriverEvent
 
 NO_INSTANCE = 0xFFFFFFFF
 
@@ -20,20 +20,20 @@ _POLL_MS = 5
 
 @dataclass(slots=True)
 class _Registration:
-    """A GPU whose events of some types a set hears, and the faults that it has heard of or that came before it."""
+    """A GPU whose events of some types a set hears, and those that it has heard or that came before it."""
 
     gpu: MockGpu
     types: int
-    heard: set[Fault] = field(default_factory=set)
+    heard: set[DriverEvent] = field(default_factory=set)
 
     def hear(self, t: float) -> DriverEvent | None:
         """Return the oldest event until a time that was not heard yet, once."""
-        events = ((fault, fault.event()) for fault in self.gpu.gate.faults if fault not in self.heard)
-        new = [(fault, event) for fault, event in events if event is not None and self._concerns(event, t)]
+        events = (fault.event() for fault in self.gpu.gate.faults)
+        new = [one for one in events if one is not None and one not in self.heard and self._concerns(one, t)]
         if not new:
             return None
-        fault, event = min(new, key=lambda pair: pair[1].at_s)
-        self.heard.add(fault)
+        event = min(new, key=lambda one: one.at_s)
+        self.heard.add(event)
         return event
 
     def _concerns(self, event: DriverEvent, t: float) -> bool:

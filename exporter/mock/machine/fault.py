@@ -11,9 +11,12 @@ from exporter.errors import describe
 from exporter.mock.document import Section
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DriverEvent:
-    """What the driver reports once, at `at_s`: a type and data as NVML has them, and the GPU instance where known."""
+    """What the driver reports once, at `at_s`: a type and data as NVML has them, and the GPU instance where known.
+
+    Two alike are two events.
+    """
 
     at_s: float
     type: int
@@ -50,7 +53,7 @@ class Fault(Protocol):
         return None
 
     def event(self) -> DriverEvent | None:
-        """Return what the driver reports of it; None for nothing."""
+        """Return what the driver reports of it, the same event each time; None for nothing."""
         return None
 
     def altered(self, value: float, _quantity: str, _t: float, _link: int | None) -> float:

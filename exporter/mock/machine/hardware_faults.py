@@ -69,10 +69,20 @@ class Errors:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ReplaysFault(Fault):
-    """PCIe transfers that had to be repeated."""
+class ErrorsFault(Fault):
+    """Something that is counted."""
 
     errors: Errors
+
+    def ended(self, t: float) -> Fault | None:
+        """Leave what has been counted."""
+        errors = self.errors.ended(t)
+        return replace(self, errors=errors) if errors else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReplaysFault(ErrorsFault):
+    """PCIe transfers that had to be repeated."""
 
     @classmethod
     def read(cls, section: Section, at_s: float) -> Self:
@@ -83,43 +93,35 @@ class ReplaysFault(Fault):
         """Return the errors' keys."""
         return self.errors.described()
 
-    def ended(self, t: float) -> Fault | None:
-        """Leave what has been counted."""
-        errors = self.errors.ended(t)
-        return replace(self, errors=errors) if errors else None
-
     def altered(self, value: float, quantity: str, t: float, _link: int | None) -> float:
         """Count them."""
         return value + self.errors.until(t) if quantity == "pcie_replay_count" else value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class EccFault(Fault):
+class EccFault(ErrorsFault):
     """Memory errors that ECC found in the framebuffer, corrected or not; the driver reports the first."""
 
-    errors: Errors
     is_corrected: bool
+    report: DriverEvent
 
     CHOICES: ClassVar = ("corrected", "uncorrected")
 
     @classmethod
     def read(cls, section: Section, at_s: float) -> Self:
         """Read errors, corrected or uncorrected, and the errors' keys."""
-        return cls(Errors.read(section, at_s), section.choice("errors", cls.CHOICES) == "corrected")
+        is_corrected = section.choice("errors", cls.CHOICES) == "corrected"
+        single, double = pynvml.nvmlEventTypeSingleBitEccError, pynvml.nvmlEventTypeDoubleBitEccError
+        report = DriverEvent(at_s, single if is_corrected else double, 0, None)
+        return cls(Errors.read(section, at_s), is_corrected, report)
 
     def described(self) -> dict[str, Any]:
         """Return errors, and the errors' keys."""
         return {**self.errors.described(), "errors": self.CHOICES[not self.is_corrected]}
 
-    def ended(self, t: float) -> Fault | None:
-        """Leave what has been counted."""
-        errors = self.errors.ended(t)
-        return replace(self, errors=errors) if errors else None
-
     def event(self) -> DriverEvent | None:
         """Return the ECC event."""
-        single, double = pynvml.nvmlEventTypeSingleBitEccError, pynvml.nvmlEventTypeDoubleBitEccError
-        return DriverEvent(self.errors.spell.at_s, single if self.is_corrected else double, 0, None)
+        return self.report
 
     def altered(self, value: float, quantity: str, t: float, _link: int | None) -> float:
         """Count them, in all and in the framebuffer, since the driver was loaded and ever."""
@@ -139,10 +141,9 @@ NVLINK_ERRORS = {
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NvLinkFault(Fault):
+class NvLinkFault(ErrorsFault):
     """Errors of NVLinks, or links that are down for a spell; of one link, or of each."""
 
-    errors: Errors
     kind: str
     link: int | None
 
@@ -156,11 +157,6 @@ class NvLinkFault(Fault):
     def described(self) -> dict[str, Any]:
         """Return error, link and the errors' keys."""
         return {**self.errors.described(), "error": self.kind, "link": self.link}
-
-    def ended(self, t: float) -> Fault | None:
-        """Leave what has been counted."""
-        errors = self.errors.ended(t)
-        return replace(self, errors=errors) if errors else None
 
     def altered(self, value: float, quantity: str, t: float, link: int | None) -> float:
         """Count the errors, or let the link be down."""
@@ -277,6 +273,7 @@ class MigFault(Fault):
 
     spell: Spell
     devices: frozenset[int]
+    report: DriverEvent
 
     @classmethod
     def read(cls, section: Section, at_s: float) -> Self:
@@ -285,7 +282,8 @@ class MigFault(Fault):
         wrong = [device for device in devices if type(device) is not int or device < 0]
         if wrong:
             raise section.error("devices", f"has {describe(wrong[0])}, indices of the GPU's MIG devices are needed")
-        return cls(Spell.read(section, at_s), frozenset(devices))
+        report = DriverEvent(at_s, pynvml.nvmlEventMigConfigChange, 0, None)
+        return cls(Spell.read(section, at_s), frozenset(devices), report)
 
     def described(self) -> dict[str, Any]:
         """Return the spell's keys, and devices."""
@@ -293,7 +291,7 @@ class MigFault(Fault):
 
     def event(self) -> DriverEvent | None:
         """Return the change of MIG's configuration."""
-        return DriverEvent(self.spell.at_s, pynvml.nvmlEventMigConfigChange, 0, None)
+        return self.report
 
     def mig_devices(self, t: float) -> frozenset[int] | None:
         """Return those that are left."""

@@ -77,3 +77,14 @@ def test_only_known_kinds_of_events_can_be_registered(clock: FakeClock) -> None:
     nvml.nvmlDeviceRegisterEvents(gpu, pynvml.nvmlEventTypeDoubleBitEccError, event_set)
     clock.advance(1)
     assert events_of(nvml, event_set) == []
+
+
+def test_an_event_is_heard_once_though_its_fault_is_mended_and_two_alike_are_two(clock: FakeClock) -> None:
+    ecc, xid = "{kind: ecc, at_s: 1, errors: uncorrected, per_s: 1}", "{kind: xid, at_s: 1, code: 31}"
+    nvml, gpu, _ = machine(clock, f"[{ecc}, {xid}, {xid}]")
+    event_set = nvml.nvmlEventSetCreate()
+    nvml.nvmlDeviceRegisterEvents(gpu, XID | pynvml.nvmlEventTypeDoubleBitEccError, event_set)
+    clock.advance(2)
+    assert events_of(nvml, event_set) == [0, 31, 31]
+    nvml.machine.gpus[0].gate.mend()
+    assert events_of(nvml, event_set) == []
