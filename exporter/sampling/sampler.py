@@ -42,6 +42,7 @@ class Sampler:
         self._trackers: dict[Tracker, DeviceTracker] = {}
         self._tracked: tuple[TrackerSource, ...] = ()
         self._former: Mapping[Tracker, DeviceTracker] = {}
+        self._kinds_of_means: frozenset[Tracker] = frozenset()
         self._told: set[Missing] = set()
         self._pace = CollectionPace(pacing.clock, pacing.interval_s)
         self._displaced: frozenset[Entity] = frozenset()
@@ -57,8 +58,10 @@ class Sampler:
 
     def follow(self, plan: Plan) -> None:
         """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
-        for kind in self._trackers.keys() - plan.tracked.keys():
-            self._trackers[kind].interrupt()
+        kinds_of_means = frozenset(kind for kind, all_of in plan.tracked.items() if not all(r.is_total for r in all_of))
+        for kind in (self._trackers.keys() - plan.tracked.keys()) | (self._kinds_of_means - kinds_of_means):
+            self._trackers[kind].interrupt()  # or a mean that is asked for again would span all the time between
+        self._kinds_of_means = kinds_of_means
         self._tracked = tuple(source for tracked in plan.tracked.items() for source in self._bind_tracker(*tracked))
         sources = (*bind(plan, self.device, self._calls), *self._tracked)
         self._slots = [Slot(source, self._pacing) for source in sources]

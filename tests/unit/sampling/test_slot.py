@@ -275,3 +275,15 @@ def test_a_scraper_of_busy_seconds_does_not_shorten_the_mean_that_another_one_ge
     pages = {at: paced.page(at, fields) for at, fields in sorted(asked.items())}
     means = [pages[at][util] for at in whole if at > 60]
     assert means == pytest.approx([66.7] * len(means), abs=3)
+
+
+def test_a_mean_that_is_asked_for_again_does_not_span_the_time_in_which_it_was_not() -> None:
+    mean, total = "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO", "gpu_exporter_sm_active_seconds_total"
+    wanted = [reading for reading in CATALOGUE if {mean, total} & {field.name for field in reading.fields}]
+    paced = Paced(*wanted, load="{kind: steps, steps: [{for_s: 60, percent: 100}, {for_s: 1, percent: 0}]}")
+    assert paced.page(60)[mean] > 0.9
+    paced.follow(*(reading for reading in wanted if reading.fields[0].name != mean))
+    grown = paced.page(90)[total]
+    paced.follow(*wanted)
+    assert [paced.page(at).get(mean, 0) for at in (91, 92, 93)] == [0, 0, 0]
+    assert paced.page(94)[total] == pytest.approx(grown)
