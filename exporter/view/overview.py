@@ -41,6 +41,9 @@ _QUANTITIES: Mapping[str, tuple[str, float]] = MappingProxyType(
 )
 """What a series is, and how much of the base unit one of its numbers is."""
 
+_MOST_DIGITS = 18
+"""Python reads no number of thousands of digits, and no GPU has one."""
+
 _XID = "DCGM_FI_DEV_XID_ERRORS"
 _CLOCK_REASONS = ("DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", "DCGM_FI_DEV_CLOCKS_EVENT_REASONS")
 _IDLE = "gpu_idle"
@@ -196,7 +199,7 @@ def _order(row: EntityRow) -> tuple[int, str, int]:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else -1
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else -1
 
 
 def _label(labels: Mapping[str, str], *names: str) -> str:

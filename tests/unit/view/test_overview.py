@@ -99,3 +99,8 @@ def test_numbers_that_are_none_are_no_values() -> None:
 )
 def test_whatever_a_page_says_an_overview_comes_of_it(lines: list[str]) -> None:
     assert seen("\n".join(lines)) is not None
+
+
+def test_a_number_of_any_length_is_a_name() -> None:
+    for number in ("9" * 5000, "\u0663", "\u00b2", ""):
+        assert only_row(CLASSIC.replace('gpu="0"', f'gpu="{number}"')).gpu == number
