@@ -76,8 +76,8 @@ class Exchange(HTTPMessageDelegate):
                 "Content-Type": answer.content_type,
                 "Content-Length": str(len(answer.body)),
                 "Date": formatdate(usegmt=True),
-                **dict(self._serving.admission.headers()),
                 **dict(answer.headers),
+                **dict(self._serving.admission.headers()),
             }
         )
         line = ResponseStartLine("HTTP/1.1", answer.status.value, answer.status.phrase)

@@ -51,6 +51,14 @@ def test_headers_stand_on_every_answer(guarded: Served) -> None:
         assert guarded.ask("/metrics", **headers).headers["X-Frame-Options"] == "deny"
 
 
+def test_policy_of_the_configuration_counts_on_the_page_for_people_too() -> None:
+    config = WebConfig(headers=(("Content-Security-Policy", "sandbox"),))
+    with serving(web=lambda: config) as served:
+        assert served.ask("/").headers["Content-Security-Policy"] == "sandbox"
+        config = WebConfig()
+        assert served.ask("/").headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
 def test_users_count_from_the_next_request_on() -> None:
     config = WebConfig()
     with serving(web=lambda: config) as served:
