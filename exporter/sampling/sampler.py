@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from exporter.catalogue.reading import COLLECTION, Tracked, Tracker
+from exporter.catalogue.reading import COLLECTION, LAYOUT, Tracked, Tracker
 from exporter.model import Cost, DeviceSnapshot, Entity, Missing, Reason, Sample
 from exporter.nvml.calls import DEVICE_GONE, Calls, FieldAnswer, FieldId
 from exporter.nvml.entities import Device, displaced_instances, is_mig_switched_off
@@ -107,7 +107,8 @@ class Sampler:
 
     def _accumulated_at(self) -> float | None:
         """Return since when no value that accumulates has been read, in seconds of the epoch: the oldest one's time."""
-        read_at = [slot.read_at for slot in self._slots if slot.source.accumulates and not slot.source.has_given_up]
+        slots = (slot for slot in self._slots if slot.source.accumulates)
+        read_at = [slot.read_at for slot in slots if slot.source.period != LAYOUT]  # else it is not read any more
         oldest = min(read_at, default=-math.inf)
         return None if oldest == -math.inf else self._pacing.clock.time() - (self._pace.now - oldest)
 

@@ -12,7 +12,7 @@ from exporter.catalogue import CATALOGUE, catalogue
 from exporter.catalogue.busy_seconds import SERIES
 from exporter.catalogue.convert import same
 from exporter.catalogue.reading import HOURLY, SLOW, Call, Field, Reading
-from exporter.model import DeviceSnapshot
+from exporter.model import DeviceSnapshot, Reason
 from exporter.sampling.scrapes import TOLERANCE_S
 from exporter.sampling.slot import EARLY_S
 from exporter.settings import BusySource
@@ -220,6 +220,13 @@ def test_the_oldest_accumulating_value_says_how_old_they_are() -> None:
     snapshot = paced.until(START + 160)
     assert snapshot.accumulated_at == pytest.approx(snapshot.taken_at - (snapshot.taken - START - 149.15))
     assert snapshot.taken == pytest.approx(START + 159.15)
+
+
+def test_means_of_which_the_gpu_has_not_all_say_how_old_they_are_too() -> None:
+    paced = Paced(*(reading for reading in CATALOGUE if reading.fields[0].name.startswith("DCGM_FI_PROF_")))
+    snapshot = paced.until(START + 5)
+    assert any(missing.reason is Reason.NOT_SUPPORTED for missing in snapshot.missing), "the GPU has not all of them"
+    assert snapshot.accumulated_at is not None
 
 
 def test_a_reading_that_failed_is_made_again_at_the_next_collection() -> None:
