@@ -14,6 +14,9 @@ ASK_AGAIN_S = 600.0
 EARLY_S = 0.1
 """How long before a scrape the collection must begin that is to be on its page."""
 
+WHOLE_PAGES: frozenset[str] = frozenset()
+"""Of no fields alone: only scrapes that ask for all of them are meant."""
+
 
 class Slot:
     """A source, when it is to be read again, and what it last said.
@@ -50,8 +53,7 @@ class Slot:
 
     def read(self, values: FieldValues, now: float, expires: float) -> None:
         """Read the source; means go on behind what has been scraped, so that no reading in between shortens them."""
-        if not self.source.accumulates or self._has_been_scraped(now):
-            self.source.begin_span()
+        self.source.begin_span(self._scraped(now) if self.source.accumulates else self.source.fields)
         had_failed = self._has_failed()
         self.last = self.source.read(values, expires)
         self.read_at = now
@@ -63,9 +65,15 @@ class Slot:
     def _has_failed(self) -> bool:
         return any(missing.reason is not Reason.NOT_SUPPORTED for missing in self.last.missing)
 
-    def _has_been_scraped(self, now: float) -> bool:
-        """Say whether somebody has the last answers, or may have: while no rhythm is known, each is for itself."""
+    def _scraped(self, now: float) -> frozenset[str]:
+        """Return of which fields somebody has the last answers, or may have: without a rhythm each is for itself."""
         scrapes, fields = self._pacing.scrapes, self.source.fields
+        if scrapes.newest(WHOLE_PAGES) > self.read_at or scrapes.expected(fields, now, now) is None:
+            return fields
+        return frozenset(field for field in fields if self._has_been_scraped(frozenset({field}), now))
+
+    def _has_been_scraped(self, fields: frozenset[str], now: float) -> bool:
+        scrapes = self._pacing.scrapes
         return scrapes.newest(fields) > self.read_at or scrapes.expected(fields, now, now) is None
 
     def _period_s(self, *, had_failed: bool) -> float:

@@ -79,9 +79,9 @@ class Source(Protocol):
     def ask_again(self) -> None:
         """Take up again what has been given up."""
 
-    def begin_span(self) -> None:
-        """Let means begin where the last answers end, for somebody has those."""
-        return  # by default, nothing is a mean
+    def begin_span(self, fields: frozenset[str]) -> None:  # noqa: ARG002  (by default, nothing is a mean)
+        """Let the means of some fields begin where the last answers end, for somebody has those."""
+        return
 
 
 def _names(readings: Iterable[Reading]) -> frozenset[str]:
@@ -256,9 +256,11 @@ class TrackerSource(Source):
             self._give_up(unsupported - supported, outcome.missing)
         return outcome
 
-    def begin_span(self) -> None:
+    def begin_span(self, fields: frozenset[str]) -> None:
         """Let the tracker's means begin behind its last answers."""
-        self._tracker.begin_span(self._readings)
+        self._tracker.begin_span(
+            tuple(one for one in self._readings if any(field.name in fields for field in one.fields))
+        )
 
     def last_words(self, expires: float, said: list[Sample]) -> list[Sample]:
         """Let the tracker say what stays true of a GPU that is gone; `said` is what those before it have said."""

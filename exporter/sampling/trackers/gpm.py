@@ -84,9 +84,9 @@ class GpmTracker(DeviceTracker):
 
     def begin_span(self, readings: tuple[Tracked, ...]) -> None:
         """Let means begin with the sample at which the last answers end."""
-        if not all(reading.is_total for reading in readings):
-            for spans in self._spans.values():
-                spans.begin_means()
+        metrics = [metric for reading in readings if not reading.is_total for metric in reading.source]
+        for spans in self._spans.values():
+            spans.begin_means(metrics)
 
     def interrupt(self) -> None:
         """Free all samples, so that the next pair begins anew."""
@@ -99,7 +99,7 @@ class GpmTracker(DeviceTracker):
 
 
 class _Spans:
-    """The spans of one GPU or MIG instance: that of the means, and that by which each total has grown last."""
+    """The spans of one GPU or MIG instance: that of each mean, and that by which each total has grown last."""
 
     def __init__(self, samples: GpmSamples) -> None:
         self._samples = samples
@@ -109,18 +109,19 @@ class _Spans:
 
     def _forget(self) -> None:
         self._newest: TakenSample | None = None
-        self._began: TakenSample | None = None
+        self._began: dict[int, TakenSample] = {}
         self._ended: TakenSample | None = None
         self._means: Means = {}
         self._counted: dict[tuple[int, ...], TakenSample] = {}
-        self._between_them: tuple[TakenSample, TakenSample, Means] | None = None
+        self._upto: TakenSample | None = None
+        self._found: dict[int, Means] = {}  # up to that, by the id of the sample at which the span begins
 
     def newest(self, now: float) -> TakenSample | Reason:
         """Return a sample of this moment; where none can be taken, all spans end."""
         if self._newest is not None and now - self._newest.taken < SHORTEST_SPAN_S:
             return self._newest
-        kept = (self._began, self._ended, *self._counted.values())
-        sample = self._samples.take([one for one in kept if one is not None])
+        kept = (*self._began.values(), self._ended, *self._counted.values())
+        sample = self._samples.take({id(one): one for one in kept if one is not None}.values())
         if isinstance(sample, Reason):
             self.close()
         else:
@@ -129,17 +130,21 @@ class _Spans:
 
     def means(self, newest: TakenSample, metrics: list[int]) -> Means:
         """Return the means up to a sample; the last ones where nothing has passed since."""
-        if not metrics:  # a reading of totals alone ends no span of means
-            return {}
         self._asked |= dict.fromkeys(metrics)
-        if self._began is not None and self._began is not newest:
-            self._means = self._between(self._began, newest)
-        self._began, self._ended = self._began or newest, newest
-        return {metric: self._means.get(metric, Reason.NO_SAMPLE_YET) for metric in metrics}
+        self._began = {metric: self._began.get(metric, newest) for metric in metrics}
+        self._ended = newest
+        self._means = {
+            metric: self._means.get(metric, Reason.NO_SAMPLE_YET)
+            if began is newest
+            else self._between(began, newest)[metric]
+            for metric, began in self._began.items()
+        }
+        return self._means
 
-    def begin_means(self) -> None:
-        """Begin the span anew where it ended last."""
-        self._began = self._ended
+    def begin_means(self, metrics: list[int]) -> None:
+        """Begin the spans of metrics anew where all ended last."""
+        if self._ended is not None:
+            self._began |= dict.fromkeys(self._began.keys() & metrics, self._ended)
 
     def total(self, newest: TakenSample, metrics: tuple[int, ...]) -> ActiveSeconds | Reason:
         """Return what metrics have come to, or the reason that all of them have for none."""
@@ -158,14 +163,15 @@ class _Spans:
 
     def _between(self, older: TakenSample, newer: TakenSample) -> Means:
         """Return all metrics that were ever asked for, between two samples; one call for means and totals alike."""
-        known = self._between_them
-        if known and known[0] is older and known[1] is newer and self._asked.keys() <= known[2].keys():
-            return known[2]
+        if self._upto is not newer:
+            self._upto, self._found = newer, {}
+        found = self._found.get(id(older), {})
+        if found and self._asked.keys() <= found.keys():
+            return found
         ids = tuple(self._asked)
         answers = self._samples.metrics(older, newer, ids)
         each = [answers] * len(ids) if isinstance(answers, Reason) else answers
-        found: Means = dict(zip(ids, each, strict=True))
-        self._between_them = (older, newer, found)
+        self._found[id(older)] = found = dict(zip(ids, each, strict=True))
         return found
 
     def close(self) -> None:

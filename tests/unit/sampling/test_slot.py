@@ -294,3 +294,19 @@ def test_a_mean_that_is_asked_for_again_does_not_span_the_time_in_which_it_was_n
     paced.follow(*wanted)
     assert [paced.page(at).get(mean, 0) for at in (91, 92, 93)] == [0, 0, 0]
     assert paced.page(94)[total] == pytest.approx(grown)
+
+
+def test_a_scraper_of_one_mean_does_not_shorten_another_one() -> None:
+    mine, theirs = "DCGM_FI_PROF_GR_ENGINE_UTIL_RATIO", "DCGM_FI_PROF_SM_UTIL_RATIO"
+    wanted = [reading for reading in CATALOGUE if reading.fields[0].name in {mine, theirs}]
+    load = "{kind: steps, repeat: true, steps: [{for_s: 10, percent: 100}, {for_s: 5, percent: 0}]}"
+    alone, shared = (Paced(*wanted, load=load) for _ in range(2))
+    expected = [alone.page(at)[mine] for at in each(15.0, 300)]
+    whole = dict.fromkeys(each(15.0, 300))
+    asked: dict[float, frozenset[str] | None] = {
+        **whole,
+        **dict.fromkeys(each(2.0, 300, 0.7), frozenset({theirs})),
+    }
+    pages = {at: shared.page(at, fields) for at, fields in sorted(asked.items())}
+    assert [pages[at][mine] for at in whole][5:] == pytest.approx(expected[5:], abs=0.01)
+    assert {round(page[theirs]) for at, page in pages.items() if at > 60} == {0, 1}, "and theirs spans their 2 s"
