@@ -237,5 +237,5 @@ def test_a_command_that_is_none_is_refused_with_the_nearest_one() -> None:
     assert done.returncode == 2
     assert done.stderr == (
         "gpu-metrics-exporter: there is no command 'chekc' (did you mean check?); the commands are serve, check, cost,"
-        " doctor, record\n"
+        " doctor, record, top\n"
     )
