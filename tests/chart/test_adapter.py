@@ -231,10 +231,12 @@ def test_an_issuer_of_the_user_needs_none_of_the_chart_s(helm: Helm) -> None:
 @pytest.mark.parametrize(
     ("values", "relist_ms", "max_age_ms"),
     [
-        ({}, 15000, 60000),
+        ({}, 5000, 60000),
+        ({"serviceMonitor": {"signal": {"enabled": False}}}, 15000, 60000),
         ({"serviceMonitor": {"interval": "5s"}}, 5000, 60000),
-        ({"serviceMonitor": {"interval": "1m30s"}}, 90000, 360000),
-        ({"servingMonitors": [{"name": "llm", "runtime": "vllm", "interval": "2m"}]}, 15000, 480000),
+        ({"serviceMonitor": {"interval": "1m30s"}}, 5000, 360000),
+        ({"serviceMonitor": {"interval": "1m30s", "signal": {"enabled": False}}}, 90000, 360000),
+        ({"servingMonitors": [{"name": "llm", "runtime": "vllm", "interval": "2m"}]}, 5000, 480000),
         (adapter_values(relistInterval="30s", maxAge="90s"), 30000, 90000),
         (adapter_values(relistInterval="10m"), 600000, 600000),
         (adapter_values(relistInterval="500ms"), 500, 60000),
