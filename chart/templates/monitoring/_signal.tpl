@@ -40,7 +40,7 @@ or the mean since the look before has no value.
 {{/* How far the exporter's collections lie apart, in milliseconds, by its arguments, variables or configuration file. */}}
 {{- define "dcgm-exporter.collectionMilliseconds" -}}
 {{- $flag := include "dcgm-exporter.flagValue" (list . "(c|collect-interval)" "DCGM_EXPORTER_INTERVAL") -}}
-{{- $file := dig "collection" "interval" "" (.Values.config | default dict) | toString -}}
+{{- $file := get (get (.Values.config | default dict) "collection" | default dict) "interval" | toString -}}
 {{- if regexMatch "^[0-9]+$" $flag -}}{{- $flag -}}
 {{- else if regexMatch "^([0-9]+(ms|[smh]))+$" $file -}}{{- include "dcgm-exporter.milliseconds" (list "config.collection.interval" $file) -}}
 {{- else -}}1000{{- end -}}
