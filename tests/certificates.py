@@ -16,7 +16,10 @@ policy = any
 rand_serial = yes
 unique_subject = no
 copy_extensions = copy
+x509_extensions = leaf
 default_days = 30
+[leaf]
+authorityKeyIdentifier = keyid
 [any]
 commonName = supplied
 """
@@ -44,7 +47,8 @@ class Authority:
         self._configuration.write_text(_CONFIGURATION.format(folder=folder))
         (folder / "index.txt").touch()
         self._own = Identity(folder / "ca.pem", folder / "ca.key")
-        self._run("req", "-x509", *_CURVE, "-days", "30", "-subj", "/CN=authority", *self._paths(self._own))
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 trusts no authority without it
+        self._run("req", "-x509", *_CURVE, "-days", "30", "-subj", "/CN=authority", *usage, *self._paths(self._own))
 
     @property
     def certificate(self) -> Path:
