@@ -6,23 +6,12 @@ from typing import Any, Self
 import pynvml
 
 from exporter.mock.document import Section
-from exporter.mock.machine.fault import Fault, Spell
+from exporter.mock.machine.fault import Fault, Spell, SpellFault
 
 
 @dataclass(frozen=True, slots=True)
-class UnboundFault(Fault):
+class UnboundFault(SpellFault):
     """For a spell the GPU is not bound to the driver, as while a virtual machine has it."""
-
-    spell: Spell
-
-    @classmethod
-    def read(cls, section: Section, at_s: float) -> Self:
-        """Read for_s or until_s."""
-        return cls(Spell.read(section, at_s))
-
-    def described(self) -> dict[str, Any]:
-        """Return the spell's keys."""
-        return self.spell.described()
 
     def absence(self) -> Spell:
         """Return the spell."""

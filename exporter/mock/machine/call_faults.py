@@ -7,23 +7,12 @@ from typing import Any, Self
 import pynvml
 
 from exporter.mock.document import Section
-from exporter.mock.machine.fault import Fault, Spell, read_functions
+from exporter.mock.machine.fault import Fault, Spell, SpellFault, read_functions
 
 
 @dataclass(frozen=True, slots=True)
-class LostFault(Fault):
+class LostFault(SpellFault):
     """For a spell every call on the GPU raises GPU_IS_LOST."""
-
-    spell: Spell
-
-    @classmethod
-    def read(cls, section: Section, at_s: float) -> Self:
-        """Read for_s or until_s."""
-        return cls(Spell.read(section, at_s))
-
-    def described(self) -> dict[str, Any]:
-        """Return the spell's keys."""
-        return self.spell.described()
 
     def error(self, _function: str, t: float) -> int | None:
         """Fail every function."""
@@ -31,19 +20,8 @@ class LostFault(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class MissingFault(Fault):
+class MissingFault(SpellFault):
     """For a spell there is no NVML: it does not start. What has been started goes on, as a library that is loaded."""
-
-    spell: Spell
-
-    @classmethod
-    def read(cls, section: Section, at_s: float) -> Self:
-        """Read for_s or until_s."""
-        return cls(Spell.read(section, at_s))
-
-    def described(self) -> dict[str, Any]:
-        """Return the spell's keys."""
-        return self.spell.described()
 
     def error(self, function: str, t: float) -> int | None:
         """Fail the start."""

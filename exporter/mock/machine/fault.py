@@ -106,6 +106,22 @@ class Spell:
         return replace(self, until_s=min(self.until_s, t)) if self.at_s <= t else None
 
 
+@dataclass(frozen=True, slots=True)
+class SpellFault(Fault):
+    """A fault of which there is nothing to say but when it is."""
+
+    spell: Spell
+
+    @classmethod
+    def read(cls, section: Section, at_s: float) -> Self:
+        """Read for_s or until_s."""
+        return cls(Spell.read(section, at_s))
+
+    def described(self) -> dict[str, Any]:
+        """Return the spell's keys."""
+        return self.spell.described()
+
+
 def read_functions(section: Section) -> frozenset[str]:
     """Return the names of pynvml's functions under the key functions; none where it is absent."""
     return frozenset(_functions(section))

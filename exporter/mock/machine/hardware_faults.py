@@ -8,7 +8,7 @@ import pynvml
 
 from exporter.errors import describe
 from exporter.mock.document import Section
-from exporter.mock.machine.fault import DriverEvent, Fault, Spell
+from exporter.mock.machine.fault import DriverEvent, Fault, Spell, SpellFault
 
 NS = 1e9
 
@@ -248,19 +248,8 @@ class RowRemapFault(Fault):
 
 
 @dataclass(frozen=True, slots=True)
-class InforomFault(Fault):
+class InforomFault(SpellFault):
     """For a spell the InfoROM is corrupt."""
-
-    spell: Spell
-
-    @classmethod
-    def read(cls, section: Section, at_s: float) -> Self:
-        """Read for_s or until_s."""
-        return cls(Spell.read(section, at_s))
-
-    def described(self) -> dict[str, Any]:
-        """Return the spell's keys."""
-        return self.spell.described()
 
     def altered(self, value: float, quantity: str, t: float, _link: int | None) -> float:
         """Let its validation fail."""
