@@ -83,6 +83,10 @@ class ListenAddress(NamedTuple):
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    def local(self) -> "ListenAddress":
+        """Return what reaches it from this machine: localhost where it is every interface."""
+        return self._replace(host=self.host or "localhost")
+
     def url(self, scheme: str = "http") -> str:
         """Return the URL that reaches it; the zone of fe80::1%eth0 is escaped there (RFC 6874)."""
         return f"{scheme}://{self}".replace("%", "%25")

@@ -34,7 +34,7 @@ def check(settings: Settings) -> Iterator[str]:
     yield from _counters(settings)
     yield from _owners(settings, is_asked=settings.kubernetes or (has_pods and "kubernetes" not in settings.given))
     yield f"Labels: as {settings.label_style}{', with 1.x names' if settings.use_old_namespace else ''}"
-    address = settings.address._replace(host=settings.address.host or "localhost")
+    address = settings.address.local()
     web = _web_config(settings)
     scheme = "http" if web.tls is None else "https"
     yield f"Address: {'sockets of systemd' if settings.systemd_socket else f'{address.url(scheme)}/metrics'}"

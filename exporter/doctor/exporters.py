@@ -110,7 +110,7 @@ def _read_pages(look: Surroundings) -> list[ExporterPage]:
 
 
 def _own_url(settings: Settings) -> str:
-    address = settings.address._replace(host=settings.address.host or "localhost")
+    address = settings.address.local()
     try:
         has_tls = settings.web_config_file is not None and read_web_config(settings.web_config_file, FilesRead()).tls
     except ConfigError:

@@ -108,9 +108,11 @@ def missing_fields(states: Iterable[GpuState], printed_name: Callable[[str], str
     """Yield what has no value now, with the names under which fields are printed."""
     entities: set[Entity] = set()
     lacking: defaultdict[tuple[Reason, str], set[Entity]] = defaultdict(set)
-    for state in (state for state in states if state.snapshot is not None):
+    for state in states:
+        if state.snapshot is None:
+            continue
         entities.update(state.entities)
-        for missing in state.snapshot.missing if state.snapshot else ():
+        for missing in state.snapshot.missing:
             if missing.entity.link is None:
                 lacking[missing.reason, printed_name(missing.field)].add(missing.entity)
     fields: defaultdict[tuple[Reason, frozenset[Entity]], list[str]] = defaultdict(list)
@@ -137,7 +139,7 @@ def _name(row: EntityRow) -> str:
 
 
 def _nobody(row: EntityRow) -> str:
-    return "nobody" if row.unowned in ("", "no_pod") else f"not known: {row.unowned}"
+    return f"not known: {row.unowned}" if row.unowned else "nobody"
 
 
 def _gib(value: float) -> str:

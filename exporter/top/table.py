@@ -56,7 +56,7 @@ def _model(row: EntityRow, _loads: tuple[float, ...]) -> Text:
 def _holders(row: EntityRow, _loads: tuple[float, ...]) -> Text:
     if row.holders:
         return Text("\n".join(f"{plain(one.namespace)}/{plain(one.pod)}" for one in row.holders))
-    why = "" if row.unowned in ("", "no_pod") else f"not known: {plain(row.unowned)}"
+    why = f"not known: {plain(row.unowned)}" if row.unowned else ""
     return Text(why or _NOTHING, style="dim")
 
 

@@ -82,7 +82,7 @@ def _page_of(settings: Settings, url: str) -> Iterator[str]:
         fetch(url)
         yield url
         return
-    local = f"{settings.address._replace(host=settings.address.host or 'localhost').url()}/metrics"
+    local = f"{settings.address.local().url()}/metrics"
     if settings.mock is None and _serves(local):
         yield local
         return

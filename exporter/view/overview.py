@@ -46,6 +46,7 @@ _MOST_DIGITS = 18
 
 _XID = "DCGM_FI_DEV_XID_ERRORS"
 _CLOCK_REASONS = ("DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", "DCGM_FI_DEV_CLOCKS_EVENT_REASONS")
+_NO_POD = "no_pod"
 _IDLE = "gpu_idle"
 _HEALTH = "DCGM_EXP_GPU_HEALTH_STATUS"
 _OWNER = "gpu_exporter_owner_info"
@@ -75,7 +76,7 @@ class EntityRow:
     """What one GPU or MIG instance does. Base units: percent, bytes, watts, degrees Celsius, hertz; None is unknown.
 
     `is_read` is False while the GPU is lost, hangs, was let go or is starting. `clocks_held_by` are the reasons for
-    which its clocks are lower than they could be. `unowned` is why nobody is known to hold it.
+    which its clocks are lower than they could be. `unowned` is why nobody is known to hold it, "" where it is free.
     """
 
     key: RowKey
@@ -159,7 +160,8 @@ class _EntitySeries:
         elif one.name == _HEALTH and one.value:
             self.health[f"{one.labels.get('health_watch')}: {one.labels.get('health_error_code')}"] = one.value
         elif one.name == _OWNER:
-            self.unowned = one.labels.get("reason", "")
+            reason = one.labels.get("reason", "")
+            self.unowned = "" if reason == _NO_POD else reason
 
 
 def _row(key: RowKey, found: _EntitySeries, unread: set[str]) -> EntityRow:
