@@ -4,8 +4,9 @@ The namespace enforces Pod Security's level `privileged` and warns of what is no
 """
 
 import re
+import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.chart.helm import CHART, NAMESPACE, Helm, Refused
 from tests.chart.values import MATRIX, merged, read_values
 from tests.cluster import enclosure
 from tests.cluster.control_plane import ControlPlane, Manifest
+from tests.pages import commands, page, section
 from tests.tools.build import build
 from tests.tools.schemas import fetch_schemas
 
@@ -41,6 +43,7 @@ GUIDE_S_SERVICE_MONITOR = {
         "endpoints": [{"port": "metrics", "interval": "15s", "path": "/metrics"}],
     },
 }
+FROM_DCGM = page("coming-from-dcgm-exporter")
 DCGM_RELEASE = Path(__file__).parent / "data" / "dcgm-exporter-release.yaml"
 DELETE_IT = "kubectl delete servicemonitor dcgm-exporter -n monitoring"
 
@@ -183,25 +186,81 @@ def test_notes_tell_the_next_command_and_it_works(bare_cluster: Cluster) -> None
     assert "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS" in str(daemon_set(cluster))
 
 
+def run(cluster: Cluster, commands: Iterable[str]) -> str:
+    """Run commands of a page, with this chart; return what they print."""
+    said = []
+    for command in commands:
+        tool, *arguments = shlex.split(command.replace("./chart", str(CHART)))
+        said.append(cluster.helm(*arguments).output if tool == "helm" else cluster.kubectl(*arguments))
+    return "".join(said)
+
+
 def test_a_release_of_dcgm_exporter_s_chart_is_upgraded_in_place(cluster: Cluster, tmp_path: Path) -> None:
-    """Same names, selectors and service: nothing is made anew that has to stay, and nothing of the old is left."""
+    """Same names, selectors and service: nothing is made anew that has to stay, and nothing of the old is left.
+
+    The commands are those of docs/coming-from-dcgm-exporter.md, but for the last: it asks pods, and there is no node.
+    """
     (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: dcgm-exporter, version: 4.8.2}")
     shutil.copy(DCGM_RELEASE, tmp_path / "templates")
-    cluster.helm("install", "dcgm-exporter", str(tmp_path))
+    cluster.helm("install", "dcgm-exporter", str(tmp_path), values={"serviceMonitor": {"interval": "20s"}})
     before, service = cluster.manifest(), cluster.get("service", "dcgm-exporter", "-n", NAMESPACE)
     identity = cluster.get("daemonset", "dcgm-exporter", "-n", NAMESPACE)["metadata"]["uid"]
-    cluster.upgrade(GUIDE, "--reset-then-reuse-values")
+    looked, values, upgrade, status, test, doctor = commands(section(FROM_DCGM, "A release of NVIDIA's chart"))
+    assert test.startswith("helm test")
+    assert doctor == "gpu-metrics-exporter doctor"
+    assert "dcgm-exporter-4.8.2" in run(cluster, [looked])
+    assert "interval: 20s" in run(cluster, [values])
+    assert "successfully rolled out" in run(cluster, [upgrade, status])
     after = cluster.get("daemonset", "dcgm-exporter", "-n", NAMESPACE)
     assert after["metadata"]["uid"] == identity
-    assert "nvidia" not in after["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert after["spec"]["template"]["spec"]["containers"][0]["image"] == "REGISTRY/gpu-metrics-exporter:0.1.0"
     assert cluster.get("service", "dcgm-exporter", "-n", NAMESPACE)["spec"]["clusterIP"] == service["spec"]["clusterIP"]
+    monitor = cluster.get("servicemonitor", "dcgm-exporter-metrics", "-n", NAMESPACE)
+    assert monitor["spec"]["endpoints"][0]["interval"] == "20s"
     kept = set(cluster.existing(before))
     assert {"daemonset.apps/dcgm-exporter", "service/dcgm-exporter", "serviceaccount/dcgm-exporter"} <= kept
     assert "servicemonitor.monitoring.coreos.com/dcgm-exporter" not in kept
     assert "role.rbac.authorization.k8s.io/dcgm-exporter-read-cm" not in kept
-    cluster.helm("rollback", "dcgm-exporter", "1")
+    run(cluster, commands(section(FROM_DCGM, "The way back")))
     assert len(cluster.existing(before)) == len(before)
+
+
+def test_a_hand_made_daemon_set_of_dcgm_exporter_s_is_changed_in_place_and_back(cluster: Cluster) -> None:
+    """The commands are those of docs/coming-from-dcgm-exporter.md."""
+    labels = {"app.kubernetes.io/name": "dcgm-exporter", "app.kubernetes.io/version": "4.8.2"}
+    mount = {"name": "pod-gpu-resources", "mountPath": "/var/lib/kubelet/pod-resources", "readOnly": True}
+    container: Manifest = {
+        "name": "dcgm-exporter",
+        "image": "nvcr.io/nvidia/k8s/dcgm-exporter:4.5.3-4.8.2-distroless",
+        "env": [{"name": "DCGM_EXPORTER_KUBERNETES", "value": "true"}],
+        "securityContext": {"runAsUser": 0, "capabilities": {"add": ["SYS_ADMIN"], "drop": ["ALL"]}},
+        "resources": {"limits": {"cpu": "200m", "memory": "256Mi"}, "requests": {"cpu": "100m", "memory": "128Mi"}},
+        "volumeMounts": [mount],
+    }
+    volume = {"name": "pod-gpu-resources", "hostPath": {"path": "/var/lib/kubelet/pod-resources"}}
+    made = {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "dcgm-exporter", "namespace": NAMESPACE},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container], "volumes": [volume]}},
+        },
+    }
+    cluster.kubectl("create", manifests=[made])
+    run(cluster, commands(section(FROM_DCGM, "A DaemonSet of your own")))
+    [changed] = daemon_set(cluster)["template"]["spec"]["containers"]
+    assert changed["image"] == "REGISTRY/gpu-metrics-exporter:0.1.0"
+    assert not changed["securityContext"]["capabilities"].get("add")
+    assert changed["resources"]["limits"] == {"memory": "256Mi"}
+    assert changed["readinessProbe"]["httpGet"]["path"] == "/ready"
+    assert changed["env"] == container["env"]
+    assert changed["volumeMounts"] == container["volumeMounts"]
+    [back] = re.findall(r"`(kubectl rollout undo [^`]*)`", FROM_DCGM)
+    run(cluster, [back])
+    assert daemon_set(cluster)["template"]["spec"]["containers"][0]["image"] == container["image"]
+    cluster.kubectl("delete", manifests=[made])
 
 
 @pytest.mark.parametrize("context", [{"privileged": True}, {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}])
