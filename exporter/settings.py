@@ -16,6 +16,9 @@ MAX_DEVICE_INDEX = 1023
 
 MAX_PORT = 0xFFFF
 
+_OF_ALL = {"": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - it is no address to listen at
+"""What reaches an address that is every interface."""
+
 _HOST = re.compile(r"[A-Za-z0-9._-]*")
 _INDICES = re.compile(r"(?P<first>[0-9]{1,9})(?:-(?P<last>[0-9]{1,9}))?")
 _PORT = re.compile(r"[0-9]{1,5}")
@@ -84,8 +87,8 @@ class ListenAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def local(self) -> "ListenAddress":
-        """Return what reaches it from this machine: localhost where it is every interface."""
-        return self._replace(host=self.host or "localhost")
+        """Return what reaches it from this machine: this machine's own name or address for every interface."""
+        return self._replace(host=_OF_ALL.get(self.host, self.host))
 
     def url(self, scheme: str = "http") -> str:
         """Return the URL that reaches it; the zone of fe80::1%eth0 is escaped there (RFC 6874)."""

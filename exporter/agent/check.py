@@ -9,6 +9,7 @@ from exporter.catalogue import ANSWERED
 from exporter.counters import MetricType, parse_counters
 from exporter.errors import given_by
 from exporter.nvml.entities import unmatched_ids
+from exporter.server.page_url import page_url
 from exporter.server.web_config.document import WebConfig, read_web_config
 from exporter.server.web_config.files import FilesRead
 from exporter.settings import Settings
@@ -34,10 +35,8 @@ def check(settings: Settings) -> Iterator[str]:
     yield from _counters(settings)
     yield from _owners(settings, is_asked=settings.kubernetes or (has_pods and "kubernetes" not in settings.given))
     yield f"Labels: as {settings.label_style}{', with 1.x names' if settings.use_old_namespace else ''}"
-    address = settings.address.local()
     web = _web_config(settings)
-    scheme = "http" if web.tls is None else "https"
-    yield f"Address: {'sockets of systemd' if settings.systemd_socket else f'{address.url(scheme)}/metrics'}"
+    yield f"Address: {'sockets of systemd' if settings.systemd_socket else page_url(settings)}"
     if web.users:
         yield f"Passwords: needed; users: {len(web.users)}"
 

@@ -11,8 +11,7 @@ from exporter.doctor.finding import LOADS, Finding, Mark, broken, holds, some, u
 from exporter.doctor.surroundings import Surroundings
 from exporter.errors import ConfigError, ExporterError, FetchError, KubeError, NotLetIn
 from exporter.scraping import ScrapedSeries, fetch, parse_page, without_login
-from exporter.server.web_config.document import read_web_config
-from exporter.server.web_config.files import FilesRead
+from exporter.server.page_url import page_url
 from exporter.settings import Settings
 
 MOST_PAGES = 20
@@ -97,7 +96,7 @@ def _read_pages(look: Surroundings) -> list[ExporterPage]:
         return [_page_of(without_login(look.asked.url), _whole_url(look.asked.url))]
     here = []
     if look.belongs_here:
-        here = [_page_of("the exporter here", _own_url(look.settings))]
+        here = [_page_here(look.settings)]
     try:
         pods = exporter_pods(look)
     except KubeError:
@@ -109,13 +108,12 @@ def _read_pages(look: Surroundings) -> list[ExporterPage]:
     return list(_pages_of(look, pods))
 
 
-def _own_url(settings: Settings) -> str:
-    address = settings.address.local()
+def _page_here(settings: Settings) -> ExporterPage:
+    place = "the exporter here"
     try:
-        has_tls = settings.web_config_file is not None and read_web_config(settings.web_config_file, FilesRead()).tls
-    except ConfigError:
-        has_tls = None
-    return f"{address.url('https' if has_tls else 'http')}/metrics"
+        return _page_of(place, page_url(settings))
+    except ConfigError as error:
+        return ExporterPage(place, None, str(error))
 
 
 def _whole_url(url: str) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 
+from exporter.server.page_url import page_url
 from exporter.settings import ListenAddress, Settings
 
 WAIT_S = 1.0
@@ -31,7 +32,7 @@ def own_exporter(settings: Settings) -> Iterator[str]:
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(settings,), daemon=True)
     process.start()
     try:
-        yield f"{address.url()}/metrics"
+        yield page_url(settings)
     finally:
         process.terminate()
         process.join(WAIT_S)

@@ -10,8 +10,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from exporter.errors import FetchError
+from exporter.errors import FetchError, NotLetIn
 from exporter.scraping import fetch, parse_page
+from exporter.server.page_url import page_url
 from exporter.settings import Settings
 from exporter.top.own_exporter import own_exporter
 from exporter.top.table import plain, table
@@ -82,12 +83,13 @@ def _page_of(settings: Settings, url: str) -> Iterator[str]:
         fetch(url)
         yield url
         return
-    local = f"{settings.address.local().url()}/metrics"
+    local = page_url(settings)
     if settings.mock is None and _serves(local):
         yield local
         return
     with own_exporter(settings) as own:
         _wait_until_ready(own)
+        _serves(own)
         yield own
 
 
@@ -99,6 +101,9 @@ def _serves(url: str) -> bool:
     """
     try:
         fetch(url)
+    except NotLetIn as error:
+        with_login = url.replace("://", "://USER:PASSWORD@")
+        raise NotLetIn(f"{error}; where it wants a password: --url {with_login}", error.status) from None
     except FetchError as error:
         if error.status:
             raise

@@ -3,8 +3,11 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
+from tests.certificates import Authority
 from tests.integration.program import ROOT, Start
+from tests.unit.server.web_config.writing import HASH
 
 COMMAND = (sys.executable, "-m", "exporter", "top")
 
@@ -32,6 +35,35 @@ def test_it_shows_an_exporter_elsewhere_and_a_pipe_gets_one_table(start: Start) 
     done = ran("--url", f"{address}/metrics", LC_ALL="C")
     assert done.returncode == 0, done.stderr
     assert "3g.40gb" in done.stdout
+
+
+def test_the_exporter_of_this_machine_is_asked_as_its_web_configuration_has_it(start: Start, tmp_path: Path) -> None:
+    config = tmp_path / "web.yml"
+    tls = f"tls_server_config:\n  {Authority(tmp_path / 'ca').issue('exporter').files()}"
+    config.write_text(f"{tls}basic_auth_users: {{alice: {HASH}}}\n")
+    program = start("--mock=a100-sxm", f"--web-config-file={config}")
+    program.until(lambda: "serving https" in program.log())
+    [address] = re.findall(r"serving https://(\S+)/metrics", program.log())
+    without = ran("--once", f"--address={address}", f"--web-config-file={config}")
+    assert without.returncode == 1
+    assert "answered 401" in without.stderr
+    assert f"--url https://USER:PASSWORD@{address}/metrics" in without.stderr
+    done = ran("--url", f"https://alice:password@{address}/metrics")
+    assert done.returncode == 0, done.stderr
+    assert "3g.40gb" in done.stdout
+
+
+def test_without_an_exporter_what_reads_the_gpus_has_tls_where_the_settings_have(tmp_path: Path) -> None:
+    (tmp_path / "web.yml").write_text(f"tls_server_config:\n  {Authority(tmp_path / 'ca').issue('one').files()}")
+    done = ran("--mock=t4", "--once", f"--web-config-file={tmp_path / 'web.yml'}")
+    assert done.returncode == 0, done.stderr
+    assert "T4" in done.stdout
+
+
+def test_a_web_configuration_that_cannot_be_read_is_one_sentence() -> None:
+    done = ran("--once", "--web-config-file=/nowhere/web.yml")
+    assert done.returncode == 2
+    assert "/nowhere/web.yml: the web configuration file can't be read" in done.stderr
 
 
 def test_an_exporter_that_is_not_there_is_one_sentence() -> None:

@@ -69,10 +69,7 @@ def read_web_config(path: str, files: FilesRead) -> WebConfig:
     Raises:
         ConfigError: names the file and the key that can't be kept.
     """
-    values = load_mapping(text_of(files.read(Path(path), WHAT), path), path)
-    document = ConfigSection(
-        (path,), values, ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
-    )
+    document = _document(path, files)
     tls_section = document.section("tls_server_config", _TLS_KEYS)
     names = tls_section.texts("client_allowed_sans")
     return WebConfig(
@@ -82,6 +79,19 @@ def read_web_config(path: str, files: FilesRead) -> WebConfig:
         users=_users(document) if "basic_auth_users" in document else {},
         rate_limit=_rate_limit(document.section("rate_limit", ("interval", "burst"))),
     )
+
+
+def has_tls(path: str) -> bool:
+    """Tell whether a web configuration file asks for TLS; of what it names nothing is read.
+
+    Raises:
+        ConfigError: It can't be read, or is no such file.
+    """
+    return "tls_server_config" in _document(path, FilesRead())
+
+
+def _document(path: str, files: FilesRead) -> ConfigSection:
+    return ConfigSection((path,), load_mapping(text_of(files.read(Path(path), WHAT), path), path), _SECTIONS)
 
 
 def _tls(section: ConfigSection, folder: Path, files: FilesRead) -> ssl.SSLContext:
