@@ -32,9 +32,17 @@ NOT_PRINTED = {
 
 NOT_ON_AN_H100 = {
     f"DCGM_FI_DEV_{name}"
-    for name in ("FAN_SPEED", "RETIRED_SBE", "RETIRED_DBE", "RETIRED_PENDING", "AUTOBOOST", "POWER_INFOROM_VER")
+    for name in (
+        "FAN_SPEED",
+        "RETIRED_SBE",
+        "RETIRED_DBE",
+        "RETIRED_PENDING",
+        "AUTOBOOST",
+        "POWER_INFOROM_VER",
+        "NVLINK_CRC_DATA_ERROR_COUNT_TOTAL",
+    )
 }
-"""What NVML says NOT_SUPPORTED of on the recorded H100, and dcgm-exporter does not print."""
+"""What NVML says NOT_SUPPORTED of on the recorded H100, the last one on H200s, and dcgm-exporter does not print."""
 
 OF_THE_MOMENT = {
     "DCGM_FI_DEV_SM_CLOCK",

@@ -22,6 +22,7 @@ from tests.unit.mock_machines import started
 
 MODELS = {"a100-sxm", "b200", "gb200", "h100-sxm", "h200-sxm", "l40s", "rtx-4090", "t4"}
 
+HEALTH = "DCGM_EXP_GPU_HEALTH_STATUS"
 AFTER_AN_XID = "DCGM_EXP_XID_ERRORS_TOTAL"
 
 
@@ -75,12 +76,22 @@ def test_values_of_a_profile_move_with_the_load(name: str) -> None:
     assert busy["DCGM_FI_DEV_SM_CLOCK"] <= busy["DCGM_FI_DEV_MAX_SM_CLOCK"]  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_work_alone_makes_no_gpu_unhealthy(name: str) -> None:
+    samples, _ = collected(load_profile(name), percent=100, pauses_s=(30.0,) * 7)
+    found = {dict(one.labels)["health_watch"]: one.value for one in samples if one.field == HEALTH}
+    assert found.keys() >= {"DRIVER", "ALL", *(("NVLINK",) if load_profile(name).nvlink else ())}
+    assert {watch: value for watch, value in found.items() if value and watch not in {"POWER", "THERMAL"}} == {}
+
+
 def is_listed(profile: Profile, field: str) -> bool:
     return any(fnmatchcase(field, pattern) for pattern in profile.not_supported)
 
 
-def collected(profile: Profile, percent: float) -> tuple[list[Sample], list[Missing]]:
-    """Return what one of two equal GPUs says after a minute, and what it does not."""
+def collected(
+    profile: Profile, percent: float, pauses_s: tuple[float, ...] = (0.85, 60, 1)
+) -> tuple[list[Sample], list[Missing]]:
+    """Return what one of two equal GPUs says after a minute, or after the last pause, and what it does not."""
     gpus = tuple(
         ScenarioGpu(profile, minor, constant_load(percent), has_nvlink=profile.nvlink is not None) for minor in (0, 1)
     )
@@ -89,9 +100,9 @@ def collected(profile: Profile, percent: float) -> tuple[list[Sample], list[Miss
     layout = find_layout(Calls(nvml), 0)
     assert not isinstance(layout, Reason)
     (device,) = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),)).values()
-    sampler = Sampler(device, Calls(nvml), Pacing(clock, 1.0), lambda _: None)
+    sampler = Sampler(device, Calls(nvml), Pacing(clock, pauses_s[-1]), lambda _: None)
     sampler.follow(plan(ANSWERED, CATALOGUE))
-    for pause in (0, 0.15, 0.85, 60, 1):
+    for pause in (0, 0.15, *pauses_s):
         clock.advance(pause)
         snapshot = sampler.collect()
     return list(snapshot.samples), list(snapshot.missing)
