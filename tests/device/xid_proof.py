@@ -16,6 +16,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.device.loads import PYTHON, environment
+
 ADDRESS = "127.0.0.1:9400"
 WINDOW_S = 20
 RESET_S = 30
@@ -103,9 +105,7 @@ def values(text: str) -> Page:
 
 def run(code: str) -> float:
     """Run Python code that uses CuPy; return when it ended."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    python = os.environ.get("TORCH_PYTHON", "python3")
-    done = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([PYTHON, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     if "No module named" in done.stderr:
         sys.exit(done.stderr)
     return time.time()
