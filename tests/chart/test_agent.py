@@ -64,11 +64,14 @@ def test_helm_test_may_scrape_where_a_network_policy_names_who_may(helm: Helm) -
     assert any(selector <= rendered.one("Pod")["metadata"]["labels"].items() for selector in selectors)
 
 
-PAUSED = {
-    "key": "nvidia.com/gpu.deploy.dcgm-exporter",
-    "operator": "NotIn",
-    "values": ["paused-for-driver-upgrade", "paused-for-mig-change"],
-}
+NOT_PAUSED = [
+    {
+        "key": f"nvidia.com/gpu.deploy.{what}",
+        "operator": "NotIn",
+        "values": ["paused-for-driver-upgrade", "paused-for-mig-change"],
+    }
+    for what in ("dcgm-exporter", "dcgm-exporter-dra")
+]
 
 
 @pytest.mark.parametrize("values", [{}, {"gpuNodes": {"only": False}}, {"nodeSelector": {"gpu": "yes"}}])
@@ -78,7 +81,7 @@ def test_the_pod_goes_where_the_gpu_operator_is_about_to_change_driver_or_mig(
     affinity = looks.pod(helm.template(values))["affinity"]["nodeAffinity"]
     terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert terms
-    assert all(PAUSED in term["matchExpressions"] for term in terms)
+    assert all(one in term["matchExpressions"] for term in terms for one in NOT_PAUSED)
 
 
 def test_an_affinity_of_the_user_s_is_taken_as_it_is_and_a_mock_holds_no_device(helm: Helm) -> None:

@@ -50,11 +50,12 @@ nodeAffinity:
 {{- end -}}
 
 {{/*
-Before it unloads the driver, and before it changes MIG's layout, the GPU Operator asks dcgm-exporter off the node by this label, and
-waits for it to go. A pod of ours that stayed would hold the devices, and the change would fail.
+Before it unloads the driver, and before it changes MIG's layout, the GPU Operator asks dcgm-exporter off the node by this label, or
+by the second where it uses DRA, and waits for it to go. A pod of ours that stayed would hold the devices, and the change would fail.
 */}}
 {{- define "dcgm-exporter.notPaused" -}}
 - {key: nvidia.com/gpu.deploy.dcgm-exporter, operator: NotIn, values: [paused-for-driver-upgrade, paused-for-mig-change]}
+- {key: nvidia.com/gpu.deploy.dcgm-exporter-dra, operator: NotIn, values: [paused-for-driver-upgrade, paused-for-mig-change]}
 {{- end -}}
 
 {{/* Labels by which GPU nodes are known: each alone is enough. No value: any. */}}
