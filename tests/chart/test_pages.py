@@ -7,15 +7,16 @@ import pytest
 import yaml
 
 from tests.chart import looks
-from tests.chart.helm import Helm, Refused
+from tests.chart.helm import CHART, Helm, Refused
 from tests.chart.soundness import faults
 from tests.chart.test_dcgm_values import ROWS
 from tests.pages import blocks, page, section
 
 FROM_DCGM = page("coming-from-dcgm-exporter")
-PAGES = ("coming-from-dcgm-exporter",)
+OPERATOR = page("gpu-operator")
+PAGES = ("coming-from-dcgm-exporter", "gpu-operator")
 FRAGMENTS = {f"{name} {number}": text for name in PAGES for number, text in enumerate(blocks(page(name), "yaml"))}
-SEVERAL_ROWS = ("tlsServerConfig", "basicAuth")
+OF_OTHERS = "# values of the operator's chart\n"
 
 
 def values(text: str) -> Mapping[str, Any]:
@@ -25,7 +26,7 @@ def values(text: str) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", FRAGMENTS)
+@pytest.mark.parametrize("name", [name for name, text in FRAGMENTS.items() if OF_OTHERS not in text])
 def test_each_fragment_renders(name: str, helm: Helm) -> None:
     rendered = helm.template(yaml.safe_load(FRAGMENTS[name]))
     assert looks.exporter(rendered)
@@ -72,3 +73,35 @@ def test_with_a_name_of_its_own_the_selector_is_that_of_newer_charts(helm: Helm)
 def test_a_key_that_old_charts_had_and_never_read_is_refused(helm: Helm) -> None:
     with pytest.raises(Refused, match="mapPodsMetrics"):
         helm.template({"mapPodsMetrics": False})
+
+
+def test_the_operator_s_values_are_not_this_chart_s_and_their_places_are_named(helm: Helm) -> None:
+    given = yaml.safe_load(blocks(section(OPERATOR, "The operator runs this exporter"), "yaml")[0])
+    with pytest.raises(Refused, match="dcgmExporter is the GPU Operator's block") as refused:
+        helm.template({"dcgmExporter": given["dcgmExporter"]})
+    assert "its serviceMonitor to serviceMonitor" in str(refused.value)
+
+
+def test_beside_the_operator_the_pod_has_its_class_or_its_annotation(helm: Helm) -> None:
+    by_class, by_annotation = map(yaml.safe_load, blocks(section(OPERATOR, "This chart beside the operator"), "yaml"))
+    assert looks.pod(helm.template(by_class))["runtimeClassName"] == "nvidia"
+    rendered = helm.template(by_annotation)
+    [annotation] = [one for one in looks.pod_meta(rendered)["annotations"] if one.startswith("nvidia.cdi.k8s.io/")]
+    assert annotation == f"nvidia.cdi.k8s.io/container.{looks.exporter(rendered)['name']}"
+    assert "runtimeClassName" not in looks.pod(rendered)
+
+
+def test_an_affinity_of_one_s_own_gives_way_to_the_operator_as_the_chart_s_does(helm: Helm) -> None:
+    given = values(section(OPERATOR, "Driver upgrades and MIG changes"))
+    own, chart_s = (looks.pod(helm.template(one))["affinity"]["nodeAffinity"] for one in (given, {}))
+    kind = "requiredDuringSchedulingIgnoredDuringExecution"
+    [term] = own[kind]["nodeSelectorTerms"]
+    label, not_paused = term["matchExpressions"]
+    [same] = [one["matchExpressions"] for one in chart_s[kind]["nodeSelectorTerms"] if label in one["matchExpressions"]]
+    assert not_paused in same
+
+
+def test_the_openshift_rule_of_the_operator_needs_a_row_of_one_s_own() -> None:
+    files = (CHART.parent / "exporter" / "counter_files").glob("*.csv")
+    assert "DCGM_FI_DEV_FB_TOTAL" in OPERATOR
+    assert [file.name for file in files if "DCGM_FI_DEV_FB_TOTAL," in file.read_text(encoding="utf-8")] == []

@@ -1,6 +1,7 @@
 """The GPU Operator's DaemonSet of dcgm-exporter, as it starts this program: its variables, arguments and mounts.
 
-The Operator gives its pod no service account token, and mounts kubelet's pod-resources folder read-only.
+The Operator gives its pod no right to ask the API server unless its fields of pod labels ask for that, and mounts
+kubelet's pod-resources folder read-only. docs/gpu-operator.md says which release has which field.
 """
 
 import re
@@ -18,6 +19,11 @@ OPERATORS = {
     "NODE_NAME": "node-7",
     "KUBERNETES_SERVICE_HOST": "127.0.0.1",  # as in every pod
     "KUBERNETES_SERVICE_PORT": "9",
+}
+POD_LABELS = {
+    "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS": "true",
+    "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_UID": "true",
+    "DCGM_EXPORTER_KUBERNETES_POD_LABEL_ALLOWLIST_REGEX": r"^app$,^kueue\.x-k8s\.io/.*$",
 }
 MOCK = {"DCGM_EXPORTER_MOCK": "h100-sxm"}
 
@@ -58,11 +64,10 @@ def test_its_options_work_without_a_token_as_far_as_they_can(start: Start, tmp_p
     with FakeKubelet(socket, [pod]):
         socket.parent.chmod(0o555)
         program = start(
-            *("--kubernetes-enable-pod-labels", "--kubernetes-enable-pod-uid"),
-            **{**OPERATORS, **MOCK, "DCGM_EXPORTER_COLLECTORS": str(counters)},
+            **{**OPERATORS, **MOCK, **POD_LABELS, "DCGM_EXPORTER_COLLECTORS": str(counters)},
             DCGM_POD_RESOURCES_KUBELET_SOCKET=str(socket),
             DCGM_HPC_JOB_MAPPING_DIR=str(tmp_path / "jobs"),
-            DCGM_REMOTE_HOSTENGINE_INFO="localhost:5555",
+            DCGM_REMOTE_HOSTENGINE_INFO="nvidia-dcgm:5555",
         )
         program.until(lambda: pods(program) == {"web-0", ""})
         program.until(lambda: any("hpc_job" in found.labels for found in series(program)))

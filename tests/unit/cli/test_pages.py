@@ -7,7 +7,7 @@ import pytest
 from exporter.cli.flag_table import FLAGS
 from tests.pages import page, section
 
-PAGES = ("coming-from-dcgm-exporter",)
+PAGES = ("coming-from-dcgm-exporter", "gpu-operator")
 OTHER_TOOLS = re.compile(r"(?:helm|kubectl|oc|docker) ")
 OTHERS_FLAGS = {"cap-add", "cap-drop", "read-only", "reuse-values", "set"}
 """Flags of helm and docker that stand alone in a sentence."""
