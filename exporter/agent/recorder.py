@@ -12,16 +12,17 @@ from uuid import UUID
 
 from exporter.agent.timed_library import CallTime, TimedLibrary
 from exporter.catalogue import CATALOGUE
-from exporter.catalogue.reading import COLLECTION, LINKS, Call, FieldValue, Scope, Tracked, Tracker
+from exporter.catalogue.reading import COLLECTION, LINKS, SLOW, Call, FieldValue, Scope, Tracked, Tracker
 from exporter.mock.calls.answers import quantities_of, quantity_of_metric, text_of
 from exporter.mock.calls.field_values import is_of_links, quantity_of_field, recorded_fields
-from exporter.mock.calls.tables import RINGS
+from exporter.mock.calls.tables import PEER_STATUSES, RINGS
 from exporter.mock.machine.replay import is_total
 from exporter.mock.recordings.recording import CallCost, Frame, Recording
 from exporter.model import Clock, Reason
 from exporter.nvml.calls import Calls, FieldId
 from exporter.nvml.entities import Device
 from exporter.nvml.gpm import GpmSamples, TakenSample, why_no_gpm
+from exporter.nvml.links import peer_statuses
 from exporter.nvml.rings import read_ring
 
 NO_SERIAL = "1650000000000"
@@ -67,6 +68,7 @@ class Recorder:
             **self._from_gpm(),
             **self._from_calls(began_s),
             **self._from_fields(began_s),
+            **dict(self._from_peers(began_s)),
             **({"nvlinks": float(len(self._links))} if not self._frames else {}),
         }
         values = {name: value for name, value in values.items() if math.isfinite(value)}
@@ -158,6 +160,14 @@ class Recorder:
             return {}
         found = ((one, answer.value) for one, answer in zip(due, answers, strict=True))
         return {quantity_of_field(*one): value for one, value in found if not isinstance(value, Reason)}
+
+    def _from_peers(self, now_s: float) -> Iterator[tuple[str, float]]:
+        """Yield the status of the way to each other GPU, by its index."""
+        for capability, quantity in PEER_STATUSES.items():
+            if self._is_due(("peers", capability), SLOW, now_s):
+                statuses = peer_statuses(self._calls, self._device.handle, self._device.gpu.index, capability)
+                for index, status in {} if isinstance(statuses, Reason) else statuses.items():
+                    yield f"{quantity}.{index}", status
 
     def _from_rings(self) -> Iterator[tuple[str, tuple[tuple[float, float], ...]]]:
         for kind, quantity in RINGS.items():

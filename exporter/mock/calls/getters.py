@@ -16,6 +16,7 @@ from exporter.mock.calls.tables import (
     MASKS,
     NUMBERS,
     PAIRS,
+    PEER_STATUSES,
     TEXTS,
     word_of_mask,
 )
@@ -79,6 +80,9 @@ class GetterCalls:
 
     def nvmlDeviceGetP2PStatus(self, device1: Any, device2: Any, p2pIndex: int) -> int:
         both = [self._library.enter_gpu(device, "nvmlDeviceGetP2PStatus") for device in (device1, device2)]
+        told = both[0].value(PEER_STATUSES.get(p2pIndex, ""), self._library.now(), both[1].index)
+        if told is not None:
+            return round(told)
         is_reached = p2pIndex != pynvml.NVML_P2P_CAPS_INDEX_NVLINK or all(gpu.links for gpu in both)
         return int(pynvml.NVML_P2P_STATUS_OK) if is_reached else _P2P_NOT_SUPPORTED
 

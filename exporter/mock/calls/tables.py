@@ -93,6 +93,9 @@ LINK_ERRORS = {
 }
 """The quantities of each link, by nvmlDeviceGetNvLinkErrorCounter's numbers."""
 
+PEER_STATUSES = {pynvml.NVML_P2P_CAPS_INDEX_NVLINK: "nvlink_p2p_status"}
+"""What a GPU reaches the others by: the status with each, behind a point its index."""
+
 FIRSTS = {
     "nvmlDeviceGetEncoderUtilization": "encoder_utilization_percent",
     "nvmlDeviceGetDecoderUtilization": "decoder_utilization_percent",

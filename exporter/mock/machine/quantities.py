@@ -112,6 +112,7 @@ QUANTITIES = frozenset(
         "remapped_rows_pending",
         "remapped_rows_failure",
         "clock_event_reasons",
+        "nvlink_p2p_status",
         *GETTERS,
     }
 )

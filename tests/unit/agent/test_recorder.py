@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pynvml
 import pytest
 
 from exporter.agent.recorder import NO_CLUSTER, Recorder
@@ -55,19 +56,19 @@ MACHINES = {
 }
 
 
-def recorder_of(machine: Scenario, clock: FakeClock) -> Recorder:
-    """Return a recorder of a machine's first GPU."""
+def recorder_of(machine: Scenario, clock: FakeClock, index: int = 0) -> Recorder:
+    """Return a recorder of one of a machine's GPUs."""
     nvml = started(machine, clock)
-    layout = find_layout(Calls(nvml), 0)
+    layout = find_layout(Calls(nvml), index)
     assert not isinstance(layout, Reason)
-    (device,) = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),)).values()
+    (device,) = select({index: layout}, (DeviceSelection(DeviceKind.FLEX),)).values()
     return Recorder(TimedLibrary(nvml), device, clock, 1.0)
 
 
-def recorded(machine: Scenario) -> Recording:
-    """Return a recording of a machine's first GPU, with frames when the exporter of `scrape` collects."""
+def recorded(machine: Scenario, index: int = 0) -> Recording:
+    """Return a recording of one of a machine's GPUs, with frames when the exporter of `scrape` collects."""
     clock = FakeClock()
-    recorder = recorder_of(machine, clock)
+    recorder = recorder_of(machine, clock, index)
     for pause_s in (0, SECOND_AT_S, 1 - SECOND_AT_S, *[1] * (UNTIL_S - 1)):
         clock.advance(pause_s)
         recorder.take_frame()
@@ -94,6 +95,20 @@ def test_a_replay_prints_what_was_printed_when_it_was_recorded(name: str, tmp_pa
     write_recording(tmp_path / "gpu.jsonl.gz", recorded(machine))
     replay = scenario("gpus: [{recording: gpu.jsonl.gz}]", tmp_path)
     assert printed(replay, UNTIL_S) == printed(machine, UNTIL_S)
+
+
+def test_a_replay_of_two_gpus_prints_how_each_reaches_the_other(tmp_path: Path) -> None:
+    paths = ((0, "DisabledByRegKey"), (1, "OK"))
+    machine = scenario(
+        f"gpus: [{{profile: h200-sxm, values: {{nvlink_p2p_status: {pynvml.NVML_P2P_STATUS_DISABLED_BY_REGKEY}}}}},"
+        " {profile: h200-sxm}]"
+    )
+    for index, _ in paths:
+        write_recording(tmp_path / f"gpu-{index}.jsonl", recorded(machine, index))
+    replay = scenario("gpus: [{recording: gpu-0.jsonl}, {recording: gpu-1.jsonl}]", tmp_path)
+    page = read_series(scrape(replay, 1, Setup(counters=ALL)))
+    found = {(s.labels["gpu"], s.labels["link_status"]) for s in page if s.name == "DCGM_EXP_P2P_STATUS"}
+    assert found == {(str(index), status) for index, status in paths}
 
 
 def test_a_recording_tells_neither_who_nor_where_a_gpu_is() -> None:

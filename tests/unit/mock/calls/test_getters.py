@@ -67,3 +67,14 @@ def test_links_are_there_where_the_scenario_has_them_and_count_their_errors(cloc
     assert refusal(nvml.nvmlDeviceGetNvLinkErrorCounter, other, 0, replays) == NOT_SUPPORTED
     assert nvml.nvmlDeviceGetP2PStatus(linked, other, pynvml.NVML_P2P_CAPS_INDEX_NVLINK) != pynvml.NVML_P2P_STATUS_OK
     assert nvml.nvmlDeviceGetP2PStatus(linked, other, pynvml.NVML_P2P_CAPS_INDEX_READ) == pynvml.NVML_P2P_STATUS_OK
+
+
+def test_a_scenario_says_how_a_gpu_reaches_the_others_by_nvlink(clock: FakeClock) -> None:
+    disabled = pynvml.NVML_P2P_STATUS_DISABLED_BY_REGKEY
+    described = f"gpus: [{{profile: h200-sxm, values: {{nvlink_p2p_status: {disabled}}}}}, {{profile: h200-sxm}}]"
+    nvml = started(scenario(described), clock)
+    one, other = (nvml.nvmlDeviceGetHandleByIndex(index) for index in range(2))
+    by_nvlink, by_reading = pynvml.NVML_P2P_CAPS_INDEX_NVLINK, pynvml.NVML_P2P_CAPS_INDEX_READ
+    assert nvml.nvmlDeviceGetP2PStatus(one, other, by_nvlink) == disabled
+    assert nvml.nvmlDeviceGetP2PStatus(other, one, by_nvlink) == pynvml.NVML_P2P_STATUS_OK
+    assert nvml.nvmlDeviceGetP2PStatus(one, other, by_reading) == pynvml.NVML_P2P_STATUS_OK
