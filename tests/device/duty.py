@@ -111,21 +111,27 @@ class Scraper:
 
 
 def scrape() -> dict[str, float] | None:
-    """Return a page's values by their keys in NAMES, and the time; nothing while the exporter is away."""
+    """Return what a page says of the first GPU, as `values_of`; nothing while the exporter is away."""
     at = time.time()
     try:
         with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=5) as answer:
             page = answer.read().decode()
     except OSError:
         return None
-    values = {key: re.search(rf"^{name}\{{[^}}]*\}} (\S+)$", page, re.MULTILINE) for key, name in NAMES.items()}
+    return values_of(page, at, 0)
+
+
+def values_of(page: str, at: float, gpu: int) -> dict[str, float] | None:
+    """Return a GPU's values by their keys in NAMES, and the time; nothing while one of them is missing."""
+    labels = rf'\{{[^}}]*\bgpu="{gpu}"[^}}]*\}}'
+    values = {key: re.search(rf"^{name}{labels} (\S+)$", page, re.MULTILINE) for key, name in NAMES.items()}
     if any(match is None for match in values.values()):
         return None
     return {"at": at, **{key: float(match[1]) for key, match in values.items() if match}}
 
 
-def start_exporter() -> subprocess.Popen[bytes]:
-    exporter = subprocess.Popen([sys.executable, "-m", "exporter", "-a", ADDRESS])
+def start_exporter(*flags: str) -> subprocess.Popen[bytes]:
+    exporter = subprocess.Popen([sys.executable, "-m", "exporter", "-a", ADDRESS, *flags])
     deadline = time.monotonic() + 30
     while scrape() is None:
         assert exporter.poll() is None, "the exporter ended"

@@ -1,7 +1,7 @@
 """What the default counters cost at least: the same NVML calls, once a second, by nothing but pynvml.
 
 python tests/device/floor.py [seconds]; prints the CPU of a core that the calls take, for a comparison in one run
-with tests/benchmarks/figures.py. tests/device/upkeep.py asks here, too.
+with tests/benchmarks/figures.py. tests/device/upkeep.py and tests/device/parallel_proof.py ask here, too.
 """
 
 import contextlib
@@ -13,12 +13,16 @@ from typing import Any
 import pynvml
 
 
-def measure(seconds: float) -> dict[str, float]:
-    """Return the seconds of CPU that each step takes, made once a second."""
-    pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-    events = pynvml.nvmlEventSetCreate()
-    pynvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, events)
+def steps_of(nvml: Any, index: int) -> dict[str, Callable[[], Any]]:
+    """Return what is asked of one GPU.
+
+    Args:
+        nvml: pynvml, or what stands there, started.
+        index: The GPU's.
+    """
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    events = nvml.nvmlEventSetCreate()
+    nvml.nvmlDeviceRegisterEvents(handle, pynvml.nvmlEventTypeXidCriticalError, events)
     request = pynvml.c_nvmlGpmMetricsGet_t()
     request.version = pynvml.NVML_GPM_METRICS_GET_VERSION
     metrics = (
@@ -32,8 +36,8 @@ def measure(seconds: float) -> dict[str, float]:
     request.numMetrics = len(metrics)
     for i, metric in enumerate(metrics):
         request.metrics[i].metricId = metric
-    older = pynvml.nvmlGpmSampleGet(handle, pynvml.nvmlGpmSampleAlloc())
-    newer = pynvml.nvmlGpmSampleAlloc()
+    older = nvml.nvmlGpmSampleGet(handle, nvml.nvmlGpmSampleAlloc())
+    newer = nvml.nvmlGpmSampleAlloc()
     values = [
         pynvml.NVML_FI_DEV_MEMORY_TEMP,
         pynvml.NVML_FI_DEV_REMAPPED_COR,
@@ -43,39 +47,45 @@ def measure(seconds: float) -> dict[str, float]:
 
     def gpm() -> None:
         nonlocal older, newer
-        pynvml.nvmlGpmSampleGet(handle, newer)
+        nvml.nvmlGpmSampleGet(handle, newer)
         request.sample1, request.sample2 = older, newer
-        pynvml.nvmlGpmMetricsGet(request)
+        nvml.nvmlGpmMetricsGet(request)
         older, newer = newer, older
 
     newest_us = {pynvml.NVML_GPU_UTILIZATION_SAMPLES: 0, pynvml.NVML_MEMORY_UTILIZATION_SAMPLES: 0}
 
     def ring(kind: int) -> None:
-        _, samples = pynvml.nvmlDeviceGetSamples(handle, kind, newest_us[kind])
+        _, samples = nvml.nvmlDeviceGetSamples(handle, kind, newest_us[kind])
         newest_us[kind] = samples[-1].timeStamp
 
     def xids() -> None:
         with contextlib.suppress(pynvml.NVMLError_Timeout):
-            pynvml.nvmlEventSetWait_v2(events, 0)
+            nvml.nvmlEventSetWait_v2(events, 0)
 
-    steps: dict[str, Callable[[], Any]] = {
+    return {
         "clocks": lambda: [
-            pynvml.nvmlDeviceGetClockInfo(handle, c) for c in (pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM)
+            nvml.nvmlDeviceGetClockInfo(handle, c) for c in (pynvml.NVML_CLOCK_SM, pynvml.NVML_CLOCK_MEM)
         ],
-        "temperature": lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-        "power": lambda: pynvml.nvmlDeviceGetPowerUsage(handle),
-        "pcie replay": lambda: pynvml.nvmlDeviceGetPcieReplayCounter(handle),
-        "utilization": lambda: pynvml.nvmlDeviceGetUtilizationRates(handle),
-        "encoder": lambda: pynvml.nvmlDeviceGetEncoderUtilization(handle),
-        "decoder": lambda: pynvml.nvmlDeviceGetDecoderUtilization(handle),
-        "memory": lambda: pynvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2),
-        "field values": lambda: pynvml.nvmlDeviceGetFieldValues(handle, values),
+        "temperature": lambda: nvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+        "power": lambda: nvml.nvmlDeviceGetPowerUsage(handle),
+        "pcie replay": lambda: nvml.nvmlDeviceGetPcieReplayCounter(handle),
+        "utilization": lambda: nvml.nvmlDeviceGetUtilizationRates(handle),
+        "encoder": lambda: nvml.nvmlDeviceGetEncoderUtilization(handle),
+        "decoder": lambda: nvml.nvmlDeviceGetDecoderUtilization(handle),
+        "memory": lambda: nvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2),
+        "field values": lambda: nvml.nvmlDeviceGetFieldValues(handle, values),
         "xids": xids,
-        "energy": lambda: pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION]),
+        "energy": lambda: nvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION]),
         "gpm": gpm,
         "ring": lambda: ring(pynvml.NVML_GPU_UTILIZATION_SAMPLES),
         "memory ring": lambda: ring(pynvml.NVML_MEMORY_UTILIZATION_SAMPLES),
     }
+
+
+def measure(seconds: float) -> dict[str, float]:
+    """Return the seconds of CPU that each step takes, made once a second."""
+    pynvml.nvmlInit()
+    steps = steps_of(pynvml, 0)
     spent = dict.fromkeys(steps, 0.0)
     rounds = 0
     began = time.monotonic()

@@ -81,20 +81,21 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
-def memory_mib(pid: int) -> float:
-    match = re.search(r"^VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+def memory_mib(pid: int, kind: str = "Rss") -> float:
+    """Return what of a process's memory is resident; with `Pss`, shared pages by its own part of them."""
+    match = re.search(rf"^{kind}:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     assert match
     return int(match[1]) / 1024
 
 
-def wait_for_page(process: "subprocess.Popen[bytes]") -> int:
-    """Return how many GPUs are sampled, once they are."""
+def wait_for_page(process: "subprocess.Popen[bytes]", at_least: int = 1) -> int:
+    """Return how many GPUs are sampled, once so many are."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         assert process.poll() is None, "the exporter ended"
         with suppress(OSError):
             gpus = len(re.findall(r"^gpu_exporter_gpu_up\{.*\} 1\.0$", scrape(()), re.MULTILINE))
-            if gpus:
+            if gpus >= at_least:
                 return gpus
         time.sleep(0.1)
     raise TimeoutError("no GPU is sampled within 30 s")
