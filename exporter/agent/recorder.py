@@ -65,9 +65,9 @@ class Recorder:
         self._calls.begin()
         began_s = round(self._clock.monotonic() - self._began[0], 6)
         values = {
+            **self._from_fields(began_s),  # first: what grows is divided by the time between frames
             **self._from_gpm(),
             **self._from_calls(began_s),
-            **self._from_fields(began_s),
             **dict(self._from_peers(began_s)),
             **({"nvlinks": float(len(self._links))} if not self._frames else {}),
         }

@@ -1,6 +1,7 @@
 """What is recorded of a machine, and that a replay of it prints the same."""
 
 from pathlib import Path
+from typing import Any
 
 import pynvml
 import pytest
@@ -10,8 +11,9 @@ from exporter.agent.timed_library import TimedLibrary
 from exporter.catalogue import ANSWERED, busy_seconds
 from exporter.counters import Counter, MetricType
 from exporter.fields import FIELDS, FieldInfo
-from exporter.mock import Scenario
+from exporter.mock import MockNvml, Scenario
 from exporter.mock.machine.quantities import GETTERS
+from exporter.mock.machine.replay import rates
 from exporter.mock.recordings.recording import Recording
 from exporter.mock.recordings.recording_file import render_recording, write_recording
 from exporter.model import Reason
@@ -133,6 +135,37 @@ def test_every_number_that_a_getter_answers_is_recorded_under_its_own_name() -> 
     frame = recorded(scenario(f"gpus: [{{profile: gb200, values: {{{values}}}}}]")).frames[0].values
     of_links = {name: frame[f"{name}.17"] for name in told if f"{name}.17" in frame}
     assert told.items() <= {**frame, **of_links}.items()
+
+
+class SlowGetters:
+    """Stands where pynvml stands; a plain getter takes 10 ms of the clock in every second frame."""
+
+    def __init__(self, nvml: MockNvml, clock: FakeClock) -> None:
+        self._nvml = nvml
+        self._clock = clock
+        self.is_slow = True
+
+    def __getattr__(self, name: str) -> Any:
+        if self.is_slow and name.startswith("nvmlDeviceGet") and name != "nvmlDeviceGetFieldValues":
+            self._clock.advance(0.01)
+        return getattr(self._nvml, name)
+
+
+def test_what_grows_has_its_frames_time_however_long_other_calls_take() -> None:
+    clock = FakeClock()
+    nvml = SlowGetters(started(scenario("gpus: [{profile: h200-sxm, load: 50}]"), clock), clock)
+    layout = find_layout(Calls(nvml), 0)
+    assert not isinstance(layout, Reason)
+    (device,) = select({0: layout}, (DeviceSelection(DeviceKind.FLEX),)).values()
+    recorder = Recorder(TimedLibrary(nvml), device, clock, 1.0)
+    for _ in range(4):
+        recorder.take_frame()
+        nvml.is_slow = not nvml.is_slow
+        clock.advance(1)
+    recording = recorder.recording("A test.")
+    for name in ("energy_mj", "nvlink_received_kib.17"):
+        _, grown = rates(recording, name)
+        assert max(grown) == pytest.approx(min(grown), rel=1e-4)
 
 
 def test_a_number_that_is_none_is_not_recorded() -> None:
