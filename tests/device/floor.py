@@ -12,6 +12,8 @@ from typing import Any
 
 import pynvml
 
+ALL_LINKS = 0xFFFFFFFF
+
 
 def steps_of(nvml: Any, index: int) -> dict[str, Callable[[], Any]]:
     """Return what is asked of one GPU.
@@ -45,6 +47,11 @@ def steps_of(nvml: Any, index: int) -> dict[str, Callable[[], Any]]:
         pynvml.NVML_FI_DEV_REMAPPED_FAILURE,
     ]
 
+    links = [
+        (pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX, ALL_LINKS),
+        (pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, ALL_LINKS),
+    ]
+
     def gpm() -> None:
         nonlocal older, newer
         nvml.nvmlGpmSampleGet(handle, newer)
@@ -74,6 +81,7 @@ def steps_of(nvml: Any, index: int) -> dict[str, Callable[[], Any]]:
         "decoder": lambda: nvml.nvmlDeviceGetDecoderUtilization(handle),
         "memory": lambda: nvml.nvmlDeviceGetMemoryInfo(handle, pynvml.nvmlMemory_v2),
         "field values": lambda: nvml.nvmlDeviceGetFieldValues(handle, values),
+        "nvlink": lambda: nvml.nvmlDeviceGetFieldValues(handle, links),
         "xids": xids,
         "energy": lambda: nvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION]),
         "gpm": gpm,

@@ -28,7 +28,7 @@ LEARNT_AFTER = 2.1
 """After how many intervals a rhythm is known, from the first scrape on."""
 
 RINGS = ("ring", "memory ring")
-ACCUMULATING = ("energy", "gpm", "pcie replay", *RINGS)
+ACCUMULATING = ("energy", "gpm", "pcie replay", "nvlink", *RINGS)
 
 
 @dataclass(frozen=True, slots=True)
