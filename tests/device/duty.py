@@ -15,9 +15,11 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 ADDRESS = "127.0.0.1:9400"
 LOADS = ((10, 0.1), (10, 1.0), (37, 0.7), (37, 2.0), (50, 0.1), (50, 0.7), (50, 1.0), (50, 2.0), (100, 1.0))
@@ -85,17 +87,18 @@ class Pair(NamedTuple):
         return self.newer[name] - self.older[name]
 
 
-class Scraper:
+class Scraper(Generic[T]):
     """Scrapes at a steady pace on a thread of its own."""
 
-    def __init__(self, period_s: float) -> None:
-        self.scrapes: list[dict[str, float]] = []
+    def __init__(self, period_s: float, scrape: Callable[[], T | None]) -> None:
+        self.scrapes: list[T] = []
         self._period_s = period_s
+        self._scrape = scrape
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def stop(self) -> list[dict[str, float]]:
+    def stop(self) -> list[T]:
         self._stopping.set()
         self._thread.join()
         return self.scrapes
@@ -105,7 +108,7 @@ class Scraper:
         for number in itertools.count():
             if self._stopping.wait(max(0.0, began + number * self._period_s - time.monotonic())):
                 return
-            found = scrape()
+            found = self._scrape()
             if found is not None:
                 self.scrapes.append(found)
 
@@ -141,11 +144,12 @@ def start_exporter(*flags: str) -> subprocess.Popen[bytes]:
 
 
 class Load:
-    """The process that keeps the GPU busy."""
+    """The process that keeps a GPU busy: the first one, or that of an index of NVML's."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpu: str = "0") -> None:
         # the exporter's packages must not come before those of the loads
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu}
         command = [os.environ.get("TORCH_PYTHON", "python3"), "-c", LOAD]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
@@ -220,7 +224,7 @@ def measure(load: Load, duty: tuple[float, float], seconds: float, exporter: lis
     """Return all scrapes of one load and when its kernels ran; with a restart if `exporter` is to have one."""
     load.begin(*duty, seconds)
     time.sleep(SETTLE_S)
-    scrapers = {f"{period_s} s": Scraper(period_s) for period_s in SCRAPERS_S}
+    scrapers = {f"{period_s} s": Scraper(period_s, scrape) for period_s in SCRAPERS_S}
     left_s = seconds - SETTLE_S - 0.7
     if exporter:
         time.sleep(left_s / 2)
