@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from tests.device import loads
+
 T = TypeVar("T")
 
 ADDRESS = "127.0.0.1:9400"
@@ -143,37 +145,6 @@ def start_exporter(*flags: str) -> subprocess.Popen[bytes]:
     return exporter
 
 
-class Load:
-    """The process that keeps a GPU busy: the first one, or that of an index of NVML's."""
-
-    def __init__(self, gpu: str = "0") -> None:
-        # the exporter's packages must not come before those of the loads
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu}
-        command = [os.environ.get("TORCH_PYTHON", "python3"), "-c", LOAD]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
-        )
-        assert self._line() == "ready", "CuPy does not run here"
-
-    def begin(self, percent: float, period_s: float, seconds: float) -> None:
-        assert self._process.stdin
-        self._process.stdin.write(f"{percent} {period_s} {seconds}\n")
-        self._process.stdin.flush()
-
-    def intervals(self) -> list[tuple[float, float]]:
-        """Return from when to when kernels ran; waits for the end."""
-        return [(begin, end) for begin, end in json.loads(self._line())]
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _line(self) -> str:
-        assert self._process.stdout
-        return self._process.stdout.readline().strip()
-
-
 def pairs(scrapes: Sequence[dict[str, float]]) -> Iterator[Pair]:
     """Yield the pairs that the query of docs/true-load.md answers."""
     for older, newer in itertools.pairwise(scrapes):
@@ -220,7 +191,9 @@ def rows(
         }
 
 
-def measure(load: Load, duty: tuple[float, float], seconds: float, exporter: list[subprocess.Popen[bytes]]) -> Any:
+def measure(
+    load: loads.Load, duty: tuple[float, float], seconds: float, exporter: list[subprocess.Popen[bytes]]
+) -> Any:
     """Return all scrapes of one load and when its kernels ran; with a restart if `exporter` is to have one."""
     load.begin(*duty, seconds)
     time.sleep(SETTLE_S)
@@ -236,7 +209,7 @@ def measure(load: Load, duty: tuple[float, float], seconds: float, exporter: lis
     time.sleep(max(0.0, left_s))
     scraped = {name: scraper.stop() for name, scraper in scrapers.items()}
     scraped["5 s, 2 of 3 lost"] = scraped["5 s"][::3]
-    return {"scrapes": scraped, "intervals": load.intervals()}
+    return {"scrapes": scraped, "intervals": load.result()}
 
 
 def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -252,7 +225,7 @@ def table(results: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 50.0
-    load, exporter = Load(), [start_exporter()]
+    load, exporter = loads.Load(LOAD), [start_exporter()]
     results: list[dict[str, Any]] = []
     measured: dict[str, Any] = {}
     try:

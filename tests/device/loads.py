@@ -9,8 +9,12 @@ PYTHON = os.environ.get("TORCH_PYTHON", "python3")
 
 
 def environment() -> dict[str, str]:
-    """Return the environment without PYTHONPATH: the exporter's packages must not come before those of the loads."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    """Return the environment of a load, whose GPUs have NVML's order.
+
+    It has no PYTHONPATH: the exporter's packages must not come before those of the loads.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**kept, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 class Load:

@@ -35,6 +35,7 @@ from exporter.sampling.pace import Pacing
 from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import parse_devices
+from tests.device import loads
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import scenario
 
@@ -210,10 +211,8 @@ def _kind(name: str) -> str:
 
 
 def start_load(seconds: float, gpus: int) -> subprocess.Popen[bytes]:
-    # the exporter's packages must not come before PyTorch's own
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [os.environ.get("TORCH_PYTHON", "python3"), "-c", LOAD, str(seconds), str(gpus)]
-    return subprocess.Popen(command, env=environment | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+    command = [loads.PYTHON, "-c", LOAD, str(seconds), str(gpus)]
+    return subprocess.Popen(command, env=loads.environment())
 
 
 def scrape(gpus: int) -> dict[int, Values]:

@@ -25,13 +25,15 @@ from typing import Any, NamedTuple
 
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
-from tests.device import duty
+from tests.device import duty, loads
 from tests.waiting import until
 
 MOCK = ["--mock", os.environ["MOCK"]] if os.environ.get("MOCK") else []
 LOADS = ((37, 0.7), (100, 1.0))
 SCRAPERS_S = (1, 15)
 GPUS = (0, 1)
+"""The first one works: CuPy takes it unless it is told otherwise."""
+
 NAMESPACE, POD = "training", "pair-0"
 UUID = re.compile(r'^gpu_exporter_busy_seconds_total\{[^}]*\bUUID="([^"]+)"', re.MULTILINE)
 HELD = re.compile(rf'^gpu_exporter_busy_seconds_total\{{[^}}]*namespace="{NAMESPACE}",pod="{POD}"', re.MULTILINE)
@@ -135,12 +137,12 @@ def spread(answers: Sequence[Sequence[float]], over: Callable[[Sequence[float]],
     return sum(found) / len(found), min(found), max(found)
 
 
-def measure(load: duty.Load, percent: float, period_s: float, seconds: float) -> dict[str, Any]:
+def measure(load: loads.Load, percent: float, period_s: float, seconds: float) -> dict[str, Any]:
     load.begin(percent, period_s, seconds)
     time.sleep(duty.SETTLE_S)
     scrapers = {f"{every_s} s": duty.Scraper(every_s, scrape_both) for every_s in SCRAPERS_S}
     time.sleep(seconds - duty.SETTLE_S - 0.7)
-    return {"scrapes": {name: one.stop() for name, one in scrapers.items()}, "intervals": load.intervals()}
+    return {"scrapes": {name: one.stop() for name, one in scrapers.items()}, "intervals": load.result()}
 
 
 def outcomes(seconds: float, measured: dict[str, Any]) -> Iterator[Outcome]:
@@ -155,7 +157,7 @@ def outcomes(seconds: float, measured: dict[str, Any]) -> Iterator[Outcome]:
         uuids = UUID.findall(page())[: len(GPUS)]
         kubelet.set_pods([Pod(NAMESPACE, POD, [Container("main", {"nvidia.com/gpu": uuids})])])
         until(lambda: len(HELD.findall(page())) == len(GPUS), what="the pod on both GPUs")
-        load = duty.Load(str(GPUS[0]))
+        load = loads.Load(duty.LOAD)
         stack.callback(load.stop)
         for percent, period_s in LOADS:
             name = f"{percent} % of {period_s} s"
