@@ -46,7 +46,7 @@ docs: $(VENV)/installed-dev ## write what is generated: fields.py, docs/flags.md
 	$(BIN)/python -m tools.write_version
 
 stubs: $(VENV)/installed-dev ## write the Python messages of kubelet's APIs anew, after a change of a .proto file
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto tests/kubelet/v1beta1/deviceplugin.proto tests/kubelet/dra_v1/*.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto podresources/v1beta1/deviceplugin.proto tests/kubelet/dra_v1/*.proto
 
 bench: $(VENV)/installed-dev ## how long a collection, a page and attribution take
 	$(BIN)/python -m pytest tests/benchmarks -W ignore --benchmark-columns=min,median,max $(ARGS)

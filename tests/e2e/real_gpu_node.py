@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from podresources.device_plugin import GPU, DevicePlugin
 from tests.cluster.certificates import NODE_NAME
 from tests.e2e.cluster import Cluster
 from tests.e2e.gpu_allocation import offer_of
 from tests.e2e.kwok_node import GPU_LABEL, GPU_TAINT
 from tests.e2e.load import STEERING_PORT
 from tests.e2e.release import RELEASE, scenario
-from tests.kubelet.device_plugin import GPU, DevicePlugin
 from tests.kubelet.exporter_image import archive, import_image, name_image
 from tests.kubelet.exporter_pods import wait_until_ready
 from tests.kubelet.real_node import RealNode

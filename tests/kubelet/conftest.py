@@ -9,9 +9,9 @@ import pytest
 
 from exporter.mock import MockNvml, load_scenario
 from podresources.client import PodResourcesClient
+from podresources.device_plugin import DevicePlugin
 from tests.cluster import enclosure
 from tests.cluster.control_plane import ControlPlane
-from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.real_node import RealNode
 from tests.tools.build import build
 

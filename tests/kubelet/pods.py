@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from podresources.device_plugin import GPU
 from tests.cluster.control_plane import Manifest
-from tests.kubelet.device_plugin import GPU
 from tests.kubelet.images import BUSYBOX
 
 FOREVER = "trap 'exit 0' TERM; sleep 2147483647 & wait"

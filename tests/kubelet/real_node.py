@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from podresources.client import KUBELET_SOCKET
+from podresources.device_plugin import DevicePlugin
 from tests.cluster.certificates import API_SERVER, NODE_NAME
 from tests.cluster.control_plane import ControlPlane, Manifest
 from tests.cluster.programs import Program
 from tests.kubelet.configuration import CONTAINERD_SOCKET, write_configuration
-from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.images import make_busybox_image
 from tests.waiting import NotYet, wait_for
 

@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from podresources.client import PodResourcesClient
+from podresources.device_plugin import DevicePlugin
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
-from tests.kubelet.device_plugin import DevicePlugin
 from tests.kubelet.exporter_run import ExporterRun, owners_by
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode

@@ -6,10 +6,10 @@ import grpc
 
 from podresources.allocations import Allocations
 from podresources.client import PodResourcesClient
+from podresources.device_plugin import VISIBLE_DEVICES, DevicePlugin
 from podresources.errors import PodResourcesError
 from podresources.v1 import SERVICE
 from podresources.v1.podresources_pb2 import ListPodResourcesRequest, ListPodResourcesResponse
-from tests.kubelet.device_plugin import VISIBLE_DEVICES, DevicePlugin
 from tests.kubelet.holders import held_in, wait_for_holders
 from tests.kubelet.pods import container, pod
 from tests.kubelet.real_node import RealNode

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import grpc
 
-from tests.kubelet.v1beta1.deviceplugin_pb2 import (
+from podresources.v1beta1.deviceplugin_pb2 import (
     AllocateRequest,
     AllocateResponse,
     ContainerAllocateResponse,

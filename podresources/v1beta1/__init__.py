@@ -1,0 +1,1 @@
+"""kubelet's device plugin v1beta1 messages, generated from deviceplugin.proto by `make stubs`."""
