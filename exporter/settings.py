@@ -104,6 +104,7 @@ class Settings:
     `given` says for each flag that somebody set, be it to the default, where: a flag, a variable, a key of a file.
     `mock` is a profile or a scenario file, None for real GPUs. `hostname` is the value of the label, whatever
     `no_hostname` says. `max_concurrent_scrapes` 0 is unlimited, `mock_steering_port` 0 is no steering.
+    `mock_device_plugin` is the folder in which a kubelet's device plugins register, None for no plugin.
     """
 
     given: Mapping[str, str]
@@ -144,6 +145,7 @@ class Settings:
     health_require_gpus: bool
     mock: str | None
     mock_steering_port: int
+    mock_device_plugin: str | None
     debug: bool
     log_format: LogFormat
 

@@ -1,5 +1,6 @@
-"""A device plugin that offers made-up GPUs to a real kubelet, whole or time-sliced, as NVIDIA's does."""
+"""A device plugin that offers a real kubelet devices which need not exist, whole or shared, as NVIDIA's does."""
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from podresources.v1beta1.deviceplugin_pb2 import (
     TopologyInfo,
 )
 
+log = logging.getLogger(__name__)
+
 GPU = "nvidia.com/gpu"
 FOLDER = Path("/var/lib/kubelet/device-plugins")  # fixed in kubelet, whatever its --root-dir
 VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
@@ -32,13 +35,20 @@ _CALL_S = 5.0
 
 
 class DevicePlugin:
-    """A plugin for one resource; it registers, and registers again whenever kubelet has restarted."""
+    """A plugin for one resource; it registers, and registers again whenever kubelet has restarted.
 
-    def __init__(self, uuids: Sequence[str], replicas: int = 1, resource: str = GPU) -> None:
+    Args:
+        uuids: What it offers at first.
+        resource: Under which name.
+        folder: Where kubelet listens for plugins, and where this one gets its socket.
+    """
+
+    def __init__(self, uuids: Sequence[str], resource: str = GPU, folder: Path = FOLDER) -> None:
         self.resource = resource
-        self._socket = FOLDER / f"{resource.replace('/', '-')}.sock"
+        self._kubelet = folder / "kubelet.sock"
+        self._socket = folder / f"{resource.replace('/', '-')}.sock"
         self._change = threading.Condition()
-        self._ids = device_ids(uuids, replicas)
+        self._ids = device_ids(uuids, replicas=1)
         self._edition = 0
         self._is_ending = threading.Event()
         self._thread = threading.Thread(target=self._stay_registered, name=f"device plugin {resource}", daemon=True)
@@ -69,7 +79,7 @@ class DevicePlugin:
 
     def _stay_registered(self) -> None:
         while not self._is_ending.is_set():
-            if (FOLDER / "kubelet.sock").exists():
+            if self._kubelet.exists():
                 self._serve_until_removed()
             self._is_ending.wait(_LOOK_S)
 
@@ -82,13 +92,14 @@ class DevicePlugin:
             server.add_insecure_port(f"unix:{self._socket}")
             server.start()
             if self._register():
+                log.info("kubelet has %d devices of the device plugin as %s", len(self._ids), self.resource)
                 while self._socket.exists() and not self._is_ending.wait(_LOOK_S):
                     pass
             server.stop(grace=None).wait()
 
     def _register(self) -> bool:
         request = RegisterRequest(version=_VERSION, endpoint=self._socket.name, resource_name=self.resource)
-        with grpc.insecure_channel(f"unix:{FOLDER}/kubelet.sock") as channel:
+        with grpc.insecure_channel(f"unix:{self._kubelet}") as channel:
             call = channel.unary_unary(
                 "/v1beta1.Registration/Register", RegisterRequest.SerializeToString, Empty.FromString
             )

@@ -1,6 +1,7 @@
-"""The mock as a machine: its NVML, and a fake kubelet that lists its pods on a real Unix socket."""
+"""The mock as a machine: its NVML, and either a fake kubelet that lists its pods, or a device plugin for a real one."""
 
 import logging
+import os
 import secrets
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from exporter.mock import MockNvml, load_scenario
 from exporter.mock.machine.pods import MockPod
 from exporter.mock.steering.server import Steering
 from exporter.settings import Settings
+from podresources.device_plugin import DevicePlugin
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
 
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class MockMachine:
-    """A mock NVML and its kubelet, made but not started.
+    """A mock NVML with its kubelet or device plugins, made but not started.
 
     Attributes:
         nvml: What stands where pynvml stands.
@@ -47,6 +49,7 @@ class MockMachine:
                 temporary = tempfile.gettempdir()
             self.socket = Path(temporary, f"gpu-exporter-mock-{secrets.token_hex(4)}", "kubelet.sock")
             self._kubelet = FakeKubelet(self.socket, _pods(pods))
+        self._plugins = _device_plugins(settings.mock_device_plugin, self.nvml)
         self._steering = Steering(self.nvml, port, self._set_pods) if port else None
 
     def start(self, holders: Callable[[], Mapping[str, frozenset[tuple[str, str]]]]) -> None:
@@ -63,16 +66,26 @@ class MockMachine:
                 self._resources.callback(shutil.rmtree, folder, ignore_errors=True)
                 self._resources.enter_context(self._kubelet)
             log.info("the mock's kubelet serves %s", self.socket)
+        for plugin in self._plugins:
+            self._resources.enter_context(plugin)
         if self._steering is not None:
             self._resources.enter_context(self._steering)
 
     def stop(self) -> None:
-        """End the kubelet and the steering, and remove the socket."""
+        """End the kubelet, the device plugins and the steering, and remove the socket."""
         self._resources.close()
 
     def _set_pods(self, pods: Iterable[MockPod]) -> None:
         if self._kubelet is not None:
             self._kubelet.set_pods(_pods(pods))
+
+
+def _device_plugins(folder: str | None, nvml: MockNvml) -> tuple[DevicePlugin, ...]:
+    if folder is None:
+        return ()
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(f"--mock-device-plugin: no folder {folder} is there that this user may write to")
+    return tuple(DevicePlugin(uuids, resource, Path(folder)) for resource, uuids in nvml.devices().items())
 
 
 @contextmanager

@@ -417,6 +417,17 @@ FLAGS = (
         needs="mock",
     ),
     Flag(
+        "mock-device-plugin",
+        types.OPTIONAL_PATH,
+        "",
+        Group.MOCK,
+        "Offer the mock's GPUs to the kubelet whose device plugins register in this folder, usually"
+        " /var/lib/kubelet/device-plugins. Pods can then ask for nvidia.com/gpu. Never on a node with real GPUs.",
+        variable="DCGM_EXPORTER_MOCK_DEVICE_PLUGIN",
+        setting="mock_device_plugin",
+        needs="mock",
+    ),
+    Flag(
         "log-format",
         types.LOG_FORMAT,
         "text",

@@ -81,6 +81,7 @@ OWN_FILE = {
             "servingMonitors[0] (monitoring/x): there is no runtime",
         ),
         ({"mock": {"enabled": True, "pods": "kubelet"}, "kubernetes": {"podMapping": False}}, "mock.pods: "),
+        ({"mock": {"enabled": True, "devicePlugin": True}, "kubernetes": {"podMapping": False}}, "mock.devicePlugin "),
         ({"config": {"collection": {"interval": "5s"}}}, "config: the exporter's configuration file needs version"),
         ({"adapter": {"deploy": True, "rules": {"create": False}}}, "adapter.deploy: "),
         ({"adapter": {"rules": {"extra": [{"seriesQuery": "x"}]}}}, "adapter.rules.extra[0]: "),

@@ -196,7 +196,7 @@ class Cluster:
         wait_for(f"the kinds {kinds}", look, _START_S)
 
     def _start_nodes(self, stack: ExitStack) -> None:
-        offered = offer_of(scenario(self.plan.namespaces), {WHOLE: REPLICAS})
+        offered = offer_of(scenario(self.plan.namespaces), WHOLE, REPLICAS)
         nodes: dict[str, DeviceIds] = {INFRASTRUCTURE: {}, **dict.fromkeys(self.plan.nodes, offered)}
         for program in self._kwoks.start(tuple(nodes)).values():
             self._keep(stack, program)

@@ -100,39 +100,22 @@ def _place(pod: Object) -> tuple[str, str]:
     return pod["metadata"]["namespace"], pod["metadata"]["name"]
 
 
-def offer_of(scenario: Object, shared: Mapping[int, int] | None = None) -> DeviceIds:
+def offer_of(scenario: Object, shared: int, replicas: int) -> DeviceIds:
     """Return what a device plugin would offer on a node with a scenario's GPUs.
 
     Args:
         scenario: The mock's, as an object.
-        shared: GPUs that are offered several times each, by index, as nvidia.com/gpu.shared.
+        shared: Which of the whole GPUs is offered several times, as nvidia.com/gpu.shared.
+        replicas: How often.
     """
-    offered: dict[str, list[str]] = {}
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(scenario, file)
         file.flush()
-        nvml = MockNvml(load_scenario(file.name), time)
-    nvml.nvmlInit()
-    for index in range(nvml.nvmlDeviceGetCount()):
-        gpu = nvml.nvmlDeviceGetHandleByIndex(index)
-        uuid = nvml.nvmlDeviceGetUUID(gpu)
-        profiles = scenario_mig(scenario, index)
-        if profiles:
-            for number, profile in enumerate(profiles):
-                device = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, number)
-                offered.setdefault(f"nvidia.com/mig-{profile}", []).append(nvml.nvmlDeviceGetUUID(device))
-        elif shared and index in shared:
-            replicas = [f"{uuid}::{replica}" for replica in range(shared[index])]
-            offered.setdefault("nvidia.com/gpu.shared", []).extend(replicas)
-        else:
-            offered.setdefault("nvidia.com/gpu", []).append(uuid)
-    return offered
-
-
-def scenario_mig(scenario: Object, index: int) -> list[str]:
-    """Return the MIG profiles of a GPU, which must be of one kind: which device is which is then no question."""
-    gpus = [gpu for gpu in scenario["gpus"] for _ in range(gpu.get("count", 1))]
-    profiles: list[str] = gpus[index].get("mig", [])
-    if len(set(profiles)) > 1:
-        raise NotImplementedError("MIG devices of several profiles on one GPU")
-    return profiles
+        offered = MockNvml(load_scenario(file.name), time).devices()
+    whole = list(offered["nvidia.com/gpu"])
+    one = whole.pop(shared)
+    return {
+        **offered,
+        "nvidia.com/gpu": whole,
+        "nvidia.com/gpu.shared": [f"{one}::{replica}" for replica in range(replicas)],
+    }

@@ -7,13 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from podresources.device_plugin import GPU, DevicePlugin
 from tests.cluster.certificates import NODE_NAME
 from tests.e2e.cluster import Cluster
-from tests.e2e.gpu_allocation import offer_of
 from tests.e2e.kwok_node import GPU_LABEL, GPU_TAINT
 from tests.e2e.load import STEERING_PORT
-from tests.e2e.release import RELEASE, scenario
+from tests.e2e.release import RELEASE
 from tests.kubelet.exporter_image import archive, import_image, name_image
 from tests.kubelet.exporter_pods import wait_until_ready
 from tests.kubelet.real_node import RealNode
@@ -38,12 +36,9 @@ class RealGpuNode:
 
     def __enter__(self) -> Self:
         self._folder.mkdir()
-        offered = offer_of(scenario(self._cluster.plan.namespaces), {})
         with ExitStack() as stack:
             stack.callback(self._cluster.kubectl, "delete", "node", NODE_NAME, "--ignore-not-found")
             stack.enter_context(self._node)
-            plugin = stack.enter_context(DevicePlugin(offered[GPU]))
-            self._node.wait_for_offer(plugin)
             name_image(import_image(archive()), self._image_of_exporter())
             stack.callback(self._empty)
             self._label(*(f"{key}={value}" for key, value in GPU_LABEL.items()))

@@ -48,7 +48,7 @@ def scenario(namespaces: Sequence[str]) -> dict[str, Any]:
 def values(namespaces: Sequence[str], scrape_interval: str) -> Mapping[str, Any]:
     """Return the release's values: all else is as the chart has it."""
     return {
-        "mock": {"enabled": True, "pods": "kubelet", "scenario": scenario(namespaces)},
+        "mock": {"enabled": True, "devicePlugin": True, "scenario": scenario(namespaces)},
         "arguments": ["-f", "/etc/dcgm-exporter/default-counters.csv", f"--mock-steering-port={STEERING_PORT}"],
         "nodeSelector": {"nvidia.com/gpu.present": "true"},
         "serviceMonitor": {"interval": scrape_interval, "scrapeTimeout": scrape_interval},

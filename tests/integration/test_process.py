@@ -43,6 +43,7 @@ def refusal(program: Program, code: int) -> str:
         (("-c", "-5"), "--collect-interval .* not '-5'"),
         (("-c", "soon"), "--collect-interval .* not 'soon'"),
         (("-d", "g:x"), "--devices .*'g:x'"),
+        (("--mock-device-plugin=/nonexistent",), "--mock-device-plugin: no folder /nonexistent is there that"),
         (("-d", "q"), "--devices .*'q'"),
         (("--mock", "h900"), "'h900' is not known: use one of .*h100-sxm"),
         (("--no-such-flag",), "--no-such-flag"),

@@ -1,5 +1,6 @@
 """The chart's DaemonSet, installed by the real helm, as a real kubelet runs it."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.tools.build import build
 from tests.waiting import NotYet, wait_for
 
 RELEASE = "dcgm-exporter"
+DIVIDED = {"profile": "h100-sxm", "mig": ["1g.10gb"] * 7}
 PAUSE_LABEL = "nvidia.com/gpu.deploy.dcgm-exporter"
 EXPORTERS = f"app.kubernetes.io/name={RELEASE}"
 
@@ -61,19 +63,20 @@ def level(node: RealNode, namespace: str, enforced: str) -> str:
     return namespace
 
 
-def test_as_installed_the_exporter_shows_who_holds_a_gpu(
+def test_as_installed_the_exporter_offers_what_it_shows_and_shows_who_holds_it(
     node: RealNode, client: PodResourcesClient, values: dict[str, Any], tmp_path: Path
 ) -> None:
-    node.run(pod("holder", container(gpus=1)))
     namespace = level(node, "chart", "privileged")
-    with installed(node, namespace, values, tmp_path) as exporter:
+    offering = {"enabled": True, "devicePlugin": True, "scenario": {"gpus": [DIVIDED]}}  # whole GPUs: tests' own plugin
+    with installed(node, namespace, {**values, "mock": offering}, tmp_path) as exporter:
         address = wait_until_ready(node, namespace, exporter)
-        truth = owners_by(client.list())
-        assert len(truth) == 1
+        node.run(pod("holder", container(gpus=2, resource="nvidia.com/mig-1g.10gb")))
+        held = owners_by(client.list())
+        assert len(held) == 2
 
         def look() -> None:
-            if (shown := owners_on(page_of(address))) != truth:
-                raise NotYet(f"shown {shown}, not {truth}")
+            if Counter(owners_on(page_of(address)).values()) != Counter(held.values()):
+                raise NotYet(f"shown {owners_on(page_of(address))}, held {held}")
 
         wait_for("the owner", look)
         status = node.kubectl("exec", exporter, "-n", namespace, "--", "cat", "/proc/1/status")

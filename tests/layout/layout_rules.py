@@ -37,6 +37,7 @@ ONLY = {
     "re2": ("exporter.attribution",),
     "bcrypt": ("exporter.server",),
     "podresources": ("podresources", "exporter.attribution", "exporter.agent", "exporter.doctor"),
+    "podresources.device_plugin": ("podresources", "exporter.agent"),
     "podresources.fake_kubelet": ("podresources", "exporter.agent"),
     "podresources.fake_pods": ("podresources", "exporter.agent"),
     "exporter.mock": ("exporter.mock", "exporter.agent"),

@@ -28,7 +28,12 @@
 
 {{/* The node's kubelet says who holds a GPU; a mock can have pods of its own. */}}
 {{- define "dcgm-exporter.asksKubelet" -}}
-{{- if and .Values.kubernetes.podMapping (or (not .Values.mock.enabled) (eq .Values.mock.pods "kubelet")) -}}true{{- end -}}
+{{- if and .Values.kubernetes.podMapping (or (not .Values.mock.enabled) (eq .Values.mock.pods "kubelet") .Values.mock.devicePlugin) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The mock's GPUs are what the node's pods can ask for. */}}
+{{- define "dcgm-exporter.offersGpus" -}}
+{{- if and .Values.mock.enabled .Values.mock.devicePlugin -}}true{{- end -}}
 {{- end -}}
 
 {{/* The chart chooses the nodes; whoever names them by affinity or nodeSelector does it alone. */}}

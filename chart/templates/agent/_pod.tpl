@@ -110,6 +110,9 @@ checksum/scenario: {{ toJson .Values.mock.scenario | sha256sum }}
 {{- if include "dcgm-exporter.asksKubelet" . -}}
 {{- $args = append $args "--pod-resources-kubelet-socket=/var/lib/kubelet/pod-resources/kubelet.sock" -}}
 {{- end -}}
+{{- if include "dcgm-exporter.offersGpus" . -}}
+{{- $args = append $args "--mock-device-plugin=/var/lib/kubelet/device-plugins" -}}
+{{- end -}}
 {{- end -}}
 {{- toYaml (concat $args (default list .Values.arguments)) -}}
 {{- end -}}

@@ -8,6 +8,10 @@
 {{- $volumes = append $volumes (dict "name" "pod-gpu-resources" "hostPath" (dict "path" $root.Values.kubeletPath)) -}}
 {{- $mounts = append $mounts (dict "name" "pod-gpu-resources" "mountPath" "/var/lib/kubelet/pod-resources" "readOnly" true) -}}
 {{- end -}}
+{{- if include "dcgm-exporter.offersGpus" $root -}}{{/* kubelet has this folder at this place, whatever its root folder is */}}
+{{- $volumes = append $volumes (dict "name" "device-plugins" "hostPath" (dict "path" "/var/lib/kubelet/device-plugins")) -}}
+{{- $mounts = append $mounts (dict "name" "device-plugins" "mountPath" "/var/lib/kubelet/device-plugins") -}}
+{{- end -}}
 {{- if not (include "dcgm-exporter.hasOwnCounters" $root) -}}
 {{- $volumes = append $volumes (dict "name" "counters" "configMap" (dict "name" (include "dcgm-exporter.named" (list $root "counters")))) -}}
 {{- $mounts = append $mounts (dict "name" "counters" "mountPath" "/etc/dcgm-exporter" "readOnly" true) -}}

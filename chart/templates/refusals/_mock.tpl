@@ -2,8 +2,9 @@
 {{- define "dcgm-exporter.refuseMock" -}}
 {{- if .Values.mock.enabled -}}
 {{- $profiles := (.Files.Get "files/known/names.yaml" | fromYaml).mockProfiles -}}
-{{- if and (eq .Values.mock.pods "kubelet") (not .Values.kubernetes.podMapping) -}}
-{{- fail "mock.pods: kubelet needs kubernetes.podMapping: true" -}}
+{{- if not .Values.kubernetes.podMapping -}}
+{{- if eq .Values.mock.pods "kubelet" -}}{{- fail "mock.pods: kubelet needs kubernetes.podMapping: true" -}}{{- end -}}
+{{- if .Values.mock.devicePlugin -}}{{- fail "mock.devicePlugin needs kubernetes.podMapping: true" -}}{{- end -}}
 {{- end -}}
 {{- if not (has .Values.mock.profile $profiles) -}}
 {{- fail (printf "mock.profile is %s, and has to be one of %s" .Values.mock.profile (join ", " $profiles)) -}}

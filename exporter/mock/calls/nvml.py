@@ -16,7 +16,7 @@ from exporter.mock.calls.mig import MigCalls
 from exporter.mock.calls.structures import StructureCalls
 from exporter.mock.machine.demands import Holders
 from exporter.mock.machine.machine import Machine
-from exporter.mock.machine.pods import MockPod
+from exporter.mock.machine.pods import MockPod, offered_devices
 from exporter.mock.machine.scenario import Scenario
 from exporter.model import Clock
 
@@ -67,6 +67,10 @@ class MockNvml:
     def pods(self) -> tuple[MockPod, ...]:
         """Return the pods of now, as a kubelet of this machine would list them."""
         return self.machine.mock_pods()
+
+    def devices(self) -> dict[str, tuple[str, ...]]:
+        """Return the UUIDs that a device plugin of this machine would offer now, by resource."""
+        return offered_devices(self.machine.gpus)
 
     def follow(self, holders: Callable[[], Holders]) -> None:
         """Ask this from now on who holds what, in the place of the scenario's own pods; see Machine.follow."""

@@ -46,6 +46,16 @@ def holders_of(pods: Iterable[ScenarioPod], gpus: Sequence[MockGpu]) -> Holders:
     return {uuid: frozenset(names) for uuid, names in found.items()}
 
 
+def offered_devices(gpus: Iterable[MockGpu]) -> dict[str, tuple[str, ...]]:
+    """Return the UUIDs that a device plugin would offer on a machine, by resource: whole GPUs, and MIG devices."""
+    found: dict[str, tuple[str, ...]] = {}
+    for gpu in gpus:
+        devices = [(f"{MIG_RESOURCE}{one.kind}", one.uuid) for one in gpu.instances] or [(GPU_RESOURCE, gpu.uuid)]
+        for resource, uuid in devices:
+            found[resource] = (*found.get(resource, ()), uuid)
+    return found
+
+
 def _container(container: ScenarioContainer, gpus: Sequence[MockGpu]) -> MockContainer:
     devices: dict[str, tuple[str, ...]] = {}
     for device in container.devices:

@@ -181,10 +181,11 @@ def test_every_flag_without_effect_says_so_once(row: Row) -> None:
             assert notices[0].startswith(f"{place} is accepted")
 
 
-def test_the_table_has_dcgm_exporters_flags_and_eight_more() -> None:
+def test_the_table_has_dcgm_exporters_flags_and_nine_more() -> None:
     assert {flag.name for flag in FLAGS} - {row.flag for row in ROWS} == {
         "mock",
         "mock-steering-port",
+        "mock-device-plugin",
         "label-style",
         "busy-seconds",
         "mean-gpu-util",

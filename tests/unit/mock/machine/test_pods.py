@@ -31,6 +31,16 @@ def uuids() -> tuple[list[str], list[str]]:
     return [nvml.nvmlDeviceGetUUID(gpu) for gpu in gpus], [nvml.nvmlDeviceGetUUID(mig) for mig in migs]
 
 
+def test_a_device_plugin_would_offer_whole_gpus_and_mig_devices_of_each_kind() -> None:
+    gpus, migs = uuids()
+    assert machine("[]").devices() == {
+        "nvidia.com/gpu": tuple(gpus[:2]),
+        "nvidia.com/mig-1c.3g.40gb": (migs[0],),
+        "nvidia.com/mig-2c.3g.40gb": (migs[1],),
+        "nvidia.com/mig-1g.10gb": (migs[2],),
+    }
+
+
 def test_devices_have_the_uuids_that_nvml_gives_and_their_usual_resources() -> None:
     gpus, migs = uuids()
     found = devices("[{gpus: [0, 1]}, {name: b, gpus: [{gpu: 2, mig: 0}, {gpu: 2, mig: 2}, {gpu: 1, replica: 3}]}]")
