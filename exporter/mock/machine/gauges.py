@@ -156,15 +156,15 @@ def _gpm(signals: Mapping[str, Signal]) -> dict[int, Signal]:
 
 
 def _gpm_of_links(gpu: ScenarioGpu, rates: Mapping[str, Signal]) -> dict[int, Signal]:
-    """Return GPM's own view of the NVLinks, in MiB per second, over all and for each."""
+    """Return GPM's own view of the NVLinks, over all and for each: what it calls MiB is 1000 KiB on an H200."""
     if not rates or gpu.profile.nvlink is None:
         return {}
     links = gpu.profile.nvlink.links
     ways = (("TX", rates["transmitted"]), ("RX", rates["received"]))
     signals = chain.from_iterable(
         (
-            (f"NVLINK_TOTAL_{way}_PER_SEC", Mix(((1 / 1024, rate),))),
-            *((f"NVLINK_L{link}_{way}_PER_SEC", Mix(((1 / 1024 / links, rate),))) for link in range(links)),
+            (f"NVLINK_TOTAL_{way}_PER_SEC", Mix(((1 / 1000, rate),))),
+            *((f"NVLINK_L{link}_{way}_PER_SEC", Mix(((1 / 1000 / links, rate),))) for link in range(links)),
         )
         for way, rate in ways
     )

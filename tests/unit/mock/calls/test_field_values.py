@@ -89,6 +89,6 @@ def test_link_counters_grow_by_the_integral_of_their_rates(activity: Signal, wai
         (new - old) % 2**32 if number >= 3 else new - old
         for number, (old, new) in enumerate(zip(before, after, strict=True))
     ]
-    units = (1024, 1024, 1024, MIB, MIB)
+    units = (1000, 1000, 1000, MIB, MIB)
     expected = [rate * unit * apart for rate, unit in zip(rates, units, strict=True)]
     assert grown == [pytest.approx(growth, rel=1e-6, abs=20) for growth in expected]
