@@ -108,7 +108,7 @@ def written_into(page: str, measured: Sequence[Measured]) -> str:
 def _lines(measured: Sequence[Measured]) -> Iterator[str]:
     first = measured[0]
     places = sorted({f"{one.date} on {one.machine}, seed {one.seed}" for one in measured})
-    yield f"`make reaction`, {'; '.join(places)}.\nSeconds; of each part and of the whole the median.\n"
+    yield f"`make reaction`, {'; '.join(places)}.\nMedians in seconds, for each part and for the whole.\n"
     yield from _table(measured, median(first.totals))
     for one in measured:
         yield f"\n**{_title(one.setting)}**, {len(one.rises)} rises:\n```"
@@ -124,7 +124,7 @@ def _table(measured: Sequence[Measured], guide_s: float) -> Iterator[str]:
         "middle half",
         "longest",
         "by the periods",
-        "of the guide's",
+        "share of the guide's",
         "its pod ready",
     )
     yield _row(columns)
@@ -155,7 +155,7 @@ def histogram(seconds: Sequence[float]) -> Iterator[str]:
 def _title(setting: Setting) -> str:
     start = {"guide": "the guide: ", "chart": "the chart: "}.get(setting.name, "")
     signal = f", the signal every {setting.signal_s} s" if setting.signal_s else ""
-    value = "value of the moment" if setting.is_instant else "true load"
+    value = "instant value" if setting.is_instant else "true load"
     return f"{start}{value}, collected every {setting.collection_s} s, scraped every {setting.scrape_s} s{signal}"
 
 
