@@ -7,16 +7,17 @@ import pytest
 import yaml
 
 from tests.chart import looks
-from tests.chart.helm import CHART, Helm, Refused
+from tests.chart.helm import CHART, Helm, Refused, Rendered
 from tests.chart.soundness import faults
 from tests.chart.test_dcgm_values import ROWS
 from tests.pages import blocks, page, section
 
 FROM_DCGM = page("coming-from-dcgm-exporter")
 OPERATOR = page("gpu-operator")
-PAGES = ("coming-from-dcgm-exporter", "gpu-operator")
+CLOUDS = page("managed-kubernetes")
+PAGES = ("coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes")
 FRAGMENTS = {f"{name} {number}": text for name in PAGES for number, text in enumerate(blocks(page(name), "yaml"))}
-OF_OTHERS = "# values of the operator's chart\n"
+OF_OTHERS = ("# values of the operator's chart\n", "# for kubectl apply\n")
 
 
 def values(text: str) -> Mapping[str, Any]:
@@ -26,7 +27,7 @@ def values(text: str) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("name", [name for name, text in FRAGMENTS.items() if OF_OTHERS not in text])
+@pytest.mark.parametrize("name", [name for name, text in FRAGMENTS.items() if not text.startswith(OF_OTHERS)])
 def test_each_fragment_renders(name: str, helm: Helm) -> None:
     rendered = helm.template(yaml.safe_load(FRAGMENTS[name]))
     assert looks.exporter(rendered)
@@ -91,13 +92,19 @@ def test_beside_the_operator_the_pod_has_its_class_or_its_annotation(helm: Helm)
     assert "runtimeClassName" not in looks.pod(rendered)
 
 
+def node_terms(rendered: Rendered) -> list[Mapping[str, Any]]:
+    """Return what the pod asks of nodes: each alone is enough."""
+    required = looks.pod(rendered)["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    found: list[Mapping[str, Any]] = required["nodeSelectorTerms"]
+    return found
+
+
 def test_an_affinity_of_one_s_own_gives_way_to_the_operator_as_the_chart_s_does(helm: Helm) -> None:
     given = values(section(OPERATOR, "Driver upgrades and MIG changes"))
-    own, chart_s = (looks.pod(helm.template(one))["affinity"]["nodeAffinity"] for one in (given, {}))
-    kind = "requiredDuringSchedulingIgnoredDuringExecution"
-    [term] = own[kind]["nodeSelectorTerms"]
+    [term] = node_terms(helm.template(given))
     label, not_paused = term["matchExpressions"]
-    [same] = [one["matchExpressions"] for one in chart_s[kind]["nodeSelectorTerms"] if label in one["matchExpressions"]]
+    terms = [one["matchExpressions"] for one in node_terms(helm.template())]
+    [same] = [term for term in terms if label in term]
     assert not_paused in same
 
 
@@ -105,3 +112,59 @@ def test_the_openshift_rule_of_the_operator_needs_a_row_of_one_s_own() -> None:
     files = (CHART.parent / "exporter" / "counter_files").glob("*.csv")
     assert "DCGM_FI_DEV_FB_TOTAL" in OPERATOR
     assert [file.name for file in files if "DCGM_FI_DEV_FB_TOTAL," in file.read_text(encoding="utf-8")] == []
+
+
+def fragments(heading: str) -> list[Mapping[str, Any]]:
+    """Return the fragments of a cloud."""
+    return [yaml.safe_load(text) for text in blocks(section(CLOUDS, heading), "yaml")]
+
+
+def test_on_gke_the_pod_has_google_s_driver_or_the_operator_s_class_and_no_priority(helm: Helm) -> None:
+    googles, operators, _ = fragments("GKE")
+    with_driver = helm.template(googles)
+    assert looks.exporter(with_driver)["securityContext"]["privileged"] is True
+    assert "/home/kubernetes/bin/nvidia" in [
+        one.get("hostPath", {}).get("path") for one in looks.pod(with_driver)["volumes"]
+    ]
+    assert looks.environment(with_driver)["LD_LIBRARY_PATH"] == "/usr/local/nvidia/lib64"
+    with_class = looks.pod(helm.template(operators))
+    assert with_class["runtimeClassName"] == "nvidia"
+    assert not {"priorityClassName"} & (looks.pod(with_driver).keys() | with_class.keys())
+
+
+def test_google_s_monitoring_finds_the_pods_and_leaves_the_workload_its_name(helm: Helm) -> None:
+    rendered, spec = helm.template(), fragments("GKE")[2]["spec"]
+    assert spec["selector"]["matchLabels"].items() <= looks.pod_meta(rendered)["labels"].items()
+    assert [one["port"] for one in spec["endpoints"]] == [one["name"] for one in looks.exporter(rendered)["ports"]]
+    assert spec["targetLabels"]["metadata"] == []
+
+
+def test_on_eks_bottlerocket_s_runtime_is_asked_by_a_mount(helm: Helm) -> None:
+    al2023, bottlerocket = map(helm.template, fragments("EKS"))
+    assert looks.pod(al2023)["nodeSelector"] == {"eks.amazonaws.com/nodegroup": "GPU-NODEGROUP"}
+    asked_by = "/var/run/nvidia-container-devices/all"
+    assert asked_by in looks.mounts(bottlerocket)
+    assert asked_by not in looks.mounts(al2023)
+    assert looks.pod(bottlerocket)["securityContext"]["seLinuxOptions"] == {"type": "spc_t"}
+
+
+def test_on_aks_the_taint_is_tolerated_anyway_and_azure_s_prometheus_has_its_monitor(helm: Helm) -> None:
+    pool, azure = fragments("AKS")
+    [taint] = pool["tolerations"]
+    tolerated = looks.pod(helm.template())["tolerations"]
+    assert any(one.items() <= taint.items() for one in tolerated)
+    labels = [term["matchExpressions"][0]["key"] for term in node_terms(helm.template())]
+    assert {"kubernetes.azure.com/accelerator", "accelerator"} <= set(labels)
+    rendered = helm.template(azure, apis=["azmonitoring.coreos.com/v1/ServiceMonitor"])
+    assert looks.own_monitor(rendered)["apiVersion"] == "azmonitoring.coreos.com/v1"
+    assert rendered.all("PrometheusRule") == []
+
+
+def test_on_openshift_the_workload_keeps_its_names_beside_the_enforced_one(helm: Helm) -> None:
+    [given] = fragments("OpenShift")
+    rendered = helm.template(given)
+    assert looks.pod(rendered)["securityContext"]["seLinuxOptions"] == {"type": "spc_t"}
+    assert looks.endpoint(rendered)["honorLabels"] is False
+    without_owners = helm.template({**given, "kubernetes": {"podMapping": False}})
+    assert looks.exporter(without_owners)["securityContext"]["runAsNonRoot"] is True
+    assert [one for one in looks.pod(without_owners)["volumes"] if "hostPath" in one] == []

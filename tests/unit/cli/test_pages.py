@@ -7,10 +7,13 @@ import pytest
 from exporter.cli.flag_table import FLAGS
 from tests.pages import page, section
 
-PAGES = ("coming-from-dcgm-exporter", "gpu-operator")
-OTHER_TOOLS = re.compile(r"(?:helm|kubectl|oc|docker) ")
-OTHERS_FLAGS = {"cap-add", "cap-drop", "read-only", "reuse-values", "set"}
-"""Flags of helm and docker that stand alone in a sentence."""
+PAGES = ("coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes")
+OTHER_TOOLS = re.compile(r"(?:helm|kubectl|oc|docker|gcloud) ")
+OTHERS_FLAGS = {"cap-add", "cap-drop", "read-only", "reuse-values", "set"} | {
+    "enable-managed-gpu-experience",
+    "gpu-driver",
+}
+"""Flags of helm, docker and az that stand alone in a sentence."""
 OTHERS_VARIABLES = {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
 WITHOUT_A_FLAG = {"NODE_NAME", "POD_NAME", "POD_NAMESPACE"}
 NAMES = {flag.name for flag in FLAGS}
