@@ -30,7 +30,7 @@ where there is one for each; all of GPM is one pair of samples and one call, 1.8
 one call with all others: the first of a kind takes the time, the others have it at hand. **H200**: whether that GPU
 answers: "with NVLink" where it is wired, "in a fabric" once it has joined one. NVLink was measured on two H200s,
 everything else on one, by `tests/device/fields_proof.py`: [h200.md](h200.md) compares the values with NVML's and
-nvidia-smi's.
+nvidia-smi's, [nvlink.md](nvlink.md) with copies of a known rate.
 """
 PERIODS = {UNHURRIED: "10 s", SLOW: "minute", HOURLY: "hour", LAYOUT: "once"}
 ENTITIES = {
