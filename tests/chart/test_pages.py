@@ -1,5 +1,6 @@
 """The values on the pages for readers: each fragment renders, and does what the page says of it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.chart import looks
 from tests.chart.helm import CHART, Helm, Refused, Rendered
 from tests.chart.soundness import faults
 from tests.chart.test_dcgm_values import ROWS
+from tests.chart.values import chart_defaults
 from tests.pages import blocks, page, section
 
 FROM_DCGM = page("coming-from-dcgm-exporter")
@@ -32,6 +34,15 @@ def test_each_fragment_renders(name: str, helm: Helm) -> None:
     rendered = helm.template(yaml.safe_load(FRAGMENTS[name]))
     assert looks.exporter(rendered)
     assert faults(rendered.objects) == []
+
+
+@pytest.mark.parametrize("name", ["coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes", "troubleshooting"])
+def test_each_value_within_a_sentence_renders(name: str, helm: Helm) -> None:
+    keys = "|".join(chart_defaults())
+    found = re.findall(rf"`((?:{keys}): (?:{{.*?}}|\[.*?\]|\"\"))`", page(name))
+    assert found
+    for values in found:
+        assert looks.exporter(helm.template(yaml.safe_load(values)))
 
 
 def test_beside_dcgm_exporter_nothing_is_scraped_and_nothing_alerts(helm: Helm) -> None:

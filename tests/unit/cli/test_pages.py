@@ -4,19 +4,21 @@ import re
 
 import pytest
 
+from exporter.cli.command_flags import COMMAND_FLAGS
 from exporter.cli.flag_table import FLAGS
 from tests.pages import page, section
 
-PAGES = ("coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes")
+PAGES = ("coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes", "troubleshooting")
 OTHER_TOOLS = re.compile(r"(?:helm|kubectl|oc|docker|gcloud) ")
-OTHERS_FLAGS = {"cap-add", "cap-drop", "read-only", "reuse-values", "set"} | {
-    "enable-managed-gpu-experience",
-    "gpu-driver",
-}
-"""Flags of helm, docker and az that stand alone in a sentence."""
+OTHERS_FLAGS = set(
+    re.findall(
+        r"\S+", "cap-add cap-drop enable-managed-gpu-experience gpu-driver raw read-only reuse-values root-dir set"
+    )
+)
+"""Flags of docker, helm, kubectl, kubelet and az that stand alone in a sentence."""
 OTHERS_VARIABLES = {"NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"}
 WITHOUT_A_FLAG = {"NODE_NAME", "POD_NAME", "POD_NAMESPACE"}
-NAMES = {flag.name for flag in FLAGS}
+NAMES = {flag.name for flags in (FLAGS, *COMMAND_FLAGS.values()) for flag in flags}
 VARIABLES = {flag.variable for flag in FLAGS} | WITHOUT_A_FLAG
 
 
