@@ -33,6 +33,11 @@ def _blank(fenced: re.Match[str]) -> str:
     return " " * len(fenced[0])
 
 
+def without_blocks(text: str) -> str:
+    """Return sentences, tables and headings alone."""
+    return _FENCED.sub("", text)
+
+
 def blocks(text: str, language: str) -> list[str]:
     """Return the fenced blocks of a language, without their indentation."""
     return [textwrap.dedent(body) for _, found, body in _FENCED.findall(text) if found == language]
