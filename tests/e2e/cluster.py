@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -123,6 +123,15 @@ class Cluster:
             self.agent.find(name)
             self._kwoks.find(name)
 
+    @contextmanager
+    def without_gpu_nodes(self) -> Iterator[None]:
+        """Have the node without a GPU alone, until the end of `with`; what runs on the others must not matter."""
+        self.kubectl("delete", "node", *self.plan.nodes)
+        try:
+            yield
+        finally:
+            self._apply_nodes(self.plan.nodes)
+
     def clear(self) -> None:
         """Take away what tests have made in the namespaces of workloads, and wait until their pods are gone.
 
@@ -197,16 +206,20 @@ class Cluster:
 
     def _start_nodes(self, stack: ExitStack) -> None:
         offered = offer_of(scenario(self.plan.namespaces), WHOLE, REPLICAS)
-        nodes: dict[str, DeviceIds] = {INFRASTRUCTURE: {}, **dict.fromkeys(self.plan.nodes, offered)}
-        for program in self._kwoks.start(tuple(nodes)).values():
+        self._devices: dict[str, DeviceIds] = {INFRASTRUCTURE: {}, **dict.fromkeys(self.plan.nodes, offered)}
+        for program in self._kwoks.start(tuple(self._devices)).values():
             self._keep(stack, program)
-        self.kubectl("apply", manifests=[node(name, offered) for name, offered in nodes.items()])
-        self.agent = stack.enter_context(NodeAgent(self.api, make_images(self._tools), nodes, self._folder / "nodes"))
+        self._apply_nodes(self._devices)
+        images, folder = make_images(self._tools), self._folder / "nodes"
+        self.agent = stack.enter_context(NodeAgent(self.api, images, self._devices, folder))
         self.load = Load(self.agent, EXPORTER, self.plan.namespaces)
         self.requests = RequestsLoad(self.agent)
         names = ServiceNames(self.api, Path("/etc/hosts"))
         for what in (self.load.tell_all, self.requests.tell_all, names.follow):
             self._rounds.append(stack.enter_context(Rounds(what.__qualname__, _ROUND_S, what)))
+
+    def _apply_nodes(self, names: Iterable[str]) -> None:
+        self.kubectl("apply", manifests=[node(name, self._devices[name]) for name in names])
 
     def _start_operators(self, stack: ExitStack) -> None:
         pki = self.control_plane.certificates

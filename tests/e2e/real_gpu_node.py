@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.cluster.certificates import NODE_NAME
 from tests.e2e.cluster import Cluster
@@ -18,6 +16,7 @@ from tests.kubelet.real_node import RealNode
 from tests.waiting import NotYet, wait_for
 
 _WITHIN_S = 60.0
+_TAINT = f"--register-with-taints={GPU_TAINT['key']}={GPU_TAINT['value']}:{GPU_TAINT['effect']}"
 _PUT = """
 import sys, urllib.request
 urllib.request.urlopen(urllib.request.Request(sys.argv[1], sys.argv[2].encode(), method="PUT"), timeout=5)
@@ -25,32 +24,13 @@ urllib.request.urlopen(urllib.request.Request(sys.argv[1], sys.argv[2].encode(),
 
 
 class RealGpuNode:
-    """It joins the cluster, with the exporter's pod ready on it, and leaves at the end of `with` without a trace."""
+    """A real node with the exporter's pod ready on it."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        taint = f"{GPU_TAINT['key']}={GPU_TAINT['value']}:{GPU_TAINT['effect']}"
+    def __init__(self, cluster: Cluster, node: RealNode) -> None:
         self._cluster = cluster
-        self._folder = folder
-        self._node = RealNode(cluster.control_plane, folder, f"--register-with-taints={taint}")
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self._folder.mkdir()
-        with ExitStack() as stack:
-            stack.callback(self._cluster.kubectl, "delete", "node", NODE_NAME, "--ignore-not-found")
-            stack.enter_context(self._node)
-            name_image(import_image(archive()), self._image_of_exporter())
-            stack.callback(self._empty)
-            self._label(*(f"{key}={value}" for key, value in GPU_LABEL.items()))
-            self._exporter = wait_for("the exporter's pod on the real node", self._look_for_exporter, _WITHIN_S)
-            wait_until_ready(self._node, *self._exporter)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+        self._node = node
+        self._exporter = wait_for("the exporter's pod on the real node", self._look_for_exporter, _WITHIN_S)
+        wait_until_ready(node, *self._exporter)
 
     def set_load(self, namespace: str, gpus: float) -> None:
         """Let a namespace's pods on this node have so much to do from now on."""
@@ -59,12 +39,6 @@ class RealGpuNode:
         self._cluster.kubectl(
             "exec", exporter, "-n", where, "--", "python3", "-c", _PUT, url, json.dumps({"gpus": gpus})
         )
-
-    def in_exporter(self, *command: str) -> str:
-        """Return what a command prints in the exporter's container, whatever it ends with."""
-        where, exporter = self._exporter
-        shell = ("sh", "-c", '"$@" || true', "sh")
-        return self._cluster.kubectl("exec", exporter, "-n", where, "--", *shell, *command)
 
     @contextmanager
     def without_kubelet(self) -> Iterator[None]:
@@ -75,31 +49,49 @@ class RealGpuNode:
         finally:
             self._node.start_kubelet()
 
-    def _image_of_exporter(self) -> str:
-        spec = self._cluster.get("daemonset", RELEASE, "-n", "monitoring")["spec"]["template"]["spec"]
-        [container] = spec["containers"]
-        return str(container["image"])
-
     def _look_for_exporter(self) -> tuple[str, str]:
-        found = [one for one in self._pods() if one.startswith(f"monitoring/{RELEASE}-")]
+        found = [one for one in pods_there(self._cluster) if one.startswith(f"monitoring/{RELEASE}-")]
         if not found:
             raise NotYet("there is none")
         namespace, _, name = found[0].partition("/")
         return namespace, name
 
-    def _pods(self) -> list[str]:
-        here = self._cluster.get("pods", "--all-namespaces", f"--field-selector=spec.nodeName={NODE_NAME}")["items"]
-        return [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in here]
 
-    def _empty(self) -> None:
-        """Let the DaemonSet take its pod away, and wait until kubelet has ended all."""
-        self._label(*(f"{key}-" for key in GPU_LABEL))
+@contextmanager
+def real_node(cluster: Cluster, folder: Path, image: str, *flags: str) -> Iterator[RealNode]:
+    """Have a real node in the cluster that has the exporter's image, under a name; at the end all its pods must go."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        stack.callback(cluster.kubectl, "delete", "node", NODE_NAME, "--ignore-not-found")
+        node = stack.enter_context(RealNode(cluster.control_plane, folder, *flags))
+        name_image(import_image(archive()), image)
+        stack.callback(wait_for, "the end of the real node's pods", lambda: _must_be_empty(cluster), _WITHIN_S)
+        yield node
 
-        def look() -> None:
-            if left := self._pods():
-                raise NotYet(", ".join(left))
 
-        wait_for("the end of the real node's pods", look, _WITHIN_S)
+@contextmanager
+def real_gpu_node(cluster: Cluster, folder: Path) -> Iterator[RealGpuNode]:
+    """Have a real node that is labelled and tainted as GPU nodes are, and that the release's exporter runs on."""
+    with real_node(cluster, folder, _image_of_exporter(cluster), _TAINT) as node:
+        cluster.kubectl("label", "node", NODE_NAME, *(f"{key}={value}" for key, value in GPU_LABEL.items()))
+        try:
+            yield RealGpuNode(cluster, node)
+        finally:
+            cluster.kubectl("label", "node", NODE_NAME, *(f"{key}-" for key in GPU_LABEL))
 
-    def _label(self, *changes: str) -> None:
-        self._cluster.kubectl("label", "node", NODE_NAME, *changes)
+
+def pods_there(cluster: Cluster) -> list[str]:
+    """Return the pods of the real node, each as namespace/name."""
+    here = cluster.get("pods", "--all-namespaces", f"--field-selector=spec.nodeName={NODE_NAME}")["items"]
+    return [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in here]
+
+
+def _image_of_exporter(cluster: Cluster) -> str:
+    spec = cluster.get("daemonset", RELEASE, "-n", "monitoring")["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    return str(container["image"])
+
+
+def _must_be_empty(cluster: Cluster) -> None:
+    if left := pods_there(cluster):
+        raise NotYet(", ".join(left))

@@ -6,6 +6,7 @@ import pytest
 
 from tests.e2e.cases import Table
 from tests.e2e.cluster import Cluster
+from tests.e2e.guide_files import gpu_autoscaler
 from tests.e2e.release import BURSTS_INSTANT, BURSTS_TRUE, INSTANT
 from tests.e2e.symptoms import holders, series
 from tests.e2e.workloads import GPU, MIG_DEVICE, SHARED_GPU, Workload, autoscaler, deployment, holding
@@ -15,14 +16,15 @@ ON_GPU0 = {"kubernetes.io/hostname": "gpu0"}
 
 
 def test_one_to_four_under_load_and_back(cluster: Cluster, table: Table) -> None:
-    work = Workload(cluster, "infer", "team-a")
-    cluster.kubectl("apply", manifests=[deployment("infer", "team-a"), autoscaler("infer", "team-a")])
+    """With the guide's autoscaler, as it is printed."""
+    work = Workload(cluster, "gpu-workload", "default")
+    cluster.kubectl("apply", manifests=[deployment("gpu-workload", "default"), gpu_autoscaler()])
     table.becomes("1 → 4: an idle pod's gpu_utilization", "0", work.utilization, WITHIN_S)
-    cluster.load.set("team-a", 1.8)
+    cluster.load.set("default", 1.8)
     table.becomes("1 → 4: replicas under a load of 1.8 GPUs", "4", work.replicas, WITHIN_S)
     table.becomes("1 → 4: gpu_utilization of the four", "45 45 45 45", work.utilization, WITHIN_S)
     table.stays("1 → 4: replicas at 45 of 50 %", "4", work.replicas, 12)
-    cluster.load.set("team-a", 0.1)
+    cluster.load.set("default", 0.1)
     table.becomes("1 → 4: replicas when the load is gone", "1", work.replicas, WITHIN_S)
 
 

@@ -13,6 +13,8 @@ from tests.cluster.requirements import find_busybox
 
 PAUSE = "registry.k8s.io/pause:3.10"
 BUSYBOX = "test/busybox:1"
+FOREVER = "trap 'exit 0' TERM; sleep 2147483647 & wait"
+"""Runs until it is told to end, and ends at once then: a shell as first process ignores what it does not trap."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -24,7 +26,7 @@ def make_image(names: tuple[str, ...], root: Path, target: Path) -> None:
         {
             "architecture": _ARCHITECTURES[platform.machine()],
             "os": "linux",
-            "config": {"Entrypoint": ["/bin/busybox", "sleep", "2147483647"], "Env": ["PATH=/bin"]},
+            "config": {"Entrypoint": ["/bin/busybox", "sh", "-c", FOREVER], "Env": ["PATH=/bin"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
         }
     ).encode()

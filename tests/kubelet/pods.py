@@ -5,10 +5,7 @@ from typing import Any
 
 from podresources.device_plugin import GPU
 from tests.cluster.control_plane import Manifest
-from tests.kubelet.images import BUSYBOX
-
-FOREVER = "trap 'exit 0' TERM; sleep 2147483647 & wait"
-"""Runs until it is told to end, and ends at once then: a shell as first process ignores what it does not trap."""
+from tests.kubelet.images import BUSYBOX, FOREVER
 
 
 def container(
