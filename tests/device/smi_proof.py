@@ -111,7 +111,7 @@ def main(smi: Path, page: Path) -> int:
     lines = dict(smi_lines(smi.read_text()))
     fields = dict(re.findall(r"^DCGM_FI_DEV_(\w+)\{[^}]*\} (\S+)", page.read_text(), re.MULTILINE))
     wrong = 0
-    print("| nvidia-smi -q | says | field | printed |\n|---|---|---|---|")
+    print("| nvidia-smi -q | its value | field | our value |\n|---|---|---|---|")
     for line, field, factor in SAME:
         says, printed = lines[line], float(fields[field])
         same = abs(number(says) - printed * factor) <= MOVES.get(field, 1.0 if factor == MIB else 1e-6)
