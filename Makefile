@@ -123,3 +123,9 @@ e2e: $(VENV)/installed-dev ## the whole chain from mock GPUs to autoscalers (roo
 
 e2e-full: $(VENV)/installed-dev ## the same, with every case
 	$(BIN)/python -m tests.e2e --full $(ARGS)
+
+.PHONY: bare-metal-test
+
+# On Linux, as root, with systemd-container and mmdebstrap, which it installs: the commands of docs/bare-metal.md.
+bare-metal-test: $(VENV)/installed-dev ## docs/bare-metal.md on Debian 12 and 13, with systemd (root, Linux)
+	$(BIN)/python -m pytest tests/bare_metal $(ARGS)

@@ -3,7 +3,8 @@
     python -m tools.release dist
 
 Wheel and source, an image for each architecture with its bill of materials, the chart, dashboards and rules, the man
-page and completions. Needs what `make image` needs. docs/releases.md says how to publish it.
+page and completions, and the files for machines without Kubernetes. Needs what `make image` needs. docs/releases.md
+says how to publish it.
 """
 
 import argparse
@@ -72,6 +73,7 @@ def make_release(folder: Path) -> None:
         build_image(image, f"localhost/{NAME}:{__version__}-{architecture}", architecture)
         image.with_suffix(".cdx.json").write_text(bill_of_materials(image))
     write_command_line(new(folder / "command-line"))
+    shutil.copytree(SOURCE / "packaging", folder / "packaging")
     helm = Helm(build("helm")["helm"])
     package_chart(helm, folder)
     write_dashboards(helm, new(folder / "dashboards"))

@@ -1,0 +1,57 @@
+"""A real GPU, read under what packaging/systemd/gpu-metrics-exporter.service forbids: no user of its own, no right.
+
+Not in it: the unit's DevicePolicy= and SystemCallFilter=, which need systemd.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.device.conftest import Exporter, command, fetch
+from tests.waiting import until
+
+ADDRESS = "127.0.0.1:9416"
+
+AS_THE_UNIT = """
+import ctypes, os, sys
+PR_SET_MDWE, REFUSE_EXEC_GAIN = 65, 1  # MemoryDenyWriteExecute=yes, as the kernel has it since 6.3
+if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, 0, 0, 0):
+    print("the kernel is too old for PR_SET_MDWE", flush=True)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--bounding-set=-all")
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Exporter]:
+    program = command(ADDRESS)
+    process = subprocess.Popen([*NOBODY, "--inh-caps=-all", sys.executable, "-c", AS_THE_UNIT, *program])
+    try:
+        until(lambda: process.poll() is not None or "DCGM_FI_DEV_GPU_UTIL{" in page(), what="it serves")
+        assert process.poll() is None
+        yield Exporter(process)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def page() -> str:
+    try:
+        return fetch(ADDRESS)
+    except OSError:
+        return ""
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"^(DCGM_\w+)\{", text, re.MULTILINE))
+
+
+def test_a_user_without_rights_reads_what_root_reads(exporter: Exporter, unprivileged: Exporter) -> None:
+    until(lambda: names(page()) >= names(exporter.scrape()), lambda: names(exporter.scrape()) - names(page()))
+    refused = re.findall(r'^gpu_exporter_reading_errors_total\{.*reason="not_permitted".*$', page(), re.MULTILINE)
+    print("not permitted:", refused or "nothing")
+    assert refused == []
+    assert unprivileged.process.poll() is None
