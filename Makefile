@@ -129,3 +129,9 @@ e2e-full: $(VENV)/installed-dev ## the same, with every case
 # On Linux, as root, with systemd-container and mmdebstrap, which it installs: the commands of docs/bare-metal.md.
 bare-metal-test: $(VENV)/installed-dev ## docs/bare-metal.md on Debian 12 and 13, with systemd (root, Linux)
 	$(BIN)/python -m pytest tests/bare_metal $(ARGS)
+
+.PHONY: otel-test
+
+# Needs Go; the first run builds the collector and Prometheus. docs/opentelemetry.md has the times.
+otel-test: $(VENV)/installed-dev ## packaging/opentelemetry in a real OpenTelemetry Collector
+	$(BIN)/python -m pytest tests/otel $(ARGS)

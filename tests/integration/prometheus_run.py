@@ -126,21 +126,31 @@ def prometheus(
     program: str | Path, folder: Path, scrape_configs: list[dict[str, Any]], rules: Mapping[str, Any] | None = None
 ) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes and evaluates each second; yields it when it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    configuration, log = folder / "prometheus.yml", folder / "prometheus.log"
     (folder / "rules.yml").write_text(yaml.safe_dump(dict(rules or {})))
     settings = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yml"],
         "scrape_configs": scrape_configs,
     }
-    configuration.write_text(yaml.safe_dump(settings))
+    with running_prometheus(program, folder, settings) as running:
+        yield running
+
+
+@contextmanager
+def running_prometheus(
+    program: str | Path, folder: Path, settings: Mapping[str, Any], *flags: str
+) -> Iterator[Prometheus]:
+    """Run a Prometheus with a configuration; yields it when it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    configuration, log = folder / "prometheus.yml", folder / "prometheus.log"
+    configuration.write_text(yaml.safe_dump(dict(settings)))
     command = [
         str(program),
         f"--config.file={configuration}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
+        *flags,
     ]
     with _running(command, log) as process:
 

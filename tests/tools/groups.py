@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-GROUP_FILES = ("go.mod", "go.sum", "group.toml")
+GROUP_FILES = ("go.mod", "go.sum", "group.toml", "main.go")
 
 
 class UnknownGroup(Exception):
