@@ -109,7 +109,7 @@ def gpu_metrics_table() -> str:
     """Return the GPU metrics as a table."""
     metrics = yaml.safe_load((CHART / "files/metrics/gpu.yaml").read_text(encoding="utf-8"))
     cells = ((f"`{one['metric']}`", one["help"], _threshold(one)) for one in metrics)
-    return _table(("Metric", "What it is", "Threshold unless given"), cells)
+    return _table(("Metric", "What it is", "Default threshold"), cells)
 
 
 def serving_metrics_table() -> str:
