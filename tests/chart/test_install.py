@@ -44,6 +44,7 @@ GUIDE_S_SERVICE_MONITOR = {
     },
 }
 FROM_DCGM = page("coming-from-dcgm-exporter")
+TROUBLESHOOTING = page("troubleshooting")
 DCGM_RELEASE = Path(__file__).parent / "data" / "dcgm-exporter-release.yaml"
 DELETE_IT = "kubectl delete servicemonitor dcgm-exporter -n monitoring"
 
@@ -190,7 +191,7 @@ def run(cluster: Cluster, commands: Iterable[str]) -> str:
     """Run commands of a page, with this chart; return what they print."""
     said = []
     for command in commands:
-        tool, *arguments = shlex.split(command.replace("./chart", str(CHART)))
+        tool, *arguments = shlex.split(command.replace("./chart", str(CHART)), comments=True)
         said.append(cluster.helm(*arguments).output if tool == "helm" else cluster.kubectl(*arguments))
     return "".join(said)
 
@@ -261,6 +262,14 @@ def test_a_hand_made_daemon_set_of_dcgm_exporter_s_is_changed_in_place_and_back(
     run(cluster, [back])
     assert daemon_set(cluster)["template"]["spec"]["containers"][0]["image"] == container["image"]
     cluster.kubectl("delete", manifests=[made])
+
+
+def test_what_troubleshooting_asks_a_cluster_is_answered(cluster: Cluster) -> None:
+    """Of a kind that is not here, the same is asked of another one."""
+    cluster.install()
+    for heading in ("No exporter, no GPUs", "Nothing in Prometheus", "Two exporters"):
+        asked = [one.partition(" | ")[0] for one in commands(section(TROUBLESHOOTING, heading)) if " get " in one]
+        assert "dcgm-exporter" in run(cluster, [one.replace("get prometheus ", "get servicemonitor ") for one in asked])
 
 
 @pytest.mark.parametrize("context", [{"privileged": True}, {"capabilities": {"add": ["CAP_SYS_ADMIN"]}}])
