@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
-from exporter.nvml.calls import field_value_name, plain
+from exporter.nvml.answers import field_value_name, plain
 
 
 class CallTime(NamedTuple):

@@ -8,37 +8,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from ctypes import Array, Structure, byref
-from functools import cache
+from ctypes import byref
 from typing import Any, NamedTuple
 
 import pynvml
 
 from exporter.catalogue.convert import replaced
 from exporter.catalogue.reading import Version
-from exporter.catalogue.units import number_of
 from exporter.model import Reason
+from exporter.nvml.answers import REASONS, field_value, field_value_name, is_untouched, plain
 
 log = logging.getLogger(__name__)
-
-REASONS = {
-    pynvml.NVML_ERROR_NOT_SUPPORTED: Reason.NOT_SUPPORTED,
-    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: Reason.NOT_SUPPORTED,
-    pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH: Reason.NOT_SUPPORTED,
-    pynvml.NVML_ERROR_INVALID_ARGUMENT: Reason.NOT_SUPPORTED,
-    pynvml.NVML_ERROR_NO_PERMISSION: Reason.NOT_PERMITTED,
-    pynvml.NVML_ERROR_NOT_FOUND: Reason.NO_SAMPLE_YET,
-    pynvml.NVML_ERROR_NO_DATA: Reason.NO_SAMPLE_YET,
-    pynvml.NVML_ERROR_NOT_READY: Reason.NO_SAMPLE_YET,
-    pynvml.NVML_ERROR_TIMEOUT: Reason.TIMEOUT,
-    pynvml.NVML_ERROR_GPU_IS_LOST: Reason.GPU_LOST,
-    pynvml.NVML_ERROR_RESET_REQUIRED: Reason.GPU_LOST,
-    pynvml.NVML_ERROR_GPU_NOT_FOUND: Reason.GPU_LOST,
-    pynvml.NVML_ERROR_UNINITIALIZED: Reason.DRIVER_GONE,
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: Reason.DRIVER_GONE,
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: Reason.DRIVER_GONE,
-}
-"""What an NVML return code means for a value; every other code is Reason.UNKNOWN."""
 
 _ABSENT = frozenset({pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH})
 """Return codes by which a library says that it is older than what it was asked for."""
@@ -179,7 +159,8 @@ class Calls:
     def field_values(self, device: Any, ids: tuple[FieldId, ...]) -> "list[FieldAnswer] | Reason":
         """Read several field values of a device in one call.
 
-        A driver that refuses the call because of one of them is asked for each alone.
+        A driver that refuses the call because of one of them is asked for each alone. What it leaves untouched among
+        many is asked for again.
 
         Args:
             device: The device's handle.
@@ -193,8 +174,7 @@ class Calls:
         """
         answers, seconds, _ = self._timed("nvmlDeviceGetFieldValues", (device, ids))
         if answers is Reason.NOT_SUPPORTED and len(ids) > 1:
-            alone = [self.field_values(device, (one,)) for one in ids]
-            return [FieldAnswer(found) if isinstance(found, Reason) else found[0] for found in alone]
+            return self._in_parts(device, [[one] for one in ids])
         if isinstance(answers, Reason):
             return answers
         answers = plain(answers)
@@ -202,7 +182,24 @@ class Calls:
         second_of_latency = seconds / sum(latencies)
         shares = (latency * second_of_latency for latency in latencies)
         self.ledger.add(zip((field_value_name(field_id) for field_id, _ in ids), shares, strict=True))
-        return [FieldAnswer(field_value(answer), answer.timestamp) for answer in answers]
+        found = [FieldAnswer(field_value(answer), answer.timestamp) for answer in answers]
+        untouched = [at for at, answer in enumerate(answers) if is_untouched(answer)]
+        again = [ids[at] for at in untouched]
+        parts = [again] if len(again) < len(ids) else [[one] for one in ids]
+        asked_again = (
+            self._in_parts(device, parts) if len(ids) > 1 else [FieldAnswer(Reason.NOT_SUPPORTED)] * len(again)
+        )
+        for at, answer in zip(untouched, asked_again, strict=True):
+            found[at] = answer
+        return found
+
+    def _in_parts(self, device: Any, parts: "list[list[FieldId]]") -> "list[FieldAnswer]":
+        """Read field values in several calls; a reason for all of a call is one for each."""
+        found: list[FieldAnswer] = []
+        for part in filter(None, parts):
+            answers = self.field_values(device, tuple(part))
+            found += [FieldAnswer(answers)] * len(part) if isinstance(answers, Reason) else answers
+        return found
 
     def _noted(self, function: str, args: tuple[Any, ...], errors: Errors = ()) -> _Timed:
         made = self._timed(function, args, errors)
@@ -231,47 +228,3 @@ class Calls:
         self.spent_s += seconds
         self.count += 1
         return _Timed(answer, seconds, is_absent)
-
-
-def plain(structures: Any) -> Any:
-    """Return an array of pynvml's structures without what pynvml does, in Python, at each look at a member."""
-    if not isinstance(structures, Array):
-        return structures
-    kind: Any = structures._type_
-    return (_plain(kind) * len(structures)).from_buffer(structures)
-
-
-@cache
-def _plain(kind: Any) -> type[Structure]:
-    return type(kind.__name__, (Structure,), {"_fields_": kind._fields_})
-
-
-@cache
-def field_value_name(field_id: int) -> str:
-    """Return NVML's name of a field value, the number where it has none; of several names the one that came first."""
-    names = (name for name, value in vars(pynvml).items() if name.startswith("NVML_FI_") and value == field_id)
-    return next(names, str(field_id))
-
-
-_MEMBER_OF_TYPE = {
-    pynvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
-    pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
-    pynvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
-    pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
-}
-
-
-def field_value(answer: Any) -> int | float | Reason:
-    """Return the number that a c_nvmlFieldValue_t holds, or the reason why it holds none."""
-    if answer.nvmlReturn != pynvml.NVML_SUCCESS:
-        return REASONS.get(answer.nvmlReturn, Reason.UNKNOWN)
-    return number_of_type(answer.valueType, answer.value)
-
-
-def number_of_type(value_type: int, value: Any) -> int | float | Reason:
-    """Return the number that a c_nvmlValue_t holds as one of NVML's value types."""
-    member = _MEMBER_OF_TYPE.get(value_type)
-    return Reason.UNKNOWN if member is None else number_of(getattr(value, member))

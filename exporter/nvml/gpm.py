@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from pynvml import NVML_GPM_METRICS_GET_VERSION, NVML_SUCCESS, c_nvmlGpmMetricsGet_t
 
 from exporter.model import Clock, Reason
-from exporter.nvml.calls import REASONS, Calls, plain
+from exporter.nvml.answers import REASONS, plain
+from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 
 

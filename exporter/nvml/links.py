@@ -6,7 +6,8 @@ import pynvml
 
 from exporter.catalogue.units import count_of
 from exporter.model import Reason
-from exporter.nvml.calls import DEVICE_GONE, REASONS, Calls, number_of_type
+from exporter.nvml.answers import REASONS, number_of_type
+from exporter.nvml.calls import DEVICE_GONE, Calls
 
 MOST_GPUS = 64
 """As many as a number of DCGM's has bits."""

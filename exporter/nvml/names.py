@@ -2,7 +2,7 @@
 
 from exporter.catalogue.clocks import CURRENT_REASONS
 from exporter.catalogue.reading import Call, FieldValue, Reading, Tracker
-from exporter.nvml.calls import field_value_name
+from exporter.nvml.answers import field_value_name
 
 TRACKED = {
     Tracker.CLOCK_EVENTS: tuple(version.function for version in CURRENT_REASONS.versions),

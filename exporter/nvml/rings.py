@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from exporter.catalogue.units import RANGES
 from exporter.model import Reason
-from exporter.nvml.calls import Calls, number_of_type
+from exporter.nvml.answers import number_of_type
+from exporter.nvml.calls import Calls
 from exporter.nvml.entities import Device
 
 

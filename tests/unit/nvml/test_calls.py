@@ -8,7 +8,7 @@ import pytest
 
 from exporter.catalogue.reading import Version
 from exporter.model import Reason
-from exporter.nvml.calls import Calls, Ledger, field_value
+from exporter.nvml.calls import Calls, Ledger
 from tests.unit.faulty_nvml import failing
 
 ENERGY = pynvml.NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION
@@ -111,43 +111,6 @@ def _answer(value_type: int = 0, code: int = 0, member: str = "ullVal", value: f
     return answer
 
 
-@pytest.mark.parametrize(
-    ("value_type", "member", "value"),
-    [
-        (pynvml.NVML_VALUE_TYPE_DOUBLE, "dVal", 1.5),
-        (pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, "uiVal", 4_000_000_000),
-        (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG, "ulVal", 2**40),
-        (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, "ullVal", 2**63),
-        (pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG, "sllVal", -(2**40)),
-        (pynvml.NVML_VALUE_TYPE_SIGNED_INT, "siVal", -5),
-        (pynvml.NVML_VALUE_TYPE_UNSIGNED_SHORT, "usVal", 65_535),
-    ],
-)
-def test_a_field_value_is_read_as_the_type_that_it_says(value_type: int, member: str, value: float) -> None:
-    assert field_value(_answer(value_type, member=member, value=value)) == value
-
-
-def test_a_field_value_that_failed_or_has_an_unknown_type_is_a_reason() -> None:
-    assert field_value(_answer(code=pynvml.NVML_ERROR_NOT_SUPPORTED)) is Reason.NOT_SUPPORTED
-    assert field_value(_answer(code=987_654)) is Reason.UNKNOWN
-    assert field_value(_answer(value_type=99)) is Reason.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("value_type", "member", "value", "reason"),
-    [
-        (pynvml.NVML_VALUE_TYPE_DOUBLE, "dVal", float("nan"), Reason.NOT_A_NUMBER),
-        (pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, "uiVal", 0xFFFFFFFF, Reason.OUT_OF_RANGE),
-        (pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG, "ullVal", 0xFFFFFFFFFFFFFFFF, Reason.OUT_OF_RANGE),
-        (pynvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG, "sllVal", 0x7FFFFFFFFFFFFFF2, Reason.OUT_OF_RANGE),
-    ],
-)
-def test_a_field_value_that_holds_no_number_is_a_reason(
-    value_type: int, member: str, value: float, reason: Reason
-) -> None:
-    assert field_value(_answer(value_type, member=member, value=value)) is reason
-
-
 def test_field_values_come_with_the_drivers_time_or_share_one_reason() -> None:
     answers = [
         _answer(pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, member="uiVal", value=3),
@@ -176,6 +139,27 @@ def test_a_call_that_is_refused_for_one_field_value_is_made_for_each_alone() -> 
 
     answers = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=refusing)).field_values("gpu", ((7, 0), (9999, 0)))
     assert answers == [(7, 5), (Reason.NOT_SUPPORTED, 0)]
+
+
+def test_what_the_driver_leaves_untouched_among_many_is_asked_for_again_and_is_no_0() -> None:
+    """As an H200 does with power smoothing: success, type 0, time 0; asked alone it says that it supports none."""
+    never, of_few, alone = (251, 0), (252, 0), (253, 0)
+    untouched = {never: 0, of_few: 2, alone: 1}
+    asked: list[int] = []
+
+    def answering(_handle: object, ids: tuple[tuple[int, int], ...]) -> list[Any]:
+        asked.append(len(ids))
+        return [
+            pynvml.c_nvmlFieldValue_t()
+            if len(ids) > untouched.get(one, 9)
+            else _answer(pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, member="uiVal", value=one[0])
+            for one in ids
+        ]
+
+    calls = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=answering))
+    answers = calls.field_values("gpu", ((7, 0), never, of_few, alone))
+    assert answers == [(7, 1234), (Reason.NOT_SUPPORTED, 0), (252, 1234), (253, 1234)]
+    assert max(asked[1:]) < asked[0]
 
 
 def test_what_calls_and_field_values_cost_is_noted_by_nvmls_names() -> None:
