@@ -79,7 +79,7 @@ def parse_counters(text: str, source: str, answered: Collection[str]) -> Parsed:
         if row.name in lines:
             if row.name not in repeated:
                 repeated.add(row.name)
-                warnings.append(f"{source}:{row.line}: {row.name} stands here again; line {lines[row.name]} counts")
+                warnings.append(f"{source}:{row.line}: {row.name} is repeated; line {lines[row.name]} counts")
             continue
         lines[row.name] = row.line
         if why := _why_skipped(field, answered):
@@ -87,9 +87,9 @@ def parse_counters(text: str, source: str, answered: Collection[str]) -> Parsed:
         else:
             counters.append(counter)
     if not lines:
-        raise ConfigError(f"{source}: it has no counter; expected rows of field, type, help")
+        raise ConfigError(f"{source}: there is no counter in it; expected rows of field, type, help")
     if all(counter.type is MetricType.LABEL for counter in counters):
-        warnings.append(f"{source}: nothing is left of it: no row makes a series")
+        warnings.append(f"{source}: no row of it makes a series")
     return Parsed(tuple(counters), tuple(warnings))
 
 
@@ -143,7 +143,7 @@ def _what_is_broken(text: str, position: int) -> str:
     if columns < len(("field", "type", "help")):
         return f"{describe(row)} has {columns} of the three columns field, type, help, separated by commas"
     if '"' in row:
-        return f"the quotes of {describe(row)} do not enclose a whole column; write a quote within one twice"
+        return f"the quotes in {describe(row)} do not enclose a whole column; write a quote within a column twice"
     return f"{describe(row)} names no field; expected field, type, help"
 
 
@@ -171,7 +171,7 @@ _NOT_NVMLS = {
     "diag": "it is a result of DCGM's diagnostics, and NVML has no such value",
     "dcgm": "DCGM makes it itself, and NVML has no such value",
 }
-"""By the source that fields.py says: why a field can't be read here, ever."""
+"""By the field's source in fields.py: why the exporter can never read it."""
 
 
 def _why_skipped(field: fields.FieldInfo, answered: Collection[str]) -> str | None:
@@ -179,11 +179,11 @@ def _why_skipped(field: fields.FieldInfo, answered: Collection[str]) -> str | No
         return None
     why = "it is a binary structure, not a number" if field.value_type == "binary" else _NOT_NVMLS.get(field.source)
     instead = [name for name in fields.INSTEAD.get(field.name, ()) if fields.ALIASES.get(name, name) in answered]
-    return f"{why or 'it is not built yet'}{'; take ' if instead else ''}{' or '.join(instead)}"
+    return f"{why or 'it is not implemented yet'}{'; use ' if instead else ''}{' or '.join(instead)}"
 
 
 _ALIKE = 0.85
-"""How alike two names are that may be meant for one: nearly all begin alike, so that difflib's 0.6 says nothing."""
+"""How similar a name must be to be suggested. Nearly all begin alike, so difflib's 0.6 would match too much."""
 
 
 def _suggestion(name: str) -> str:

@@ -11,10 +11,10 @@ from exporter.errors import ConfigError
 from exporter.user_file import read_bytes, text_of
 
 INSTALLED = Path("/etc/dcgm-exporter")
-"""Where images, and dcgm-exporter's own packages, have the counters files."""
+"""Where images and dcgm-exporter's packages keep the counters files."""
 
 PACKAGED = Path(__file__).parent / "counter_files"
-"""Where the files are that come with this program."""
+"""Where this program's own files are."""
 
 
 class CountersSource(Protocol):
@@ -121,7 +121,7 @@ def find_counters_file(path: Path, *, is_given: bool, installed: Path = INSTALLE
     spare = packaged / path.name
     if path.parent != installed or not _is_missing(path) or _is_missing(spare):
         return Found(CountersFile(path), None)
-    warning = f"{path} does not exist; the file of that name that comes with the exporter is used"
+    warning = f"{path} does not exist; the exporter's packaged file of the same name is used"
     return Found(CountersFile(spare), warning if is_given else None)
 
 

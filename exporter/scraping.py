@@ -57,7 +57,7 @@ def fetch(url: str, deadline_s: float = DEADLINE_S) -> str:
     try:
         return answer.result(deadline_s)
     except TimeoutError:
-        raise FetchError(f"{shown} does not answer in time") from None
+        raise FetchError(f"{shown} did not answer in time") from None
 
 
 def without_login(url: str) -> str:
@@ -88,7 +88,7 @@ def _request(url: str) -> tuple[urllib.request.Request, str]:
     except ValueError:
         host = None
     if not host or parts.scheme not in {"http", "https"} or not url.isascii() or url.split() != [url]:
-        raise FetchError(f"{without_login(url)!r} is no URL such as http://host:9400/metrics")
+        raise FetchError(f"{without_login(url)!r} is not a URL; expected one such as http://host:9400/metrics")
     user, at, place = parts.netloc.rpartition("@")
     shown = parts._replace(netloc=place).geturl()
     request = urllib.request.Request(shown)  # noqa: S310 - its scheme has been looked at
@@ -105,7 +105,7 @@ def _read(answer: Any, shown: str) -> str:
         if len(body) > MOST_BYTES:
             raise FetchError(f"{shown} answered with more than {MOST_BYTES >> 20} MiB")
     if answer.length:
-        raise FetchError(f"{shown} can't be reached: its answer breaks off")
+        raise FetchError(f"{shown} can't be read: the response ends too early")
     return body.decode("utf-8", "replace")
 
 
@@ -120,11 +120,13 @@ def _trust(netloc: str) -> ssl.SSLContext:
 
 def _explained(shown: str, error: object) -> FetchError:
     if isinstance(error, TimeoutError):
-        return FetchError(f"{shown} does not answer in time")
+        return FetchError(f"{shown} did not answer in time")
     if isinstance(error, ConnectionRefusedError):
-        return FetchError(f"{shown} refuses connections: nobody listens there")
+        return FetchError(f"{shown} refuses connections: nothing listens there")
     if isinstance(error, ssl.SSLError):
-        return NotLetIn(f"{shown} can't be trusted, wants a certificate, or speaks no TLS: {error.reason or error}")
+        return NotLetIn(
+            f"{shown} can't be trusted, requires a client certificate, or does not speak TLS: {error.reason or error}"
+        )
     text = " ".join(str(getattr(error, "strerror", None) or error).split())
     return FetchError(f"{shown} can't be reached: {text or type(error).__name__}")
 

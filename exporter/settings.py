@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from typing import NamedTuple
 
 MAX_DEVICE_INDEX = 1023
-"""The highest index that a device selection takes; far above what a machine holds."""
+"""The highest index in a device selection; far above what a machine has."""
 
 MAX_PORT = 0xFFFF
 
@@ -166,7 +166,7 @@ def parse_devices(text: str) -> tuple[DeviceSelection, ...]:
 def _parse_selection(text: str) -> DeviceSelection:
     letter, colon, indices = text.partition(":")
     if letter not in {kind.value for kind in DeviceKind}:
-        raise ValueError(f"there is no kind {letter!r}")
+        raise ValueError(f"unknown kind {letter!r}")
     kind = DeviceKind(letter)
     if not colon:
         return DeviceSelection(kind)
@@ -182,7 +182,7 @@ def _parse_indices(text: str) -> range:
     first = int(match["first"])
     last = int(match["last"] or first)
     if first > last:
-        raise ValueError(f"the range {text} runs backwards")
+        raise ValueError(f"the range {text} is reversed")
     if last > MAX_DEVICE_INDEX:
         raise ValueError(f"{last} is above {MAX_DEVICE_INDEX}")
     return range(first, last + 1)
@@ -199,7 +199,7 @@ def parse_busy_seconds(text: str) -> frozenset[BusySource]:
         return frozenset()
     for name in names:
         if name not in set(BusySource):
-            raise ValueError(f"there is no {name!r}")
+            raise ValueError(f"unknown name {name!r}")
     return frozenset(map(BusySource, names))
 
 
@@ -220,7 +220,7 @@ def parse_listen_address(text: str) -> ListenAddress:
     if host.startswith("[") and host.endswith("]"):
         return ListenAddress(_ipv6(host[1:-1]), int(port))
     if ":" in host:
-        raise ValueError("an IPv6 address stands in brackets")
+        raise ValueError("write an IPv6 address in brackets")
     if not _HOST.fullmatch(host):
         raise ValueError(f"{host!r} is not a host")
     return ListenAddress(host, int(port))

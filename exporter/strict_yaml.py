@@ -1,4 +1,4 @@
-"""YAML that users write: one document, a mapping, in which no key stands twice, read in bounded time and memory."""
+"""YAML that users write: one document, a mapping, without repeated keys, read in bounded time and memory."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from exporter.errors import ConfigError, describe
 
 MOST_LEVELS = 50
 MOST_VALUES = 50_000
-"""The most values of a document, each alias counted as all that it stands for. PyYAML reads them in 3 s."""
+"""The most values in a document; an alias counts as all values that it expands to. PyYAML reads them in 3 s."""
 
 MOST_DIGITS = 100
 """The longest text that is read as a number or date. PyYAML takes a minute for 1 MiB of 1:59:59:..., base 60."""
@@ -35,14 +35,14 @@ class _Strict(yaml.SafeLoader):
         self._levels += 1
         self._values += 1
         if self._levels > MOST_LEVELS:
-            raise self._refusal(f"more than {MOST_LEVELS} levels stand in one another")
+            raise self._refusal(f"more than {MOST_LEVELS} nested levels")
         before, is_alias = self._values, self.check_event(yaml.AliasEvent)
         node = super().compose_node(parent, index)
         if is_alias and node not in self._sizes:
-            raise self._refusal("an alias stands within what it stands for")
+            raise self._refusal("an alias refers to itself")
         self._values += self._sizes[node] if is_alias else 0
         if self._values > MOST_VALUES:
-            raise self._refusal(f"there are more than {MOST_VALUES} values")
+            raise self._refusal(f"more than {MOST_VALUES} values")
         self._sizes.setdefault(node, self._values - before)
         self._levels -= 1
         return node
@@ -50,7 +50,7 @@ class _Strict(yaml.SafeLoader):
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
         node: yaml.ScalarNode = super().compose_scalar_node(anchor)
         if _SURROGATE.search(node.value):
-            raise _Refusal(problem="a text has half a character, a surrogate of UTF-16", problem_mark=node.start_mark)
+            raise _Refusal(problem="a string has half a character, a surrogate of UTF-16", problem_mark=node.start_mark)
         if len(node.value) > MOST_DIGITS and not node.tag.endswith(":str"):
             raise _Refusal(problem=f"a number or a date has {len(node.value)} characters", problem_mark=node.start_mark)
         return node
@@ -59,7 +59,7 @@ class _Strict(yaml.SafeLoader):
         seen = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise _Refusal(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+                raise _Refusal(problem=f"the key {key.value!r} is repeated", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -86,5 +86,5 @@ def load_mapping(text: str, path: str) -> dict[Any, Any]:
     except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # also of !!int x, !!timestamp x
         raise ConfigError(f"{path}: this is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise ConfigError(f"{path}: is {describe(document)}, a mapping of keys and values is needed")
+        raise ConfigError(f"{path}: is {describe(document)}; expected a mapping of keys and values")
     return document

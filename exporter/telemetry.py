@@ -101,27 +101,27 @@ class _Own(Collector):
         )
         yield GaugeMetricFamily(
             "gpu_exporter_released",
-            "1 while all GPUs are let go, because SIGUSR1 asked for it, else 0.",
+            "1 while all GPUs are released after SIGUSR1, else 0.",
             value=int(known.released()),
         )
         yield from _of_gpus(known.states())
         errors = CounterMetricFamily(
             "gpu_exporter_reading_errors",
-            "Values asked for and not given, by field and reason. What is not supported counts once.",
+            "Values that could not be read, by field and reason. Values that are not supported count once.",
             labels=("reading", "reason"),
         )
         for (field, reason), total in sorted(known.failures().items()):
             errors.add_metric((field, reason), total)
         yield errors
         yield from _of_nvml(known.spent())
-        scrapes = CounterMetricFamily("gpu_exporter_scrapes", "Answered scrapes by result.", labels=("result",))
+        scrapes = CounterMetricFamily("gpu_exporter_scrapes", "Scrapes answered, by result.", labels=("result",))
         for result, total in known.scrapes().items():
             scrapes.add_metric((result,), total)
         yield scrapes
         yield from _of_reload(
             "gpu_exporter_config_reload",
             known.reloaded(),
-            "1 if the counters file was good when last read, else 0 and the older counters are in force.",
+            "1 if the counters file was valid when last read, 0 if not and the older counters stay in force.",
             "When the counters in force were read.",
         )
         web_config = known.web_config_reloaded()
@@ -129,7 +129,7 @@ class _Own(Collector):
             yield from _of_reload(
                 "gpu_exporter_web_config_reload",
                 web_config,
-                "1 if the web configuration was good when last read, else 0 and the older one is in force.",
+                "1 if the web configuration was valid when last read, 0 if not and the older one stays in force.",
                 "When the web configuration in force was read.",
             )
         news = known.owner_news()
@@ -148,10 +148,12 @@ def _of_reload(name: str, reloaded: tuple[bool, float], success_help: str, time_
 
 def _of_nvml(spent: Mapping[str, Spent]) -> Iterator[Metric]:
     times = CounterMetricFamily(
-        "gpu_exporter_nvml_reads", "How often NVML was asked, by its function or field value.", labels=("name",)
+        "gpu_exporter_nvml_reads", "Calls to NVML, by function or field value.", labels=("name",)
     )
     seconds = CounterMetricFamily(
-        "gpu_exporter_nvml_seconds", "How long NVML took to answer, likewise; of all GPUs together.", labels=("name",)
+        "gpu_exporter_nvml_seconds",
+        "Time spent in calls to NVML, by function or field value; sum of all GPUs.",
+        labels=("name",),
     )
     for name, total in sorted(spent.items()):
         times.add_metric((name,), total.times)
@@ -162,29 +164,31 @@ def _of_nvml(spent: Mapping[str, Spent]) -> Iterator[Metric]:
 def _of_owners(news: OwnerNews) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "gpu_exporter_owners_known",
-        "1 while kubelet's last answer is recent enough to tell who owns the GPUs, else 0 and pod labels are empty.",
+        "1 if kubelet's last answer is recent enough to tell who holds the GPUs, else 0 and pod labels are empty.",
         value=int(news.known),
     )
     if news.answered_at is not None:
         yield GaugeMetricFamily(
             "gpu_exporter_pod_resources_timestamp_seconds",
-            "When kubelet was asked that gave the allocations in force.",
+            "Time of the request to kubelet that returned the allocations in force.",
             value=news.answered_at,
         )
     failures = CounterMetricFamily(
-        "gpu_exporter_pod_resources_errors", "Failed calls of kubelet's PodResources by reason.", labels=("reason",)
+        "gpu_exporter_pod_resources_errors",
+        "Failed calls to kubelet's PodResources API, by reason.",
+        labels=("reason",),
     )
     for reason, total in sorted(news.failures.items()):
         failures.add_metric((reason,), total)
     yield failures
     yield CounterMetricFamily(
         "gpu_exporter_unmatched_device_ids",
-        "Device ids that kubelet lists and that mean no GPU or MIG instance of this node.",
+        "Device ids that kubelet lists, but that match no GPU or MIG instance of this node.",
         value=news.unmatched_total,
     )
     watches = GaugeMetricFamily(
         "gpu_exporter_kube_watch_up",
-        "1 while the API server tells of changes of the resource, else 0 and what was known last counts.",
+        "1 while the watch of the resource on the API server works, 0 while the last known state is used.",
         labels=("resource",),
     )
     for resource, is_up in sorted(news.watches.items()):
@@ -193,7 +197,7 @@ def _of_owners(news: OwnerNews) -> Iterator[Metric]:
     if news.labels_left_out is not None:
         yield GaugeMetricFamily(
             "gpu_exporter_pod_labels_left_out",
-            "Labels of this node's pods that are not printed: their names are reserved, or a pod has too many.",
+            "Labels of this node's pods that are left out because their names are reserved or a pod has too many.",
             value=news.labels_left_out,
         )
 
@@ -201,11 +205,13 @@ def _of_owners(news: OwnerNews) -> Iterator[Metric]:
 def _of_jobs(news: JobNews) -> Iterator[Metric]:
     if news.read_at is not None:
         yield GaugeMetricFamily(
-            "gpu_exporter_hpc_jobs_timestamp_seconds", "When the folder of HPC jobs was last read.", value=news.read_at
+            "gpu_exporter_hpc_jobs_timestamp_seconds",
+            "When the directory of HPC jobs was last read.",
+            value=news.read_at,
         )
     yield GaugeMetricFamily(
         "gpu_exporter_hpc_job_files_left_out",
-        "Files of HPC jobs that can't be used, such as links and those with too many jobs.",
+        "HPC job files that were left out, for example links and files with too many jobs.",
         value=news.left_out,
     )
 
@@ -215,19 +221,19 @@ def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:
         "gpu_exporter_collection_seconds", "Duration of the newest collection.", labels=("gpu",)
     )
     nvml = GaugeMetricFamily(
-        "gpu_exporter_collection_nvml_seconds", "Part of it that was spent within NVML.", labels=("gpu",)
+        "gpu_exporter_collection_nvml_seconds", "Part of the newest collection that was spent in NVML.", labels=("gpu",)
     )
     taken = GaugeMetricFamily(
         "gpu_exporter_snapshot_timestamp_seconds", "When the newest snapshot was taken.", labels=("gpu",)
     )
     accumulated = GaugeMetricFamily(
         "gpu_exporter_accumulating_timestamp_seconds",
-        "When energy, profiling, busy seconds and error counters were read; of several times the oldest.",
+        "When energy, profiling, busy seconds and error counters were read; the oldest time if they differ.",
         labels=("gpu",),
     )
     up = GaugeMetricFamily(
         "gpu_exporter_gpu_up",
-        "1 if the GPU is sampled, 0 if it is lost, hangs, was let go or is starting.",
+        "1 if the GPU is sampled, 0 if it is lost, hanging, released or starting.",
         labels=("gpu",),
     )
     for state in states:
@@ -241,4 +247,4 @@ def _of_gpus(states: tuple[GpuState, ...]) -> Iterator[Metric]:
                 accumulated.add_metric(gpu, state.snapshot.accumulated_at)
     lost = sum(state.condition in {Condition.LOST, Condition.HANGING} for state in states)
     yield from (collection, nvml, taken, accumulated, up)
-    yield GaugeMetricFamily("gpu_exporter_gpus_lost", "GPUs that are lost or hang in a call.", value=lost)
+    yield GaugeMetricFamily("gpu_exporter_gpus_lost", "GPUs that are lost or hang in an NVML call.", value=lost)

@@ -32,13 +32,13 @@ def read_bytes(path: str | Path, what: str, most_bytes: int = MIB) -> bytes:
         is_regular = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116  (only opening some devices does something)
         content = _read(path, most_bytes + 1) if is_regular else None
     except OSError as error:
-        raise ConfigError(f"{path}: the {what} can't be read: {error.strerror or error}") from None
+        raise ConfigError(f"{path}: can't read the {what}: {error.strerror or error}") from None
     except ValueError:  # Python versions say it in different words
-        raise ConfigError(f"{path}: the {what} can't be read: its name has a NUL") from None
+        raise ConfigError(f"{path}: can't read the {what}: its name contains a NUL") from None
     if content is None:
-        raise ConfigError(f"{path}: it is no regular file; name a {what}")
+        raise ConfigError(f"{path}: it is not a regular file; give the path of a {what}")
     if len(content) > most_bytes:
-        raise ConfigError(f"{path}: a {what} has at most {most_bytes // MIB} MiB")
+        raise ConfigError(f"{path}: a {what} may have at most {most_bytes // MIB} MiB")
     return content
 
 
@@ -56,7 +56,7 @@ def text_of(content: bytes, place: str) -> str:
     nul = text.find("\0")
     if nul >= 0:
         line = text.count("\n", 0, nul) + 1
-        raise ConfigError(f"{place}:{line}: there is a NUL character, which no text has; save the file as UTF-8 text")
+        raise ConfigError(f"{place}:{line}: it contains a NUL character; save the file as UTF-8 text")
     return text
 
 

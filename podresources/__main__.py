@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         if isinstance(error, BrokenPipeError):  # a reader has seen enough, as head has
             return 0
-        print(f"podresources: standard output can't be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        print(f"podresources: can't write to standard output: {error.strerror}", file=sys.stderr)  # noqa: T201
         return 1
 
 

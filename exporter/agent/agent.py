@@ -48,7 +48,7 @@ FIRST_LOOK_S = 30.0
 LATER = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
 """Signals that the command has made wait."""
 
-NO_THREAD = "no thread can be started: raise this container's limit of processes (pids)"
+NO_THREAD = "can't start a thread: raise this container's limit of processes (pids)"
 
 DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 
@@ -146,7 +146,7 @@ class Agent:
             gc.collect()
             gc.freeze()
             self._server.run()
-            log.info("asked to end")
+            log.info("received a signal to end")
         finally:
             for number in (signal.SIGTERM, signal.SIGINT, *LATER):
                 # First for the kernel alone: one that arrives within signal.signal would be reported with a traceback.
@@ -192,9 +192,7 @@ class Agent:
     def _refuse_selection(self) -> None:
         """Refuse indices that nothing has; where no index is named, what is selected may come yet."""
         if all(selection.ids is not None for selection in self._settings.devices):
-            raise ConfigError(
-                f"{self._settings.place('devices')} names indices that no GPU has, so that nothing is left"
-            )
+            raise ConfigError(f"{self._settings.place('devices')} names only indices that no GPU has")
 
     def _page(self, form: Format, names: AskedNames) -> Page:
         """Return a page, and let those who collect know what was asked for and when."""
@@ -230,7 +228,7 @@ def _mock_machine(settings: Settings) -> "MockMachine | None":
 
     with given_by(settings.place("mock")):
         machine = MockMachine(settings)
-    log.warning("gpu-metrics-exporter %s serves MOCK GPUs of %s, no real ones", __version__, settings.mock)
+    log.warning("gpu-metrics-exporter %s serves MOCK GPUs of %s, not real ones", __version__, settings.mock)
     return machine
 
 
@@ -238,7 +236,7 @@ def _with_mock_pods(settings: Settings, mock: "MockMachine | None") -> Settings:
     """Show a mock's pods unless somebody has said whether they are to be shown."""
     if mock is None or not mock.has_pods or "kubernetes" in settings.given:
         return settings
-    log.info("the mock has pods, so -k is on; -k=false leaves them out")
+    log.info("the mock has pods, so -k is on; turn it off with -k=false")
     return replace(settings, kubernetes=True)
 
 

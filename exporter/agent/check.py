@@ -26,7 +26,7 @@ def check(settings: Settings) -> Iterator[str]:
     """
     has_pods = False
     if settings.mock is None:
-        yield "GPUs: real ones, through NVML; whether there are any is not looked at"
+        yield "GPUs: real ones, through NVML; not checked whether there are any"
     else:
         scenario = _scenario(settings, settings.mock)
         has_pods = bool(scenario.pods) or settings.mock_steering_port > 0
@@ -36,9 +36,9 @@ def check(settings: Settings) -> Iterator[str]:
     yield from _owners(settings, is_asked=settings.kubernetes or (has_pods and "kubernetes" not in settings.given))
     yield f"Labels: as {settings.label_style}{', with 1.x names' if settings.use_old_namespace else ''}"
     web = _web_config(settings)
-    yield f"Address: {'sockets of systemd' if settings.systemd_socket else page_url(settings)}"
+    yield f"Address: {'systemd sockets' if settings.systemd_socket else page_url(settings)}"
     if web.users:
-        yield f"Passwords: needed; users: {len(web.users)}"
+        yield f"Passwords: required; users: {len(web.users)}"
 
 
 def _web_config(settings: Settings) -> WebConfig:
@@ -58,7 +58,7 @@ def _scenario(settings: Settings, mock: str) -> "Scenario":
 def _mock_gpus(settings: Settings, scenario: "Scenario") -> Iterator[str]:
     models = Counter(gpu.profile.model for gpu in scenario.gpus)
     gpus = ", ".join(f"{count} x {model}" for model, count in models.items())
-    yield f"GPUs: MOCK ones of {settings.mock}: {gpus}, {len(scenario.pods)} pods"
+    yield f"GPUs: MOCK, of {settings.mock}: {gpus}, {len(scenario.pods)} pods"
     missing = unmatched_ids({}, len(scenario.gpus), settings.devices)
     if missing:
         named = ", ".join(map(str, sorted(missing)))
@@ -70,14 +70,14 @@ def _counters(settings: Settings) -> Iterator[str]:
         source = counters_source(settings)
         counters, warnings = parse_counters(source.read(), source.name, ANSWERED)
     labels = sum(counter.type is MetricType.LABEL for counter in counters)
-    yield f"Counters: {source.name}: {len(counters) - labels} series of each GPU, {labels} labels"
+    yield f"Counters: {source.name}: {len(counters) - labels} series per GPU, {labels} labels"
     yield from (f"warning: {warning}" for warning in warnings)
 
 
 def _owners(settings: Settings, *, is_asked: bool) -> Iterator[str]:
     check_kubernetes_client(settings)
     if not is_asked:
-        yield "Pods: kubelet is not asked; -k asks it"
+        yield "Pods: none, kubelet is not asked; add -k to ask it"
     else:
         extras = {"labels": settings.enable_pod_labels, "uid": settings.enable_pod_uid, "DRA": settings.enable_dra}
         wanted = [name for name, is_wanted in extras.items() if is_wanted]

@@ -7,7 +7,7 @@ from exporter.model import Condition
 from exporter.sampling.supervisor import Supervisor
 from exporter.server.endpoints import Health
 
-NOTHING_SELECTED = "no GPU is selected: nothing on this machine is what --devices asks for"
+NOTHING_SELECTED = "no GPU is selected: nothing on this machine matches --devices"
 
 
 def health(supervisor: Supervisor, owners: Callable[[], str], *, require_gpus: bool) -> Health:
@@ -16,7 +16,7 @@ def health(supervisor: Supervisor, owners: Callable[[], str], *, require_gpus: b
     With `require_gpus` also whether at least one GPU is sampled. What is known of owners is said, and decides nothing.
     """
     if not supervisor.watching():
-        return Health(ok=False, text="the GPUs are not being watched any more")
+        return Health(ok=False, text="the GPUs are no longer being watched")
     states = supervisor.states()
     if require_gpus and not any(state.condition is Condition.SAMPLED for state in states):
         return Health(ok=False, text=f"no GPU is sampled: {_summary(supervisor)}")
@@ -33,7 +33,7 @@ def ready(supervisor: Supervisor, owners_settled: Callable[[], bool], owners: Ca
     if not is_known or any(state.condition is Condition.STARTING for state in states):
         return Health(ok=False, text=_summary(supervisor))
     if not owners_settled():
-        return Health(ok=False, text="kubelet has not been asked yet who holds the GPUs")
+        return Health(ok=False, text="kubelet has not been asked yet which pods hold the GPUs")
     return Health(ok=True, text=f"{_summary(supervisor)}; owners: {owners()}")
 
 

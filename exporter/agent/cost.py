@@ -72,17 +72,17 @@ def _report(library: Any, settings: Settings, counters: Collection[Counter]) -> 
     chosen = plan(asked.keys() & supported, CATALOGUE)
     spent = _spent(library, device, chosen)
     lines = list(_lines(spent, chosen, printed.keys() & supported, settings.collect_interval_s))
-    collection = f"a collection each {settings.collect_interval_s:g} s, a scrape each {SCRAPE_S:g} s"
+    collection = f"a collection every {settings.collect_interval_s:g} s, a scrape every {SCRAPE_S:g} s"
     yield f"{device.gpu.model}, GPU {device.gpu.index}, {collection}"
-    yield f"{'NVML':52} {'each':>7} {'uses':>5} {'us a use':>9} {'% of a core':>11}  fields"
+    yield f"{'NVML':52} {'every':>7} {'uses':>5} {'us/use':>9} {'% of a core':>11}  fields"
     for line in sorted(lines, key=lambda line: -line.share):
         names = ", ".join(dict.fromkeys(printed[field] for field in line.fields))
         each = f"{line.period_s:g} s" if line.period_s < float("inf") else "once"
         yield f"{line.name:52} {each:>7} {line.uses:5g} {line.seconds * 1e6:9.1f} {line.share * 100:11.4f}  {names}"
-    yield f"{'together, at most':52} {'':23} {sum(line.share for line in lines) * 100:11.4f}"
+    yield f"{'total, at most':52} {'':23} {sum(line.share for line in lines) * 100:11.4f}"
     lacking = sorted(asked[field] for field in asked.keys() - supported)
     if lacking:
-        yield f"not on this GPU: {', '.join(lacking)}"
+        yield f"not supported by this GPU: {', '.join(lacking)}"
 
 
 def _first_device(library: Any, settings: Settings) -> Device:
@@ -92,7 +92,7 @@ def _first_device(library: Any, settings: Settings) -> Device:
     layouts = {index: layout for index, layout in found.items() if isinstance(layout, Layout)}
     devices = select(layouts, settings.devices)
     if not devices:
-        raise NvmlError("there is no GPU that answers and is selected")
+        raise NvmlError("no selected GPU answers")
     return devices[min(devices)]
 
 

@@ -50,7 +50,7 @@ class CountersInForce:
         self._read = _Read(self._parse(), success=True, read_at=clock.time())
         self._asked = False
         self._periodic = Periodic(
-            "counters", self._look, LOOK_S, "reading the counters again failed; they stay as they were"
+            "counters", self._look, LOOK_S, "reloading the counters failed; the old ones stay in force"
         )
 
     def start(self) -> None:
@@ -87,7 +87,7 @@ class CountersInForce:
             self._read = _Read(self._parse(), success=True, read_at=self._clock.time())
         except ExporterError as error:
             self._read = _Read(self._read.counters, success=False, read_at=self._read.read_at)
-            log.error("the counters stay as they were: %s", error)  # noqa: TRY400  (one sentence, no traceback)
+            log.error("the counters were not reloaded, the old ones stay in force: %s", error)  # noqa: TRY400  (one sentence, no traceback)
             return False
         log.info("counters read from %s", self._source.name)
         return True

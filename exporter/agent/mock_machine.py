@@ -94,8 +94,8 @@ def _explained() -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"the mock's kubelet needs a folder for its socket: {error}; let TMPDIR name one, or"
-            " --pod-resources-kubelet-socket the socket of another kubelet"
+            f"the mock's kubelet needs a directory for its socket: {error}; set TMPDIR to one, or"
+            " --pod-resources-kubelet-socket to the socket of another kubelet"
         ) from error
 
 

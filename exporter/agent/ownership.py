@@ -120,14 +120,14 @@ class Ownership:
     def summary(self) -> str:
         """Return in a few words what is known of owners, or why nothing is."""
         if self._poller is None:
-            return "not asked for, -k is not given"
+            return "not requested, -k is not given"
         if not self._attributor.knows_owners():
             error = self._poller.latest().error
             return "not known yet" if error is None else f"unknown, {error}"
         owners = self._attributor.attribution().owners
         pods = [{(one.holder.namespace, one.holder.pod) for one in held if one.holder.pod} for held in owners.values()]
         held = sum(map(bool, pods))
-        return f"{held} of {len(owners)} GPUs or MIG instances held, by pods: {len(set().union(*pods))}"
+        return f"{held} of {len(owners)} GPUs or MIG instances held, pods: {len(set().union(*pods))}"
 
     def news(self) -> OwnerNews | None:
         """Return what telemetry says of attribution; None where kubelet is not asked."""

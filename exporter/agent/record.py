@@ -69,12 +69,12 @@ def _devices(library: Any, settings: Settings) -> dict[int, Device]:
     layouts = {index: layout for index, layout in found.items() if isinstance(layout, Layout)}
     devices = select(layouts, settings.devices)
     if not devices:
-        raise NvmlError("there is no GPU that answers and is selected")
+        raise NvmlError("no selected GPU answers")
     return devices
 
 
 def _written(recorders: Mapping[int, Recorder], interval_s: float, out: Path) -> Iterator[str]:
-    about = f"By gpu-metrics-exporter {__version__}, a frame each {interval_s:g} s."
+    about = f"By gpu-metrics-exporter {__version__}, one frame every {interval_s:g} s."
     for index, recorder in recorders.items():
         path = _path(out, index, is_alone=len(recorders) == 1)
         recording = recorder.recording(about)
@@ -82,7 +82,7 @@ def _written(recorders: Mapping[int, Recorder], interval_s: float, out: Path) ->
             write_recording(path, recording)
             size = path.stat().st_size
         except OSError as error:
-            raise ConfigError(f"--out: {path} can't be written: {error.strerror}") from error
+            raise ConfigError(f"--out: can't write {path}: {error.strerror}") from error
         yield f"{path}: GPU {index}, {recording.model}, {len(recording.frames)} frames, {size / 1024:.0f} KiB"
 
 

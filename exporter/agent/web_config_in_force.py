@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 LOOK_S = 1.0
 
 SETTLE_S = 0.2
-"""How long files must stay the same after they were read: one that is being written may be half there."""
+"""How long files must stay unchanged after they were read: a file may be read while it is being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class WebConfigInForce:
         config = WebConfig() if path is None else read_web_config(path, self._files)
         self._read = _WebConfigRead(config, success=True, read_at=clock.time())
         if config.users and config.tls is None:
-            log.warning("%s: passwords are sent in the clear, because there is no tls_server_config", path)
+            log.warning("%s: clients send passwords in the clear, because there is no tls_server_config", path)
         self._periodic = Periodic(
-            "web-config", self._look, LOOK_S, "reading the web configuration again failed; it stays as it was"
+            "web-config", self._look, LOOK_S, "reloading the web configuration failed; the old one stays in force"
         )
 
     def start(self) -> None:
@@ -80,7 +80,7 @@ class WebConfigInForce:
             read = _WebConfigRead(read_web_config(self._path, files), success=True, read_at=self._clock.time())
         except ConfigError as error:
             read = _WebConfigRead(self._read.config, success=False, read_at=self._read.read_at)
-            result = f"the web configuration stays as it was: {error}"
+            result = f"the web configuration was not reloaded, the old one stays in force: {error}"
         else:
             result = f"web configuration read from {self._path}"
         time.sleep(SETTLE_S)

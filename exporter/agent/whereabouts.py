@@ -34,8 +34,8 @@ def find_whereabouts(environ: Mapping[str, str], hostname: str, service_account:
     if node or "KUBERNETES_SERVICE_HOST" not in environ:
         return Whereabouts(OwnNode(node or hostname), pod)
     log.warning(
-        "NODE_NAME is not set: series have the host name of this pod, and the API server is asked for the node where it"
-        " is needed; set NODE_NAME from spec.nodeName"
+        "NODE_NAME is not set: the hostname label has this pod's host name, and the API server is asked for the node if"
+        " needed; set NODE_NAME from spec.nodeName"
     )
     namespace = namespace or _read(service_account / "namespace")
     guess = (namespace, name or hostname) if namespace else None

@@ -1,4 +1,4 @@
-"""Flags that one command has beside those of all, by its name. They have neither variables nor configuration keys."""
+"""Flags that only one command has, by its name. They have neither variables nor configuration keys."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,10 @@ COMMAND_FLAGS: Mapping[str, tuple[Flag, ...]] = {
             types.TEXT,
             "",
             Group.GENERAL,
-            "The exporter to look at, such as http://node-1:9400/metrics. Without it the one of this machine; where"
-            " none serves, GPUs are read for as long as the table is shown.",
+            "Exporter to show, for example http://node-1:9400/metrics. Default: the exporter on this machine. If none"
+            " is running, top reads the GPUs itself while it shows the table.",
         ),
-        Flag("once", types.BOOL, "false", Group.GENERAL, "Print the table once, two seconds after the start."),
+        Flag("once", types.BOOL, "false", Group.GENERAL, "Print the table once, after two seconds, and exit."),
     ),
     "doctor": (
         Flag(
@@ -23,25 +23,25 @@ COMMAND_FLAGS: Mapping[str, tuple[Flag, ...]] = {
             types.TEXT,
             "",
             Group.GENERAL,
-            "An exporter to look at, such as http://localhost:9400/metrics. Without it the one of this machine, and"
-            " through the API server those of the cluster.",
+            "Exporter to check, for example http://localhost:9400/metrics. Default: the one on this machine and,"
+            " through the API server, those of the cluster.",
         ),
         Flag(
             "prometheus",
             types.TEXT,
             "",
             Group.GENERAL,
-            "Prometheus, such as http://user:password@localhost:9090. Without it the cluster's.",
+            "Prometheus to ask, for example http://user:password@localhost:9090. Default: the cluster's.",
         ),
         Flag(
             "kubeconfig",
             types.OPTIONAL_PATH,
             "",
             Group.GENERAL,
-            "How to reach the API server. Without it the pod's service account, or KUBECONFIG or ~/.kube/config.",
+            "kubeconfig file to use. Default: the pod's service account, else KUBECONFIG or ~/.kube/config.",
         ),
-        Flag("namespace", types.TEXT, "", Group.GENERAL, "Look at the autoscalers of this namespace alone."),
-        Flag("json", types.BOOL, "false", Group.GENERAL, "Print one JSON object."),
+        Flag("namespace", types.TEXT, "", Group.GENERAL, "Check only the autoscalers of this namespace."),
+        Flag("json", types.BOOL, "false", Group.GENERAL, "Print the result as one JSON object."),
     ),
     "record": (
         Flag(
@@ -49,8 +49,8 @@ COMMAND_FLAGS: Mapping[str, tuple[Flag, ...]] = {
             types.RECORDING,
             "recording.jsonl.gz",
             Group.GENERAL,
-            "The file to write, compressed where it ends in .gz. Of several GPUs each has its index in the name.",
+            "File to write; compressed if it ends in .gz. With several GPUs, each file name has the GPU's index.",
         ),
-        Flag("for", types.DURATION, "1m0s", Group.GENERAL, "How long to record, a frame each --collect-interval."),
+        Flag("for", types.DURATION, "1m0s", Group.GENERAL, "How long to record, one frame per --collect-interval."),
     ),
 }

@@ -1,7 +1,7 @@
-"""What the program can be asked to do, as one table, and doing it.
+"""The commands of the program, as one table, and what runs them.
 
-The name of a command comes first; without one the program serves. Flags, variables and the configuration file are
-the same for all.
+The command's name comes first; without one the program serves. Flags, variables and the configuration file are the
+same for all commands.
 """
 
 import logging
@@ -36,7 +36,7 @@ class Subcommand:
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Do what a command line asks for; returns the exit code.
+    """Run the command of a command line; returns the exit code.
 
     Raises:
         ExporterError: A setting, a file or the address can't be used.
@@ -55,37 +55,35 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def print_text(text: str) -> int:
-    """Print what was asked for to standard output; returns the exit code.
+    """Print a command's result to standard output; returns the exit code.
 
     Raises:
-        ExporterError: It can't be written. That a reader has seen enough, as head has, is no error.
+        ExporterError: It can't be written. A reader that closes the pipe early, as head does, is not an error.
     """
     try:
         print(text, flush=True)  # noqa: T201
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
         if not isinstance(error, BrokenPipeError):
-            raise ExporterError(f"standard output can't be written: {error.strerror}") from None
+            raise ExporterError(f"can't write to standard output: {error.strerror}") from None
     return 0
 
 
 def _command(arguments: Sequence[str]) -> tuple[Subcommand, Sequence[str]]:
-    """Return the command and its flags; serving is what is done without a name."""
+    """Return the command and its flags; the default is to serve."""
     by_name = {command.name: command for command in COMMANDS}
     if arguments and arguments[0].startswith("-") and arguments[0].lstrip("-") in by_name:
-        raise ConfigError(f"{arguments[0]} is a command and no flag; write it without dashes")
+        raise ConfigError(f"{arguments[0]} is a command, not a flag; write it without dashes")
     if not arguments or arguments[0].startswith("-"):
         return SERVE, arguments
     name, *flags = arguments
     if name not in by_name:
-        raise ConfigError(
-            f"there is no command {name!r}{suggestion(name, by_name)}; the commands are {', '.join(by_name)}"
-        )
+        raise ConfigError(f"unknown command {name!r}{suggestion(name, by_name)}; the commands are {', '.join(by_name)}")
     return by_name[name], flags
 
 
 def _give_signals_back() -> None:
-    """Let signals end the process, as they end other programs that answer and are done."""
+    """Let signals end the process as they end any short-lived program."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
@@ -105,11 +103,11 @@ def _check(asked: Serve, _environ: Mapping[str, str]) -> int:
 
     try:
         lines = list(check(asked.settings))
-    except KubeError as error:  # what can't be read is wrong here, whose fault it may be
+    except KubeError as error:  # what can't be read is an error here, whatever the cause
         raise ConfigError(str(error)) from error
     lines += [f"warning: {notice}" for notice in asked.notices]
     warnings = sum(line.startswith("warning: ") for line in lines)
-    found = f"The settings can be used; warnings: {warnings}." if warnings else "The settings can be used."
+    found = f"The settings are valid; warnings: {warnings}." if warnings else "The settings are valid."
     return print_text("\n".join((*lines, found)))
 
 
@@ -144,16 +142,18 @@ def _top(asked: Serve, _environ: Mapping[str, str]) -> int:
     return top(asked.settings, asked.options)
 
 
-SERVE = Subcommand("serve", "Serve the metrics; what is done without a command.", _serve)
+SERVE = Subcommand("serve", "Serve the metrics (the default).", _serve)
 CHECK = Subcommand(
-    "check", "Read all settings and files, say what would happen, and end with 0, or 2 if one is wrong.", _check
+    "check",
+    "Read all settings and files and print what they would do. Exits with 2 if one is wrong, else with 0.",
+    _check,
 )
-COST = Subcommand("cost", "Read a GPU a few times, and print what the counters file costs on this machine.", _cost)
+COST = Subcommand("cost", "Read a GPU a few times and print what the counters file costs on this machine.", _cost)
 DOCTOR = Subcommand(
-    "doctor", "Look at each link from GPU to autoscaler, and say which does not hold and what to do.", _doctor
+    "doctor", "Check each link from GPU to autoscaler. Print which one is broken and how to fix it.", _doctor
 )
 RECORD = Subcommand(
-    "record", "Record what GPUs answer, for a mock to replay; identifiers are replaced. Ctrl-C ends it early.", _record
+    "record", "Record the GPUs' answers for a mock to replay. Identifiers are replaced. Ctrl-C ends it early.", _record
 )
-TOP = Subcommand("top", "Show what each GPU does and for whom, in the terminal, again and again.", _top)
+TOP = Subcommand("top", "Show in the terminal what each GPU does and for which pod, and keep refreshing.", _top)
 COMMANDS = (SERVE, CHECK, COST, DOCTOR, RECORD, TOP)

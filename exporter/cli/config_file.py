@@ -113,15 +113,15 @@ def parse_config(text: str, path: str) -> ConfigFile:
         read = _milliseconds if flags[key] == INTERVAL else _text
         texts[flags[key]] = read(value, place), place
     if counters and "collectors" in texts:
-        raise ConfigError(f"{path}: metrics takes either file or fields, not both")
+        raise ConfigError(f"{path}: metrics takes file or fields, not both")
 
     for_all = [group for group in groups if group.fields == ["*"]]
     if len(for_all) > 1:
-        raise ConfigError(f"{for_all[1].place} includes all fields, as one above it does")
+        raise ConfigError(f"{for_all[1].place} includes all fields, but an earlier collection already does")
     for group in for_all:
         texts[INTERVAL] = group.interval_ms, f"{group.place}.{group_keys.interval}"
     notices = tuple(
-        f"{group.place} is accepted, but not built yet: its fields are collected as often as all others"
+        f"{group.place} is accepted, but not implemented yet: its fields are collected as often as all others"
         for group in groups
         if group not in for_all
     )
@@ -201,7 +201,7 @@ def _read_groups(value: object, keys: _GroupKeys, place: str) -> list[_Collectio
         leaves = _mapping(item, ("name", keys.interval, keys.fields, *keys.without_effect), where)
         name = _text(_required(leaves, "name", where), f"{where}.name")
         if name in names:
-            raise ConfigError(f"{where}.name: {name!r} stands twice")
+            raise ConfigError(f"{where}.name: {name!r} is repeated")
         names.add(name)
         interval_ms = _milliseconds(_required(leaves, keys.interval, where), f"{where}.{keys.interval}")
         fields = _items(_required(leaves, keys.fields, where), f"{where}.{keys.fields}")

@@ -1,6 +1,6 @@
-"""Every flag, as data: what it is called, what it takes, what it does here, and whether it does it yet.
+"""Every flag, as data: its name, the values it takes, what it does, and whether it is implemented.
 
-The rows from dcgm-exporter keep its names, shorthands, variables and defaults (releases up to 4.9).
+Rows taken from dcgm-exporter keep its names, shorthands, variables and defaults (releases up to 4.9).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from exporter.cli.value_types import ValueType
 
 
 class Group(StrEnum):
-    """The headings of the help page, in its order."""
+    """The headings of the help page, in order."""
 
     COLLECTION = "Collection"
     KUBERNETES = "Kubernetes"
@@ -24,10 +24,10 @@ class Group(StrEnum):
 
 
 class Status(Enum):
-    """What becomes of a flag that is given."""
+    """What happens when a flag is given."""
 
     WORKS = "works"
-    LATER = "accepted, not built yet"
+    LATER = "accepted, not implemented yet"
     NO_EFFECT = "accepted, no effect"
 
 
@@ -35,10 +35,10 @@ class Status(Enum):
 class Flag:
     """One flag.
 
-    `setting` is the attribute of Settings that it gives its value to; None for those that change nothing, and
-    for those that only the parser needs. `note` completes the sentence that tells the user of a status other than
-    WORKS. To build a LATER flag is to give it a setting and to make it WORKS here. `needs` is the flag without which
-    it has no effect, if there is one.
+    `setting` is the attribute of Settings that receives the value. It is None for flags that change nothing and for
+    flags that only the parser needs. `note` completes the sentence that tells the user about a status other than
+    WORKS. To implement a LATER flag, give it a setting and change its status to WORKS. `needs` names the flag without
+    which this one has no effect.
     """
 
     name: str
@@ -60,8 +60,8 @@ FLAGS = (
         types.PATH,
         "/etc/dcgm-exporter/default-counters.csv",
         Group.COLLECTION,
-        "Counters file: the fields to export, their types and help texts. For a file that is missing in"
-        " /etc/dcgm-exporter the one of that name that comes with this program is read.",
+        "Counters file: the fields to export, with their types and help texts. If a file in /etc/dcgm-exporter does"
+        " not exist, the packaged file of the same name is read.",
         "f",
         "DCGM_EXPORTER_COLLECTORS",
         setting="collectors",
@@ -71,7 +71,7 @@ FLAGS = (
         types.CONFIGMAP,
         "none",
         Group.COLLECTION,
-        "Read the counters from the key `metrics` of this ConfigMap instead of a file.",
+        "Read the counters from the key `metrics` of this ConfigMap instead of from a file.",
         "m",
         "DCGM_EXPORTER_CONFIGMAP_DATA",
         setting="configmap",
@@ -91,9 +91,9 @@ FLAGS = (
         types.DEVICES,
         "f",
         Group.COLLECTION,
-        "What to export. f: each GPU, or its MIG instances where it has any; g: GPUs alone; i: MIG instances"
-        " alone. g:0,2-4 chooses by GPU index, i:0,2-4 by a count over all instances of the node, from 0."
-        " Several are joined by +, as in g+i or g:0,2-4+i.",
+        "What to export. f: each GPU, or its MIG instances if it has any; g: only GPUs; i: only MIG instances. g:0,2-4"
+        " selects GPUs by index. i:0,2-4 selects MIG instances, counted from 0 over the whole node. Join several with"
+        " +, for example g+i or g:0,2-4+i.",
         "d",
         "DCGM_EXPORTER_DEVICES_STR",
         setting="devices",
@@ -103,8 +103,8 @@ FLAGS = (
         types.BUSY_SECONDS,
         "gpu,memory,profiling",
         Group.COLLECTION,
-        "Whose busy and observed seconds to count: gpu, memory, profiling (graphics engine, SM, tensor cores and DRAM,"
-        " by GPM), encoder, decoder, or none.",
+        "Which busy and observed seconds to count: gpu, memory, profiling (graphics engine, SM, tensor cores and DRAM,"
+        " from GPM), encoder, decoder, or none.",
         variable="DCGM_EXPORTER_BUSY_SECONDS",
         setting="busy_seconds",
     ),
@@ -113,7 +113,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.COLLECTION,
-        "Let DCGM_FI_DEV_GPU_UTIL be the mean since the last scrape, not the value of the moment.",
+        "Export the mean since the last scrape as DCGM_FI_DEV_GPU_UTIL, instead of the current value.",
         variable="DCGM_EXPORTER_MEAN_GPU_UTIL",
         setting="mean_gpu_util",
     ),
@@ -122,7 +122,7 @@ FLAGS = (
         types.WINDOW,
         "300000",
         Group.COLLECTION,
-        "Milliseconds over which DCGM_EXP_XID_ERRORS_COUNT counts.",
+        "Time window of DCGM_EXP_XID_ERRORS_COUNT in milliseconds.",
         "x",
         "DCGM_EXPORTER_XID_COUNT_WINDOW_SIZE",
         setting="xid_window_ms",
@@ -132,7 +132,7 @@ FLAGS = (
         types.DURATION_OR_0,
         "0s",
         Group.COLLECTION,
-        "Set DCGM_FI_DEV_XID_ERRORS back to 0 when no Xid has come for so long; 0 for never, as dcgm-exporter does.",
+        "Reset DCGM_FI_DEV_XID_ERRORS to 0 after this long without a new Xid. 0 means never, as in dcgm-exporter.",
         variable="DCGM_EXPORTER_XID_RESET_AFTER",
         setting="xid_reset_after_s",
     ),
@@ -141,7 +141,7 @@ FLAGS = (
         types.WINDOW,
         "300000",
         Group.COLLECTION,
-        "Milliseconds over which DCGM_EXP_CLOCK_EVENTS_COUNT counts.",
+        "Time window of DCGM_EXP_CLOCK_EVENTS_COUNT in milliseconds.",
         variable="DCGM_EXPORTER_CLOCK_EVENTS_COUNT_WINDOW_SIZE",
         setting="clock_window_ms",
     ),
@@ -150,8 +150,8 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.COLLECTION,
-        "Start, serve and keep trying where NVML does not work, instead of ending with the reason; so it is with -k and"
-        " in a Kubernetes pod anyway.",
+        "Keep running and retrying if NVML does not work at start, instead of exiting with the reason. Always on with"
+        " -k and in a Kubernetes pod.",
         variable="DISABLE_STARTUP_VALIDATE",
         setting="disable_startup_validate",
     ),
@@ -160,7 +160,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.COLLECTION,
-        "Look for GPUs that came or went at --gpu-bind-unbind-poll-interval instead of every 5 s.",
+        "Look for added and removed GPUs at --gpu-bind-unbind-poll-interval instead of every 5 s.",
         variable="DCGM_EXPORTER_ENABLE_GPU_BIND_UNBIND_WATCH",
         setting="gpu_bind_unbind_watch",
     ),
@@ -169,7 +169,7 @@ FLAGS = (
         types.DURATION,
         "1s",
         Group.COLLECTION,
-        "Time from one look of --enable-gpu-bind-unbind-watch to the next.",
+        "How often --enable-gpu-bind-unbind-watch looks.",
         variable="DCGM_EXPORTER_GPU_BIND_UNBIND_POLL_INTERVAL",
         setting="gpu_bind_unbind_poll_s",
         needs="enable-gpu-bind-unbind-watch",
@@ -179,7 +179,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.KUBERNETES,
-        "Put the labels container, namespace and pod on every series, empty where no pod holds the GPU.",
+        "Add the labels container, namespace and pod to every series. They are empty if no pod holds the GPU.",
         "k",
         "DCGM_EXPORTER_KUBERNETES",
         setting="kubernetes",
@@ -189,7 +189,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.KUBERNETES,
-        "Add the pods' own labels.",
+        "Add the labels of the pod that holds the GPU.",
         variable="DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS",
         setting="enable_pod_labels",
         needs="kubernetes",
@@ -209,7 +209,7 @@ FLAGS = (
         types.PATTERNS,
         "",
         Group.KUBERNETES,
-        "Add only the pod labels whose names match one of these regular expressions; all without this.",
+        "Add only pod labels whose names match one of these regular expressions. By default all are added.",
         variable="DCGM_EXPORTER_KUBERNETES_POD_LABEL_ALLOWLIST_REGEX",
         setting="pod_label_allowlist",
         needs="kubernetes-enable-pod-labels",
@@ -219,7 +219,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.KUBERNETES,
-        "Add the label vgpu with the number of the share to the series of shared GPUs.",
+        "Add the label vgpu, the number of the share, to the series of shared GPUs.",
         variable="KUBERNETES_VIRTUAL_GPUS",
         setting="virtual_gpus",
         needs="kubernetes",
@@ -229,7 +229,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.KUBERNETES,
-        "Find the holders of GPUs that were allocated by Dynamic Resource Allocation.",
+        "Find the pods that hold GPUs through Dynamic Resource Allocation (DRA).",
         variable="KUBERNETES_ENABLE_DRA",
         setting="enable_dra",
         needs="kubernetes",
@@ -239,7 +239,7 @@ FLAGS = (
         types.LIST,
         "",
         Group.KUBERNETES,
-        "More resource names that mean GPUs, as nvidia.com/a100.",
+        "Additional resource names that mean GPUs, for example nvidia.com/a100.",
         variable="NVIDIA_RESOURCE_NAMES",
         setting="nvidia_resource_names",
         needs="kubernetes",
@@ -249,7 +249,7 @@ FLAGS = (
         types.PATH,
         "/var/lib/kubelet/pod-resources/kubelet.sock",
         Group.KUBERNETES,
-        "The kubelet's PodResources socket.",
+        "Kubelet's PodResources socket.",
         variable="DCGM_POD_RESOURCES_KUBELET_SOCKET",
         setting="pod_resources_socket",
         needs="kubernetes",
@@ -259,7 +259,7 @@ FLAGS = (
         types.LABEL_STYLE,
         "classic",
         Group.LABELS,
-        "Whose spelling of label names to print: classic (dcgm-exporter up to 4.8.2: Hostname, UUID,"
+        "Spelling of label names: classic (dcgm-exporter up to 4.8.2: Hostname, UUID,"
         " modelName), 4.8.3 (hostname) or 4.9 (hostname, gpu_uuid, model_name).",
         variable="DCGM_EXPORTER_LABEL_STYLE",
         setting="label_style",
@@ -269,7 +269,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.LABELS,
-        "Print UUID as uuid, and pod_name, pod_namespace and container_name, as dcgm-exporter 1.x did.",
+        "Use the label names of dcgm-exporter 1.x: uuid, pod_name, pod_namespace and container_name.",
         "o",
         "DCGM_EXPORTER_USE_OLD_NAMESPACE",
         setting="use_old_namespace",
@@ -279,7 +279,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.LABELS,
-        "Leave the host name's label out.",
+        "Omit the hostname label.",
         "n",
         "DCGM_EXPORTER_NO_HOSTNAME",
         setting="no_hostname",
@@ -289,7 +289,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.LABELS,
-        "Print dashes for the spaces in a GPU's model name.",
+        "Replace spaces in the GPU's model name with dashes.",
         "rbmn",
         "DCGM_EXPORTER_REPLACE_BLANKS_IN_MODEL_NAME",
         setting="replace_blanks_in_model_name",
@@ -299,7 +299,7 @@ FLAGS = (
         types.OPTIONAL_PATH,
         "",
         Group.LABELS,
-        "Folder in which a scheduler says which job runs on which GPU; adds the label hpc_job.",
+        "Directory in which a scheduler writes which job runs on which GPU. Adds the label hpc_job.",
         variable="DCGM_HPC_JOB_MAPPING_DIR",
         setting="hpc_job_mapping_dir",
     ),
@@ -311,24 +311,24 @@ FLAGS = (
         "Label containers outside Kubernetes.",
         variable="DCGM_EXPORTER_CONTAINER_LABELS",
         status=Status.LATER,
-        note="no container is looked up outside Kubernetes",
+        note="containers outside Kubernetes are not looked up",
     ),
     Flag(
         "container-runtime-socket",
         types.OPTIONAL_PATH,
         "",
         Group.LABELS,
-        "Socket of the container runtime for --container-labels.",
+        "The container runtime's socket, for --container-labels.",
         variable="DCGM_CONTAINER_RUNTIME_SOCKET",
         status=Status.LATER,
-        note="no container is looked up outside Kubernetes",
+        note="containers outside Kubernetes are not looked up",
     ),
     Flag(
         "address",
         types.ADDRESS,
         ":9400",
         Group.SERVER,
-        "Where to listen; without a host on every interface.",
+        "Address to listen on; all interfaces if the host is left out.",
         "a",
         "DCGM_EXPORTER_LISTEN",
         setting="address",
@@ -338,7 +338,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.SERVER,
-        "Listen on the sockets that systemd hands over instead of --address.",
+        "Listen on the sockets that systemd passes, instead of on --address.",
         variable="DCGM_EXPORTER_SYSTEMD_SOCKET",
         setting="systemd_socket",
     ),
@@ -347,7 +347,7 @@ FLAGS = (
         types.OPTIONAL_PATH,
         "",
         Group.SERVER,
-        "Prometheus' web configuration file: TLS, passwords, headers and a rate limit.",
+        "Web configuration file in Prometheus' format: TLS, passwords, headers and a rate limit.",
         variable="DCGM_EXPORTER_WEB_CONFIG_FILE",
         setting="web_config_file",
     ),
@@ -365,7 +365,7 @@ FLAGS = (
         types.DURATION,
         "30s",
         Group.SERVER,
-        "How long a client may take to receive the answer.",
+        "How long a client may take to receive the response.",
         variable="DCGM_EXPORTER_WEB_WRITE_TIMEOUT",
         setting="web_write_timeout_s",
     ),
@@ -374,8 +374,8 @@ FLAGS = (
         types.COUNT,
         "0",
         Group.SERVER,
-        "Answer 503 to scrapes beyond this many at a time; 0 is no limit (dcgm-exporter: 16, and no 0)."
-        " A scrape here sends a page that is there already.",
+        "Most scrapes served at a time; more are answered with 503. 0 means no limit (dcgm-exporter: 16, and 0 is not"
+        " allowed). Scrapes are cheap here: they read a finished page.",
         variable="DCGM_EXPORTER_MAX_CONCURRENT_SCRAPES",
         setting="max_concurrent_scrapes",
     ),
@@ -384,7 +384,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.SERVER,
-        "Let /health fail while no GPU is there.",
+        "Fail /health while no GPU is sampled.",
         variable="DCGM_EXPORTER_HEALTH_REQUIRE_GPUS",
         setting="health_require_gpus",
     ),
@@ -393,8 +393,8 @@ FLAGS = (
         types.MOCK,
         "false",
         Group.MOCK,
-        "Simulate GPUs instead of reading real ones: those of a profile or of a scenario file;"
-        f" {types.DEFAULT_MOCK} where neither is named.",
+        "Simulate the GPUs of a profile or a scenario file instead of reading real ones;"
+        f" {types.DEFAULT_MOCK} if neither is given.",
         variable="DCGM_EXPORTER_MOCK",
         setting="mock",
     ),
@@ -403,7 +403,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.MOCK,
-        "The same as --mock, by dcgm-exporter's name.",
+        "dcgm-exporter's name for --mock.",
         variable="DCGM_EXPORTER_USE_FAKE_GPUS",
     ),
     Flag(
@@ -411,7 +411,7 @@ FLAGS = (
         types.PORT,
         "0",
         Group.MOCK,
-        "Let a running mock be steered over HTTP at this port of 127.0.0.1; 0 for not at all.",
+        "Port on 127.0.0.1 of the HTTP API that steers a running mock. 0 turns it off.",
         variable="DCGM_EXPORTER_MOCK_STEERING_PORT",
         setting="mock_steering_port",
         needs="mock",
@@ -421,7 +421,7 @@ FLAGS = (
         types.OPTIONAL_PATH,
         "",
         Group.MOCK,
-        "Offer the mock's GPUs to the kubelet whose device plugins register in this folder, usually"
+        "Offer the mock's GPUs to the kubelet whose device plugins register in this directory, usually"
         " /var/lib/kubelet/device-plugins. Pods can then ask for nvidia.com/gpu. Never on a node with real GPUs.",
         variable="DCGM_EXPORTER_MOCK_DEVICE_PLUGIN",
         setting="mock_device_plugin",
@@ -432,7 +432,7 @@ FLAGS = (
         types.LOG_FORMAT,
         "text",
         Group.LOGGING,
-        "How log lines are written: text or json.",
+        "Format of log lines: text or json.",
         variable="DCGM_EXPORTER_LOG_FORMAT",
         setting="log_format",
     ),
@@ -441,7 +441,7 @@ FLAGS = (
         types.BOOL,
         "false",
         Group.LOGGING,
-        "Log more.",
+        "Log debug messages, too.",
         variable="DCGM_EXPORTER_DEBUG",
         setting="debug",
     ),
@@ -450,11 +450,11 @@ FLAGS = (
         types.OPTIONAL_PATH,
         "",
         Group.GENERAL,
-        "YAML configuration file in dcgm-exporter's form, versions 1 and 2.",
+        "YAML configuration file in dcgm-exporter's format, version 1 or 2.",
         variable="DCGM_EXPORTER_CONFIG_FILE",
         setting="config_file",
     ),
-    Flag("help", types.BOOL, "false", Group.GENERAL, "Print this page.", "h"),
+    Flag("help", types.BOOL, "false", Group.GENERAL, "Print this help.", "h"),
     Flag("version", types.BOOL, "false", Group.GENERAL, "Print the version.", "v"),
     Flag(
         "enable-exporter-metrics",
@@ -474,7 +474,7 @@ FLAGS = (
         "What the device plugin calls a GPU: uid (GPU-...) or device-name (nvidia0).",
         variable="DCGM_EXPORTER_KUBERNETES_GPU_ID_TYPE",
         status=Status.NO_EFFECT,
-        note="ids of both forms are always understood",
+        note="ids of both kinds are always understood",
     ),
     Flag(
         "remote-hostengine-info",
@@ -485,7 +485,7 @@ FLAGS = (
         "r",
         "DCGM_REMOTE_HOSTENGINE_INFO",
         status=Status.NO_EFFECT,
-        note="NVML is read in this process, no host engine is asked",
+        note="the exporter reads NVML itself and needs no host engine",
     ),
     Flag(
         "switch-devices",
@@ -496,7 +496,7 @@ FLAGS = (
         "s",
         "DCGM_EXPORTER_OTHER_DEVICES_STR",
         status=Status.NO_EFFECT,
-        note="NVML reads no NVSwitches",
+        note="NVML does not read NVSwitches",
     ),
     Flag(
         "cpu-devices",
@@ -507,7 +507,7 @@ FLAGS = (
         "p",
         "DCGM_EXPORTER_CPU_DEVICES_STR",
         status=Status.NO_EFFECT,
-        note="NVML reads no CPUs",
+        note="NVML does not read CPUs",
     ),
     Flag(
         "enable-dcgm-log",
@@ -517,7 +517,7 @@ FLAGS = (
         "Write DCGM's log to standard output.",
         variable="DCGM_EXPORTER_ENABLE_DCGM_LOG",
         status=Status.NO_EFFECT,
-        note="there is no DCGM here",
+        note="the exporter does not use DCGM",
     ),
     Flag(
         "dcgm-log-level",
@@ -527,7 +527,7 @@ FLAGS = (
         "How much DCGM logs.",
         variable="DCGM_EXPORTER_DCGM_LOG_LEVEL",
         status=Status.NO_EFFECT,
-        note="there is no DCGM here",
+        note="the exporter does not use DCGM",
     ),
     Flag(
         "dump-enabled",
@@ -537,7 +537,7 @@ FLAGS = (
         "Write files for debugging.",
         variable="DCGM_EXPORTER_DUMP_ENABLED",
         status=Status.NO_EFFECT,
-        note="no dumps are written",
+        note="the exporter writes no dumps",
     ),
     Flag(
         "dump-directory",
@@ -547,7 +547,7 @@ FLAGS = (
         "Where dumps are written.",
         variable="DCGM_EXPORTER_DUMP_DIRECTORY",
         status=Status.NO_EFFECT,
-        note="no dumps are written",
+        note="the exporter writes no dumps",
     ),
     Flag(
         "dump-retention",
@@ -557,7 +557,7 @@ FLAGS = (
         "Hours after which dumps are deleted.",
         variable="DCGM_EXPORTER_DUMP_RETENTION",
         status=Status.NO_EFFECT,
-        note="no dumps are written",
+        note="the exporter writes no dumps",
     ),
     Flag(
         "dump-compression",
@@ -567,7 +567,7 @@ FLAGS = (
         "Compress dumps.",
         variable="DCGM_EXPORTER_DUMP_COMPRESSION",
         status=Status.NO_EFFECT,
-        note="no dumps are written",
+        note="the exporter writes no dumps",
     ),
     Flag(
         "enable-pprof",
@@ -577,7 +577,7 @@ FLAGS = (
         "Serve Go's profiler.",
         variable="DCGM_EXPORTER_ENABLE_PPROF",
         status=Status.NO_EFFECT,
-        note="this is no Go program, there is no /debug/pprof/",
+        note="this is not a Go program and has no /debug/pprof/",
     ),
     Flag(
         "watch-max-keep-age",
@@ -587,7 +587,7 @@ FLAGS = (
         "How long DCGM keeps samples.",
         variable="DCGM_EXPORTER_WATCH_MAX_KEEP_AGE",
         status=Status.NO_EFFECT,
-        note="no more samples are kept than the series need",
+        note="the exporter keeps only the samples that its series need",
     ),
     Flag(
         "watch-max-keep-samples",
@@ -597,6 +597,6 @@ FLAGS = (
         "How many samples DCGM keeps.",
         variable="DCGM_EXPORTER_WATCH_MAX_KEEP_SAMPLES",
         status=Status.NO_EFFECT,
-        note="no more samples are kept than the series need",
+        note="the exporter keeps only the samples that its series need",
     ),
 )

@@ -136,15 +136,15 @@ def _notices(given: Mapping[str, _Given], values: Mapping[str, Any]) -> Iterator
             continue
         place = given[flag.name].place
         if flag.status is Status.LATER:
-            yield f"{place} is accepted, but not built yet: {flag.note}"
+            yield f"{place} is accepted, but not implemented yet: {flag.note}"
         elif flag.status is Status.NO_EFFECT:
-            yield f"{place} is accepted without effect: {flag.note}"
+            yield f"{place} is accepted, but has no effect: {flag.note}"
         elif flag.needs and not values[flag.needs] and not _mock_decides(flag.needs, given, values):
             yield f"{place} has no effect without --{flag.needs}"
     if values[INTERVAL] < SHORT_INTERVAL_S:
         yield (
-            f"{given[INTERVAL].place} is {given[INTERVAL].text}: milliseconds are meant, so every GPU is read"
-            f" {1 / values[INTERVAL]:.0f} times a second"
+            f"{given[INTERVAL].place} is {given[INTERVAL].text} milliseconds, so every GPU is read"
+            f" {1 / values[INTERVAL]:.0f} times per second"
         )
 
 
@@ -159,7 +159,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
     for name in sorted(environ):
         if name.startswith(PREFIX) and environ[name] and name not in known and not _is_kubernetes_own(name, environ):
             nearest = suggestion(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known], PREFIX)
-            yield f"the variable {name} means nothing here{nearest}"
+            yield f"unknown variable {name}{nearest}"
 
 
 def _is_kubernetes_own(name: str, environ: Mapping[str, str]) -> bool:

@@ -47,7 +47,7 @@ def read_arguments(arguments: Sequence[str], flags: Mapping[str, Arity]) -> Iter
         name, equals, value = _without_dashes(argument).partition("=")
         if name not in flags:
             written = argument.partition("=")[0]
-            raise ConfigError(f"there is no flag {written}{suggestion(name, flags, '--')}; --help lists the flags")
+            raise ConfigError(f"unknown flag {written}{suggestion(name, flags, '--')}; --help lists the flags")
         if equals:
             yield name, value
         elif flags[name] is Arity.VALUE:
@@ -79,6 +79,6 @@ def _without_dashes(argument: str) -> str:
 
 def _no_flag(argument: str) -> ConfigError:
     return ConfigError(
-        f"the argument {argument!r} belongs to no flag; a switch takes its value after an equals sign,"
+        f"the argument {argument!r} belongs to no flag; give a switch its value with an equals sign,"
         " as in --kubernetes=true"
     )

@@ -13,8 +13,8 @@ usage: gpu-metrics-exporter [command] [flags]
 
 Serves GPU metrics for Prometheus under DCGM's names, read through NVML alone.
 
-A flag is written --name=value, --name value or with one dash; a switch --name or --name=false.
-A flag counts before its variable, that before the configuration file, that before the default.
+Write a flag as --name=value or --name value, a switch as --name or --name=false; one dash works.
+A flag overrides its variable, the variable the configuration file, and the file the default.
 """
 
 
@@ -22,7 +22,7 @@ def help_text(commands: Mapping[str, str]) -> str:
     """Write what --help prints, grouped, at most WIDTH characters wide; `commands` has their help by name."""
     lines = (f"  {name:8}{text}\n" for name, text in commands.items())
     groups = {str(group): [flag for flag in FLAGS if flag.group is group] for group in Group}
-    of_commands = {f"Flags of {name} alone": flags for name, flags in COMMAND_FLAGS.items()}
+    of_commands = {f"Flags of {name}": flags for name, flags in COMMAND_FLAGS.items()}
     texts = (_group_text(heading, flags) for heading, flags in (groups | of_commands).items())
     return "\n".join((_INTRODUCTION, f"Commands:\n{''.join(lines)}", *texts))
 
@@ -51,6 +51,6 @@ def sentences(flag: Flag) -> Iterator[str]:
     """Yield what is to be said of a flag."""
     yield flag.help
     if flag.status is Status.LATER:
-        yield f"Not built yet: {flag.note}."
+        yield f"Not implemented yet: {flag.note}."
     elif flag.status is not Status.WORKS:
         yield f"{flag.note[0].upper()}{flag.note[1:]}."

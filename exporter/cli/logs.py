@@ -96,14 +96,14 @@ class _Json(_Text):
 
 
 def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    log.critical("an error that this program does not expect ends it", exc_info=(kind, error, trace))
+    log.critical("an unexpected error ends the program", exc_info=(kind, error, trace))
 
 
 def _log_thread_exception(args: threading.ExceptHookArgs) -> None:
     if args.exc_value is not None:
         name = args.thread.name if args.thread else "?"
         trace = (args.exc_type, args.exc_value, args.exc_traceback)
-        log.critical("an error that this program does not expect ends the thread %s", name, exc_info=trace)
+        log.critical("an unexpected error ends the thread %s", name, exc_info=trace)
 
 
 def _log_unraisable(args: "sys.UnraisableHookArgs") -> None:

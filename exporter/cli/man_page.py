@@ -18,16 +18,16 @@ gpu-metrics-exporter \\- GPU metrics for Prometheus under DCGM's names, read thr
 [\\fIcommand\\fR] [\\fIflags\\fR]
 .SH DESCRIPTION
 Serves the metrics of this machine's NVIDIA GPUs on port 9400, with the names and labels of NVIDIA's dcgm-exporter.
-A flag counts before its variable, that before the configuration file, that before the default.
+A flag overrides its variable, the variable the configuration file, and the file the default.
 .SH COMMANDS"""
 
 _TAIL = """\
 .SH EXIT STATUS
-0: it was ended, or has done what it was asked for. 1: NVML, the API server or an address can't be used. 2: a setting or
-a file is wrong. 3: doctor has found nothing broken, and could not see all.
+0: the command is done, or a signal ended it. 1: NVML, the API server or an address can't be used. 2: a setting or
+a file is wrong. 3: doctor found nothing broken, but could not check everything.
 .SH SIGNALS
-HUP reads the counters again. USR1 lets go of all GPUs, USR2 takes them again.
-TERM and INT end it within two seconds."""
+HUP reloads the counters. USR1 releases all GPUs, USR2 takes them back.
+TERM and INT end the process within two seconds."""
 
 
 def man_page() -> str:
@@ -38,7 +38,7 @@ def man_page() -> str:
     for group in Group:
         lines += [f".SH {group.value.upper()}", *_flags(flag for flag in FLAGS if flag.group is group)]
     for name, flags in COMMAND_FLAGS.items():
-        lines += [f".SH FLAGS OF {name.upper()} ALONE", *_flags(flags)]
+        lines += [f".SH FLAGS OF {name.upper()}", *_flags(flags)]
     return "\n".join((*lines, _TAIL))
 
 

@@ -113,8 +113,8 @@ TEXT = ValueType("TEXT", "any text", str)
 PATH = ValueType("PATH", "a path", _path)
 RECORDING = ValueType("PATH", "a path that ends in .jsonl or .jsonl.gz", _recording)
 OPTIONAL_PATH = ValueType("PATH", "a path", lambda text: text or None)
-LIST = ValueType("LIST", "a list, separated by commas", _items, is_list=True)
-PATTERNS = ValueType("LIST", "regular expressions, separated by commas", _patterns, is_list=True)
+LIST = ValueType("LIST", "a comma-separated list", _items, is_list=True)
+PATTERNS = ValueType("LIST", "comma-separated regular expressions", _patterns, is_list=True)
 INTERVAL = ValueType("MS", f"a whole number of milliseconds from 1 to {DAY_MS}", _interval_s)
 WINDOW = ValueType("MS", "a whole number of milliseconds above 0", _whole_number(1))
 COUNT = ValueType("N", "a whole number, 0 or more", _whole_number(0))
@@ -122,10 +122,10 @@ PORT = ValueType("PORT", "a port from 0 to 65535", _whole_number(0, 0xFFFF))
 DURATION = ValueType("DURATION", "a duration above 0 such as 500ms, 10s or 1m30s", _some_duration)
 DURATION_OR_0 = ValueType("DURATION", "a duration such as 500ms, 10s or 1m30s, or 0", parse_duration)
 ADDRESS = ValueType("HOST:PORT", "an address such as :9400, 127.0.0.1:9400 or [::1]:9400", parse_listen_address)
-DEVICES = ValueType("DEVICES", "f, g, i, g or i with indices as in g:0,2-4, or several with + between", parse_devices)
+DEVICES = ValueType("DEVICES", "f, g, i, indices as in g:0,2-4 or i:0, or several of these joined by +", parse_devices)
 BUSY_SECONDS = ValueType(
     "LIST",
-    "gpu, memory, profiling, encoder and decoder, separated by commas, or none",
+    "a comma-separated list of gpu, memory, profiling, encoder and decoder, or none",
     parse_busy_seconds,
     is_list=True,
 )

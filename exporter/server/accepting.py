@@ -8,10 +8,10 @@ from collections.abc import Callable
 _log = logging.getLogger(__name__)
 
 PAUSE_S = 0.5
-"""How long clients wait in the kernel's queue before it is tried again; the kernel would tell of them at once."""
+"""How long to wait before accepting again; until then clients wait in the kernel's queue."""
 
 QUIET_S = 60.0
-"""How long all must have been well before trouble is logged again."""
+"""How long accepting must have worked before the next failure is logged."""
 
 _AT_ONCE = 128  # then others have their turn
 
@@ -64,7 +64,7 @@ class Acceptor:
         """Let clients wait for a moment; those that are connected are served meanwhile."""
         now = self._loop.time()
         if now - self._trouble_at >= QUIET_S:
-            _log.error("no connection can be accepted: %s; new clients wait (ulimit -n, LimitNOFILE=)", error.strerror)
+            _log.error("can't accept connections: %s; new clients wait (check ulimit -n, LimitNOFILE=)", error.strerror)
         self._trouble_at = now
         self._make_room()
         self._loop.remove_reader(self._sock)

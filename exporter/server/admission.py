@@ -15,7 +15,7 @@ _UNAUTHORIZED = short_answer(HTTPStatus.UNAUTHORIZED, "Unauthorized")._replace(
     headers=(("WWW-Authenticate", 'Basic realm="metrics", charset="UTF-8"'),)
 )
 _TOO_MANY = short_answer(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests")
-_WRONG_NAME = short_answer(HTTPStatus.FORBIDDEN, "The client's certificate has no name that is allowed here.")
+_WRONG_NAME = short_answer(HTTPStatus.FORBIDDEN, "The client's certificate has no allowed name.")
 
 
 class Admission:

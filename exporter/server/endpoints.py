@@ -20,7 +20,7 @@ _NO_SCRIPTS = (
     ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
     ("Cache-Control", "no-store"),
 )
-"""Whatever a pod's label holds, a browser runs nothing of it."""
+"""Whatever a pod's label contains, a browser does not run it."""
 
 _ORIGIN = re.compile(r"\Ahttps?://[^/?]*", re.IGNORECASE)  # a proxy may send the whole URL
 
@@ -86,15 +86,15 @@ class Endpoints:
         if path not in _PATHS:
             return short_answer(HTTPStatus.NOT_FOUND, f"Not found; this exporter serves {', '.join(_PATHS)}.")
         if request.method not in ("GET", "HEAD"):
-            refusal = short_answer(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} answers GET and HEAD only.")
+            refusal = short_answer(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} accepts only GET and HEAD.")
             return refusal._replace(headers=(("Allow", "GET, HEAD"),))
         try:
             answer = self._answer_path(path, request, is_full=is_full)
         except Exception:  # noqa: BLE001 - whatever fails, the server goes on
             if path not in self._failing:
                 self._failing.add(path)
-                _log.exception("%s can't be answered; told once until it can be again", path)
-            return short_answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{path} failed; the exporter's log says why.")
+                _log.exception("answering %s failed; logged once until it works again", path)
+            return short_answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"{path} failed; see the exporter's log.")
         self._failing.discard(path)
         return answer
 

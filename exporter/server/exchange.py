@@ -94,5 +94,5 @@ def _mistake(line: RequestStartLine, headers: HTTPHeaders) -> str:
     """Return why a request is none of HTTP/1.x, as RFC 9112 says it, empty if it is one."""
     hosts = len(headers.get_list("Host"))
     if hosts > 1 or (hosts == 0 and line.version != "HTTP/1.0"):
-        return f"A request of {line.version} has one Host header."
-    return "This server answers http:// and https:// only." if _FOREIGN_SCHEME.match(line.path) else ""
+        return f"An {line.version} request needs exactly one Host header."
+    return "This server accepts only http:// and https:// URLs." if _FOREIGN_SCHEME.match(line.path) else ""

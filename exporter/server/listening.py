@@ -12,9 +12,9 @@ _FIRST_SYSTEMD_FD = 3  # sd_listen_fds(3)
 _WILDCARDS = ("", "0.0.0.0", "::")  # noqa: S104 - an exporter is for others to scrape
 
 _REASONS = {
-    errno.EADDRINUSE: "this port is in use; stop the program that listens on it or choose another port",
-    errno.EACCES: "not permitted to listen there; choose a port from 1024 on or give CAP_NET_BIND_SERVICE",
-    errno.EADDRNOTAVAIL: "no interface of this machine has this address; leave the host out to listen on all",
+    errno.EADDRINUSE: "the port is in use; stop the program that listens on it or choose another port",
+    errno.EACCES: "not permitted to listen on it; choose port 1024 or higher or grant CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "no interface of this machine has this address; leave out the host to listen on all",
 }
 
 
@@ -37,10 +37,10 @@ def listening_socket(host: str | None, port: int) -> socket.socket:
         return socket.create_server(address, family=family, backlog=_BACKLOG)
     except (socket.gaierror, UnicodeError) as error:
         raise ConfigError(
-            f"--address {_shown(host, port)}: the host does not resolve; give an IP address or leave the host out"
+            f"--address {_shown(host, port)}: the host name does not resolve; give an IP address or leave out the host"
         ) from error
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0) or f"can't listen there ({os.strerror(error.errno or 0)})"
+        reason = _REASONS.get(error.errno or 0) or f"can't listen on it ({os.strerror(error.errno or 0)})"
         raise ConfigError(f"--address {_shown(host, port)}: {reason}") from error
 
 
@@ -53,8 +53,8 @@ def systemd_sockets(environ: Mapping[str, str], pid: int) -> tuple[socket.socket
     count = environ.get("LISTEN_FDS", "")
     if environ.get("LISTEN_PID") != str(pid) or not (count.isascii() and count.isdigit()) or int(count) == 0:
         raise ConfigError(
-            "--web-systemd-socket: systemd handed over no socket (LISTEN_PID and LISTEN_FDS name none for "
-            "this process); start the exporter through a .socket unit or leave the flag out"
+            "--web-systemd-socket: systemd passed no socket (LISTEN_PID and LISTEN_FDS name none for this process);"
+            " start the exporter through a .socket unit or remove the flag"
         )
     return tuple(_inherited_socket(_FIRST_SYSTEMD_FD + offset) for offset in range(int(count)))
 
@@ -64,12 +64,12 @@ def _inherited_socket(fd: int) -> socket.socket:
         sock = socket.socket(fileno=fd)
         is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
     except OSError as error:
-        raise ConfigError(f"--web-systemd-socket: file descriptor {fd} is no socket ({error.strerror})") from error
+        raise ConfigError(f"--web-systemd-socket: file descriptor {fd} is not a socket ({error.strerror})") from error
     if not is_listening:
         sock.close()
         raise ConfigError(
-            f"--web-systemd-socket: file descriptor {fd} does not listen; "
-            "give the .socket unit ListenStream= and Accept=no"
+            f"--web-systemd-socket: file descriptor {fd} is not listening; "
+            "set ListenStream= and Accept=no in the .socket unit"
         )
     os.set_inheritable(fd, False)  # noqa: FBT003 - positional only
     return sock

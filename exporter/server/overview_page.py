@@ -21,26 +21,26 @@ from exporter.view.true_load import KEPT, LoadHistory
 
 GIB = 1 << 30
 MOST_HOLDERS = 8
-"""How many containers are named on a GPU."""
+"""How many containers are named per GPU."""
 
 SHORTEST_LIFE_S = 1.0
-"""However many people look, a page is made once in this time."""
+"""The page is rendered at most once in this time, however many clients ask."""
 
 _TEMPLATE = "overview.html"
 _MEANINGS: Mapping[Reason, str] = MappingProxyType(
     {
-        Reason.NOT_SUPPORTED: "This GPU or its driver does not have it",
-        Reason.NOT_PERMITTED: "The driver lets only the administrator read it",
-        Reason.NO_SAMPLE_YET: "No sample yet: it needs a second reading, or new samples of the driver",
+        Reason.NOT_SUPPORTED: "This GPU or its driver does not support it",
+        Reason.NOT_PERMITTED: "Only root may read it",
+        Reason.NO_SAMPLE_YET: "No sample yet: it needs a second reading or a new sample from the driver",
         Reason.NOT_A_NUMBER: "The driver's answer is not a number",
-        Reason.OUT_OF_RANGE: "The driver's answer is outside of what can be",
+        Reason.OUT_OF_RANGE: "The driver's answer is out of range",
         Reason.UNREADABLE: "The driver's answer can't be read",
         Reason.GPU_LOST: "The GPU is lost",
-        Reason.DRIVER_GONE: "The driver is gone",
+        Reason.DRIVER_GONE: "The driver is not loaded",
         Reason.TIMEOUT: "The driver is not responding",
-        Reason.NO_THREAD: "The machine's limit of processes leaves no thread for this GPU",
-        Reason.RELEASED: "The exporter has let go of the GPUs (SIGUSR1)",
-        Reason.UNKNOWN: "The driver gave an error that is not explained",
+        Reason.NO_THREAD: "No thread for this GPU: the limit of processes is reached",
+        Reason.RELEASED: "The exporter has released the GPUs (SIGUSR1)",
+        Reason.UNKNOWN: "The driver returned an unknown error",
     }
 )
 

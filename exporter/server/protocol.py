@@ -19,7 +19,7 @@ from exporter.server.web_config.document import WebConfig
 _READ_CHUNK_BYTES = 8 * 1024  # tornado fills a buffer of this size with zeros for every read
 
 _LONGEST_TIMEOUT_MS = 2**31 - 1
-"""What the kernel takes: 24 days."""
+"""The longest that the kernel accepts: 24 days."""
 
 
 class HttpListener(HTTPServerConnectionDelegate):

@@ -10,7 +10,7 @@ from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
 _DRAINED_BYTES = 64 * 1024
 
 _NO_TLS = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER")
-"""What OpenSSL calls a client's first bytes that are no TLS."""
+"""OpenSSL's reason when a client's first bytes are not TLS."""
 
 
 def _last_words(status: str, sentence: str) -> bytes:
@@ -21,7 +21,7 @@ def _last_words(status: str, sentence: str) -> bytes:
     ).encode()
 
 
-_TOO_LARGE = _last_words("431 Request Header Fields Too Large", "The headers are too large.")
+_TOO_LARGE = _last_words("431 Request Header Fields Too Large", "The request headers are too large.")
 _IN_THE_CLEAR = _last_words("400 Bad Request", "Client sent an HTTP request to an HTTPS server.")
 
 

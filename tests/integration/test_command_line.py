@@ -104,7 +104,7 @@ def test_an_output_that_can_not_be_written_is_one_sentence(module: str, code: in
         command = [sys.executable, "-m", module, "--help"]
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == code
-    assert done.stderr.endswith("standard output can't be written: No space left on device\n")
+    assert done.stderr.endswith("can't write to standard output: No space left on device\n")
     assert len(done.stderr.splitlines()) == 1
 
 
@@ -195,7 +195,7 @@ def test_record_writes_a_file_for_each_gpu_that_the_mock_can_be(tmp_path: Path) 
     [
         (
             ("--out", "/nowhere/a.jsonl"),
-            "--out: /nowhere/a.jsonl can't be written: No such file or directory",
+            "--out: can't write /nowhere/a.jsonl: No such file or directory",
         ),
         (("--out", "a.txt"), "a path that ends in .jsonl or .jsonl.gz"),
         (("--for", "0"), "a duration above 0"),
@@ -212,9 +212,9 @@ def test_check_says_what_would_happen_and_ends_with_0() -> None:
     done = answer("check", "--mock", "--enable-pprof", DCGM_EXPORTER_KUBERNETS="1")
     assert (done.returncode, done.stderr) == (0, "")
     first, *_, last = done.stdout.splitlines()
-    assert first.startswith("GPUs: MOCK ones of h100-sxm")
-    assert "warning: the variable DCGM_EXPORTER_KUBERNETS means nothing here" in done.stdout
-    assert last == "The settings can be used; warnings: 2."
+    assert first.startswith("GPUs: MOCK, of h100-sxm")
+    assert "warning: unknown variable DCGM_EXPORTER_KUBERNETS" in done.stdout
+    assert last == "The settings are valid; warnings: 2."
 
 
 @pytest.mark.parametrize(
@@ -229,13 +229,13 @@ def test_check_ends_with_2_where_something_is_wrong(arguments: tuple[str, ...]) 
 def test_a_command_with_dashes_is_told_what_it_is() -> None:
     done = answer("--check", "-k")
     assert done.returncode == 2
-    assert done.stderr == "gpu-metrics-exporter: --check is a command and no flag; write it without dashes\n"
+    assert done.stderr == "gpu-metrics-exporter: --check is a command, not a flag; write it without dashes\n"
 
 
 def test_a_command_that_is_none_is_refused_with_the_nearest_one() -> None:
     done = answer("chekc", "-k")
     assert done.returncode == 2
     assert done.stderr == (
-        "gpu-metrics-exporter: there is no command 'chekc' (did you mean check?); the commands are serve, check, cost,"
+        "gpu-metrics-exporter: unknown command 'chekc' (did you mean check?); the commands are serve, check, cost,"
         " doctor, record, top\n"
     )

@@ -117,10 +117,10 @@ def test_an_exporter_beside_it_is_asked_by_tls_and_unseen_if_it_wants_a_certific
 def test_an_exporter_of_which_the_web_configuration_cannot_be_read_is_not_asked_in_the_clear() -> None:
     code, out, _ = run("doctor", "--mock", "--web-config-file=/nowhere/web.yml", "--kubeconfig=/nowhere")
     assert code == 1
-    assert "/nowhere/web.yml: the web configuration file can't be read" in " ".join(out.decode().split())
+    assert "/nowhere/web.yml: can't read the web configuration file" in " ".join(out.decode().split())
 
 
 def test_a_flag_of_another_command_is_refused() -> None:
     code, _, err = run("check", "--prometheus=http://x")
     assert code == 2
-    assert b"there is no flag --prometheus" in err
+    assert b"unknown flag --prometheus" in err

@@ -38,7 +38,7 @@ def refusal(program: Program, code: int) -> str:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("-f", "/nonexistent/counters.csv"), "/nonexistent/counters.csv: the counters file can't be read"),
+        (("-f", "/nonexistent/counters.csv"), "/nonexistent/counters.csv: can't read the counters file"),
         (("-c", "0"), "--collect-interval .* not '0'"),
         (("-c", "-5"), "--collect-interval .* not '-5'"),
         (("-c", "soon"), "--collect-interval .* not 'soon'"),
@@ -47,7 +47,7 @@ def refusal(program: Program, code: int) -> str:
         (("-d", "q"), "--devices .*'q'"),
         (("--mock", "h900"), "'h900' is not known: use one of .*h100-sxm"),
         (("--no-such-flag",), "--no-such-flag"),
-        (("--web-config-file", "/nonexistent.yml"), "/nonexistent.yml: the web configuration file can't be read"),
+        (("--web-config-file", "/nonexistent.yml"), "/nonexistent.yml: can't read the web configuration file"),
         (("-a", "nowhere"), "'nowhere'"),
     ],
 )
@@ -82,9 +82,9 @@ def test_a_file_that_a_file_names_is_named_with_the_key(start: Start, tmp_path: 
 
 def test_indices_that_nothing_has_end_the_program_where_gpus_are_required(start: Start) -> None:
     program = start("--mock=t4", "-d", "g:99")
-    assert refusal(program, 2) == "--devices names indices that no GPU has, so that nothing is left"
+    assert refusal(program, 2) == "--devices names only indices that no GPU has"
     program = start("--mock=t4", "--disable-startup-validate", "-d", "g:99")
-    program.until(lambda: "nothing on this machine is what --devices asks for" in program.get("/health")[1])
+    program.until(lambda: "nothing on this machine matches --devices" in program.get("/health")[1])
     program.must_end()
 
 
@@ -101,7 +101,7 @@ def test_a_port_that_is_taken_ends_the_program_with_2_and_one_sentence(start: St
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         sentence = refusal(start("--mock", DCGM_EXPORTER_LISTEN=address), 2)
-    assert sentence.startswith(f"--address {address}: this port is in use")
+    assert sentence.startswith(f"--address {address}: the port is in use")
 
 
 def test_an_unknown_counter_is_refused_with_file_and_line(start: Start, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_changed_counters_file_is_read_again_and_a_bad_one_leaves_the_old_coun
     program.until(lambda: program.value("gpu_exporter_config_reload_success") == 0)
     assert program.names() == {"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_SM_CLOCK"}
     assert program.value("gpu_exporter_config_reload_success_timestamp_seconds") == good_at
-    assert program.log().count("the counters stay as they were") == 1
+    assert program.log().count("the counters were not reloaded") == 1
     file.write_text(ONE_COUNTER)
     program.until(lambda: program.names() == {"DCGM_FI_DEV_GPU_TEMP"})
     assert program.value("gpu_exporter_config_reload_success") == 1
@@ -290,6 +290,6 @@ def test_a_limit_of_processes_that_lets_no_thread_start_is_told_in_one_sentence(
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 1
     assert ended.stderr.endswith(
-        "gpu-metrics-exporter: no thread can be started: raise this container's limit of processes (pids)\n"
+        "gpu-metrics-exporter: can't start a thread: raise this container's limit of processes (pids)\n"
     )
     assert "Traceback" not in ended.stderr

@@ -63,7 +63,7 @@ def test_without_an_exporter_what_reads_the_gpus_has_tls_where_the_settings_have
 def test_a_web_configuration_that_cannot_be_read_is_one_sentence() -> None:
     done = ran("--once", "--web-config-file=/nowhere/web.yml")
     assert done.returncode == 2
-    assert "/nowhere/web.yml: the web configuration file can't be read" in done.stderr
+    assert "/nowhere/web.yml: can't read the web configuration file" in done.stderr
 
 
 def test_an_exporter_that_is_not_there_is_one_sentence() -> None:

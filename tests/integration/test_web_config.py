@@ -87,7 +87,7 @@ def test_curl_gets_the_page_with_certificate_and_password_and_with_nothing_less(
     assert curl(secured, right).startswith("curl: (")  # the alert that says why can be lost with the connection
     assert curl(secured, right, identity=secured.stranger).startswith("curl: (")
     unnamed = secured.authority.issue("unnamed", "DNS:other")
-    assert curl(secured, right, identity=unnamed) == "The client's certificate has no name that is allowed here.\n403"
+    assert curl(secured, right, identity=unnamed) == "The client's certificate has no allowed name.\n403"
     in_the_clear = curl(secured, right, scheme="http")
     assert in_the_clear == "Client sent an HTTP request to an HTTPS server.\n400"
 

@@ -20,7 +20,7 @@ def parse(text: str, answered: frozenset[str] = ALL) -> Parsed:
 
 def only(text: str) -> Counter:
     (counter,), warnings = parse(text)
-    assert all("nothing is left" in warning for warning in warnings)
+    assert all("no row of it makes" in warning for warning in warnings)
     return counter
 
 
@@ -122,10 +122,10 @@ def test_both_generations_of_a_name_may_stand_in_one_file() -> None:
         ("DCGM_FI_IMEX_DAEMON_STATUS", "it is about the IMEX service, and NVML has no such value"),
         ("DCGM_FI_DEV_DIAG_EUD_TEST_RESULT", "it is a result of DCGM's diagnostics, and NVML has no such value"),
         ("DCGM_FI_BIND_UNBIND_EVENT", "DCGM makes it itself, and NVML has no such value"),
-        ("DCGM_FI_DEV_FABRIC_CLIQUE_ID", "it is not built yet"),
+        ("DCGM_FI_DEV_FABRIC_CLIQUE_ID", "it is not implemented yet"),
         ("DCGM_FI_DEV_COMPUTE_PIDS", "it is a binary structure, not a number"),
-        ("DCGM_FI_DEV_FB_TOTAL", "it is not built yet"),
-        ("DCGM_EXP_P2P_STATUS", "it is not built yet"),
+        ("DCGM_FI_DEV_FB_TOTAL", "it is not implemented yet"),
+        ("DCGM_EXP_P2P_STATUS", "it is not implemented yet"),
         ("DCGM_FI_SYSTEM_PCI_TOPOLOGY", "it is a binary structure, not a number"),
     ],
 )
@@ -144,9 +144,9 @@ def test_a_skipped_row_names_the_fields_that_tell_the_same_as_far_as_they_can_be
     temperature = "DCGM_FI_DEV_GPU_TEMP_CELSIUS"
     assert parse(text, frozenset({temperature})).warnings == (why,)
     one = "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL"
-    assert parse(text, frozenset({temperature, replays})).warnings == (f"{why}; take {one}",)
+    assert parse(text, frozenset({temperature, replays})).warnings == (f"{why}; use {one}",)
     both = f"DCGM_FI_DEV_NVLINK_CRC_FLIT_ERROR_COUNT_TOTAL or {one}"
-    assert parse(text, frozenset({temperature, replays, flits})).warnings == (f"{why}; take {both}",)
+    assert parse(text, frozenset({temperature, replays, flits})).warnings == (f"{why}; use {both}",)
 
 
 def test_every_field_that_is_not_answered_is_skipped_for_a_reason_that_fits_its_source() -> None:
@@ -157,14 +157,17 @@ def test_every_field_that_is_not_answered_is_skipped_for_a_reason_that_fits_its_
         if field.value_type == "binary":
             assert "it is a binary structure" in warning
         else:
-            assert ("it is not built yet" in warning, "NVML has no such value" in warning) == (is_nvmls, not is_nvmls)
+            assert ("it is not implemented yet" in warning, "NVML has no such value" in warning) == (
+                is_nvmls,
+                not is_nvmls,
+            )
 
 
 def test_a_file_of_which_nothing_is_left_says_so() -> None:
     rows = ("DCGM_FI_DEV_CPU_UTIL_TOTAL, gauge, x", "DCGM_FI_DRIVER_VERSION, label, x")
     driver_version = frozenset({"DCGM_FI_SYSTEM_DRIVER_VERSION"})
     *_, last = parse("\n".join(rows), driver_version).warnings
-    assert last == "f.csv: nothing is left of it: no row makes a series"
+    assert last == "f.csv: no row of it makes a series"
     assert parse(f"{rows[0]}\n{TEMPERATURE}, gauge, x", ALL - {"DCGM_FI_DEV_CPU_UTIL_TOTAL"}).warnings[1:] == ()
 
 
@@ -203,12 +206,12 @@ def test_of_the_names_in_use_only_those_of_forks_are_refused(name: str) -> None:
     [
         ("de317-clock-events.csv", ()),
         ("de581-c2c.csv", ()),
-        ("de700-nvlink-errors.csv", ("and NVML has no such value; take DCGM_FI_DEV_XID_ERRORS",)),
+        ("de700-nvlink-errors.csv", ("and NVML has no such value; use DCGM_FI_DEV_XID_ERRORS",)),
         (
             "gmt143-1x-pcie.csv",
             (
-                "dcgm_pcie_tx_throughput is skipped: it is not built yet; take DCGM_FI_PROF_PCIE_TX_BYTES",
-                "dcgm_pcie_rx_throughput is skipped: it is not built yet; take DCGM_FI_PROF_PCIE_RX_BYTES",
+                "dcgm_pcie_tx_throughput is skipped: it is not implemented yet; use DCGM_FI_PROF_PCIE_TX_BYTES",
+                "dcgm_pcie_rx_throughput is skipped: it is not implemented yet; use DCGM_FI_PROF_PCIE_RX_BYTES",
             ),
         ),
     ],
@@ -217,7 +220,7 @@ def test_the_files_of_users_are_read(name: str, words: tuple[str, ...]) -> None:
     text = (CASES / name).read_text(encoding="utf-8")
     answered = ANSWERED - {"DCGM_FI_DEV_PCIE_TX_THROUGHPUT", "DCGM_FI_DEV_PCIE_RX_THROUGHPUT"}
     counters, warnings = parse_counters(text, name, answered)
-    assert bool(counters) != any("nothing is left" in warning for warning in warnings)
+    assert bool(counters) != any("no row of it makes" in warning for warning in warnings)
     for word in words:
         assert any(word in warning for warning in warnings)
 
@@ -231,7 +234,7 @@ def test_a_binary_field_is_never_printed() -> None:
     assert not counters
     assert [warning.partition(" ")[2] for warning in warnings] == [
         "DCGM_FI_SYSTEM_PCI_TOPOLOGY is skipped: it is a binary structure, not a number",
-        "nothing is left of it: no row makes a series",
+        "no row of it makes a series",
     ]
 
 
@@ -288,7 +291,7 @@ def test_a_broken_row_is_refused_with_line_and_reason(row: str, reason: str) -> 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "# nothing but comments\n"])
 def test_a_file_without_a_row_is_refused(text: str) -> None:
-    assert refusal(text) == "f.csv: it has no counter; expected rows of field, type, help"
+    assert refusal(text) == "f.csv: there is no counter in it; expected rows of field, type, help"
 
 
 HELPS = st.text(st.characters(exclude_categories=["Cs", "Cc"]))

@@ -92,16 +92,16 @@ def test_a_file_that_vanished_has_changed_once_and_again_when_it_is_back(path: P
 
 def test_a_missing_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "none.csv"
-    assert refusal(CountersFile(path)) == f"{path}: the counters file can't be read: No such file or directory"
+    assert refusal(CountersFile(path)) == f"{path}: can't read the counters file: No such file or directory"
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    assert refusal(CountersFile(tmp_path)) == f"{tmp_path}: it is no regular file; name a counters file"
+    assert refusal(CountersFile(tmp_path)) == f"{tmp_path}: it is not a regular file; give the path of a counters file"
 
 
 def test_a_pipe_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert "no regular file" in refusal(CountersFile(tmp_path / "pipe"))
+    assert "not a regular file" in refusal(CountersFile(tmp_path / "pipe"))
 
 
 def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
@@ -167,7 +167,7 @@ def test_the_packaged_file_is_used_with_a_warning_where_its_installed_one_was_na
     path = folders["installed"] / "default-counters.csv"
     found = find_counters_file(path, is_given=True, **folders)
     assert found.file.read() == "packaged"
-    assert found.warning == f"{path} does not exist; the file of that name that comes with the exporter is used"
+    assert found.warning == f"{path} does not exist; the exporter's packaged file of the same name is used"
 
 
 def test_a_missing_folder_of_installed_files_is_as_good_as_an_empty_one(folders: dict[str, Path]) -> None:

@@ -92,7 +92,7 @@ def test_a_name_and_a_password_are_sent_and_not_shown() -> None:
         (b"", "can't be reached: "),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "can't be reached: "),
         (http("503 Service Unavailable"), "answered 503"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "can't be reached"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "ends too early"),
         (http("302 Found", b"", b"Location: file:///etc/passwd"), "302|redirect"),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_bad_answer_is_one_sentence(answer: bytes, why: str) -> None:
 
 
 def test_a_server_that_never_answers_is_left_after_the_deadline() -> None:
-    with answering(b"", then_waits=True) as (url, _), pytest.raises(FetchError, match="does not answer in time"):
+    with answering(b"", then_waits=True) as (url, _), pytest.raises(FetchError, match="did not answer in time"):
         fetch(url, deadline_s=0.1)
 
 
@@ -123,7 +123,7 @@ def test_a_server_whose_answer_never_ends_is_left_after_the_deadline(begins: byt
 def test_nobody_listening_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(FetchError, match="nobody listens there"):
+    with pytest.raises(FetchError, match="nothing listens there"):
         fetch(f"http://127.0.0.1:{port}/")
 
 
@@ -132,7 +132,7 @@ def test_nobody_listening_is_said() -> None:
     ["", "localhost:9400", "file:///etc/passwd", "http://", "http://[::1", "http://a:x/", "http://ä/", "http://a b"],
 )
 def test_what_is_no_url_of_http_is_refused(url: str) -> None:
-    with pytest.raises(FetchError, match="is no URL such as"):
+    with pytest.raises(FetchError, match="is not a URL"):
         fetch(url)
 
 
@@ -140,6 +140,6 @@ def test_what_is_no_url_of_http_is_refused(url: str) -> None:
     "url", ["http://me:hunt er2@a/", "ftp://me:hunter2@a/", "http://me:hunter2@a:x/", "http://me:hunter2/@a"]
 )
 def test_a_password_in_what_is_no_url_is_not_shown(url: str) -> None:
-    with pytest.raises(FetchError, match="is no URL such as") as raised:
+    with pytest.raises(FetchError, match="is not a URL") as raised:
         fetch(url)
     assert "er2" not in str(raised.value)

@@ -50,10 +50,10 @@ def test_every_list_of_indices_and_ranges_selects_their_union(letter: str, parts
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no kind ''"),
-        ("x", "no kind 'x'"),
-        ("G", "no kind 'G'"),
-        ("gpu:0", "no kind 'gpu'"),
+        ("", "unknown kind ''"),
+        ("x", "unknown kind 'x'"),
+        ("G", "unknown kind 'G'"),
+        ("gpu:0", "unknown kind 'gpu'"),
         ("f:0", "f takes no indices"),
         ("f:", "f takes no indices"),
         ("g:", "'' is neither an index nor a range"),
@@ -63,11 +63,11 @@ def test_every_list_of_indices_and_ranges_selects_their_union(letter: str, parts
         ("g:0-1-2", "'0-1-2' is neither"),
         ("g: 0", "' 0' is neither"),
         ("g:\u0663", "is neither"),
-        ("i:4-2", "4-2 runs backwards"),
+        ("i:4-2", "4-2 is reversed"),
         ("g:0-99999999", "99999999 is above 1023"),
-        ("g+", "no kind ''"),
-        ("g+i+x", "no kind 'x'"),
-        ("g:0++i", "no kind ''"),
+        ("g+", "unknown kind ''"),
+        ("g+i+x", "unknown kind 'x'"),
+        ("g:0++i", "unknown kind ''"),
     ],
 )
 def test_a_wrong_selection_says_what_is_wrong(text: str, reason: str) -> None:
@@ -123,7 +123,7 @@ def test_the_url_of_an_address_has_brackets_where_it_needs_them(address: ListenA
         (":-1", "port '-1'"),
         (":+1", "port"),
         (":\u0661", "port"),
-        ("::1:9400", "stands in brackets"),
+        ("::1:9400", "in brackets"),
         ("[::1]", "port '1]'"),
         ("[::g]:9400", "'::g' is not an IPv6 address"),
         ("[127.0.0.1]:9400", "not an IPv6 address"),
@@ -161,5 +161,5 @@ def test_busy_seconds_are_a_list_of_sources_or_none() -> None:
     assert parse_busy_seconds("gpu, encoder,gpu") == {BusySource.GPU, BusySource.ENCODER}
     assert parse_busy_seconds("none") == parse_busy_seconds("") == frozenset()
     for text in ("sm", "gpu,none", "GPU"):
-        with pytest.raises(ValueError, match="there is no"):
+        with pytest.raises(ValueError, match="unknown name"):
             parse_busy_seconds(text)

@@ -24,21 +24,21 @@ def test_a_file_is_its_text(path: Path) -> None:
 
 
 def test_what_can_not_be_read_is_named_with_the_reason(path: Path) -> None:
-    assert refusal(path) == f"{path}: the list can't be read: No such file or directory"
-    assert refusal(f"{path}/below") == f"{path}/below: the list can't be read: No such file or directory"
+    assert refusal(path) == f"{path}: can't read the list: No such file or directory"
+    assert refusal(f"{path}/below") == f"{path}/below: can't read the list: No such file or directory"
     assert refusal("/" + "x" * 5000).endswith("File name too long")
     path.symlink_to(path)
     assert refusal(path).endswith("Too many levels of symbolic links")
 
 
 def test_a_name_with_a_nul_is_refused() -> None:
-    assert "the list can't be read: its name has a NUL" in refusal("a\0b")
+    assert "can't read the list: its name contains a NUL" in refusal("a\0b")
 
 
 def test_a_folder_a_pipe_and_a_device_are_refused_and_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
     for other in (path, path.parent, Path("/dev/zero")):
-        assert refusal(other) == f"{other}: it is no regular file; name a list"
+        assert refusal(other) == f"{other}: it is not a regular file; give the path of a list"
 
 
 def test_a_link_is_followed(path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_link_is_followed(path: Path) -> None:
 def test_a_file_has_a_largest_size(path: Path) -> None:
     path.touch()
     os.truncate(path, 5 << 30)  # 5 GiB that take no room
-    assert refusal(path) == f"{path}: a list has at most 1 MiB"
+    assert refusal(path) == f"{path}: a list may have at most 1 MiB"
     os.truncate(path, MIB)
     assert read_bytes(path, "list") == bytes(MIB)
 
@@ -61,4 +61,4 @@ def test_what_is_no_text_is_named_with_its_line(path: Path) -> None:
     path.write_bytes("one\n".encode("utf-16"))
     assert "it is not UTF-8 text" in refusal(path)
     path.write_bytes(b"one\n\0")
-    assert refusal(path) == f"{path}:2: there is a NUL character, which no text has; save the file as UTF-8 text"
+    assert refusal(path) == f"{path}:2: it contains a NUL character; save the file as UTF-8 text"

@@ -1,4 +1,4 @@
-"""The web configuration file: what stands in it, checked, and with the files that it names read."""
+"""The web configuration file: reads and checks it and the files that it names."""
 
 import re
 import ssl
@@ -26,7 +26,7 @@ _HEADERS: Mapping[str, tuple[str, ...]] = {
     "X-XSS-Protection": (),
     "Strict-Transport-Security": (),
 }
-"""The headers that may be set, each with its values where not every one will do."""
+"""The headers that may be set, with the allowed values where they are limited."""
 
 _SECTIONS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 _TLS_KEYS = (
@@ -50,10 +50,10 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """What the server is asked for; without a file nothing.
+    """What the file asks of the server; nothing without a file.
 
-    `client_names` are the alternative names of which a client's certificate needs one, None where any certificate
-    will do. `users` is empty where everybody may come in.
+    `client_names` are the alternative names of which a client's certificate needs one; None accepts any certificate.
+    `users` is empty if no password is needed.
     """
 
     tls: ssl.SSLContext | None = None
@@ -67,7 +67,7 @@ def read_web_config(path: str, files: FilesRead) -> WebConfig:
     """Read a web configuration file and the files that it names; their paths are relative to its folder.
 
     Raises:
-        ConfigError: names the file and the key that can't be kept.
+        ConfigError: names the file and the key that is wrong or not supported.
     """
     document = _document(path, files)
     tls_section = document.section("tls_server_config", _TLS_KEYS)
@@ -98,7 +98,7 @@ def _tls(section: ConfigSection, folder: Path, files: FilesRead) -> ssl.SSLConte
     certificate, key = (_pem(section, name, folder, files) for name in ("cert", "key"))
     if certificate is None or key is None:
         missing = "cert" if certificate is None else "key"
-        section.refuse(f"{missing}_file", f"is missing; TLS needs it, or {missing} with the PEM text itself")
+        section.refuse(f"{missing}_file", f"is missing; TLS needs it, or {missing} with the PEM text")
     client_ca = _pem(section, "client_ca", folder, files)
     settings = tls.TlsSettings(
         place=section.place(),
@@ -115,10 +115,10 @@ def _tls(section: ConfigSection, folder: Path, files: FilesRead) -> ssl.SSLConte
 
 
 def _pem(section: ConfigSection, name: str, folder: Path, files: FilesRead) -> tls.Pem | None:
-    """Return what stands at a key, or in the file that the key with _file names; None where there is neither."""
+    """Return the PEM text at a key, or of the file that the key with _file names; None if neither is given."""
     text, file = section.text(name), section.text(f"{name}_file")
     if text and file:
-        section.refuse(name, f"stands beside {name}_file; keep one of the two")
+        section.refuse(name, f"and {name}_file are both given; keep one of them")
     if text:
         return tls.Pem(section.place(name), text.encode())
     if not file:
@@ -135,18 +135,21 @@ def _client_certificates(section: ConfigSection, *, has_ca: bool) -> ssl.VerifyM
     if kind in _UNVERIFIED:
         section.refuse(
             "client_auth_type",
-            f"{kind} can't be kept: OpenSSL takes no certificate that it does not verify;"
-            " take RequireAndVerifyClientCert",
+            f"{kind} is not supported: OpenSSL verifies every certificate that it accepts;"
+            " use RequireAndVerifyClientCert",
         )
     if kind not in tls.CLIENT_CERTIFICATES:
         section.refuse(
-            "client_auth_type", f"is {describe(kind)}; there are {', '.join(filter(None, tls.CLIENT_CERTIFICATES))}"
+            "client_auth_type",
+            f"is {describe(kind)}; expected one of {', '.join(filter(None, tls.CLIENT_CERTIFICATES))}",
         )
     mode = tls.CLIENT_CERTIFICATES[kind]
     if mode is ssl.CERT_NONE and (has_ca or "client_allowed_sans" in section):
-        section.refuse("client_auth_type", "does not ask for certificates, but there is what to hold them against")
+        section.refuse(
+            "client_auth_type", "does not ask for certificates, but client_ca or client_allowed_sans is given"
+        )
     if mode is ssl.CERT_REQUIRED and not has_ca:
-        section.refuse("client_ca_file", "is missing; without it every certificate of a public CA would do")
+        section.refuse("client_ca_file", "is missing; without it any certificate of a public CA would be accepted")
     return mode
 
 
@@ -163,10 +166,10 @@ def _version(section: ConfigSection, key: str, usual: str) -> ssl.TLSVersion:
     name = section.text(key) or usual
     if name in ("TLS10", "TLS11"):
         section.refuse(
-            key, f"{name} can't be kept: it is broken (RFC 8996), and OpenSSL no longer speaks it; take TLS12"
+            key, f"{name} is not supported: it is broken (RFC 8996), and OpenSSL no longer speaks it; use TLS12"
         )
     if name not in tls.VERSIONS:
-        section.refuse(key, f"is {describe(name)}; there are {', '.join(tls.VERSIONS)}")
+        section.refuse(key, f"is {describe(name)}; expected one of {', '.join(tls.VERSIONS)}")
     return tls.VERSIONS[name]
 
 
@@ -174,7 +177,7 @@ def _ciphers(section: ConfigSection) -> tuple[str, ...]:
     names = section.texts("cipher_suites")
     for name in names:
         if name not in (*tls.CIPHERS, *tls.TLS13_CIPHERS):
-            section.refuse("cipher_suites", f"there is no {describe(name)} among those that Go calls secure")
+            section.refuse("cipher_suites", f"has {describe(name)}, which is not one of Go's secure cipher suites")
     chosen = tuple(tls.CIPHERS[name] for name in names if name in tls.CIPHERS)
     if names and not chosen and _versions(section)[0] < ssl.TLSVersion.TLSv1_3:
         section.refuse("cipher_suites", "has none for TLS 1.2; add one, or set min_version: TLS13")
@@ -185,21 +188,21 @@ def _curves(section: ConfigSection) -> tuple[str, ...]:
     names = section.texts("curve_preferences")
     for name in names:
         if name not in CURVES:
-            section.refuse("curve_preferences", f"there is no {describe(name)}; there are {', '.join(CURVES)}")
+            section.refuse("curve_preferences", f"has {describe(name)}; expected {', '.join(CURVES)}")
     return tuple(CURVES[name] for name in names)
 
 
 def _headers(section: ConfigSection) -> tuple[tuple[str, str], ...]:
     if section.switch("http2", default=False):
-        section.refuse("http2", "true can't be kept: this server speaks HTTP/1.1 alone; take false or leave it out")
+        section.refuse("http2", "true is not supported: this server speaks only HTTP/1.1; use false or leave it out")
     found = section.section("headers", tuple(_HEADERS))
     values = {name: found.text_or_number(name) for name in _HEADERS}
     for name, value in values.items():
         allowed = _HEADERS[name]
         if value and allowed and value not in allowed:
-            found.refuse(name, f"is {describe(value)}; it can be {' or '.join(allowed)}")
+            found.refuse(name, f"is {describe(value)}; expected {' or '.join(allowed)}")
         if not _HEADER_VALUE.fullmatch(value):
-            found.refuse(name, f"is {describe(value)}, which is no value of a header")
+            found.refuse(name, f"is {describe(value)}, which is not a valid header value")
     return tuple((name, value) for name, value in values.items() if value)
 
 
@@ -207,20 +210,24 @@ def _users(document: ConfigSection) -> Users:
     users = {}
     for name, hashed in document.mapping("basic_auth_users").items():
         if isinstance(name, str) and ":" in name:
-            document.refuse("basic_auth_users", "a name has a colon; write a space between a colon and the hash")
+            document.refuse("basic_auth_users", "a name contains a colon; write a space between the colon and the hash")
         if not isinstance(name, str) or not name:
-            document.refuse("basic_auth_users", f"{describe(name)} can't be a name; names are texts without a colon")
+            document.refuse(
+                "basic_auth_users", f"{describe(name)} is not a valid name; a name is a string without a colon"
+            )
         match = HASH.fullmatch(hashed.encode()) if isinstance(hashed, str) else None
         place = f"the password of {describe(name)}"
         if match is None:
-            document.refuse("basic_auth_users", f'{place} is no bcrypt hash; htpasswd -nBC 10 "" makes one')
+            document.refuse("basic_auth_users", f'{place} is not a bcrypt hash; create one with htpasswd -nBC 10 ""')
         if int(match["cost"]) > MOST_COST:
             document.refuse(
-                "basic_auth_users", f"{place} has a cost of {int(match['cost'])}, and {MOST_COST} is the most"
+                "basic_auth_users", f"{place} has a cost of {int(match['cost'])}; the highest allowed is {MOST_COST}"
             )
         users[name.encode()] = hashed.encode()
     if not users:
-        document.refuse("basic_auth_users", "names nobody; name a user, or leave the key out to let everybody in")
+        document.refuse(
+            "basic_auth_users", "is empty; name a user, or remove the key to allow access without a password"
+        )
     return users
 
 
@@ -228,10 +235,10 @@ def _rate_limit(section: ConfigSection) -> RequestRate | None:
     try:
         interval_s = parse_duration(section.text_or_number("interval") or "0")
     except ValueError:
-        section.refuse("interval", "is no duration; write it as 1s, or 0 for none")
+        section.refuse("interval", "is not a duration; write it as 1s, or 0 for none")
     burst = section.number("burst")
     if interval_s == 0:
         return None
     if burst < 1:
-        section.refuse("burst", "is below 1, so that no request would be answered")
+        section.refuse("burst", "is below 1, so no request would be answered")
     return RequestRate(interval_s, burst)

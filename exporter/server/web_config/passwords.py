@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 HASH = re.compile(rb"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{21}[.Oeu][./A-Za-z0-9]{31}")
-"""A bcrypt hash. The salt's last character has two bits."""
+"""A bcrypt hash. The last character of the salt carries only two bits."""
 
 MOST_COST = 18
-"""A cost of 10 takes 70 ms, and each one more doubles it: 18 takes 15 s, 31 takes days."""
+"""A cost of 10 takes 70 ms, and each step doubles it: 18 takes 15 s, 31 takes days."""
 
 _PASSWORD_BYTES = 72  # bcrypt looks at no more; the library refuses what Go cuts off
 _MOST_RESULTS = 256

@@ -19,7 +19,7 @@ class ConfigSection:
         self._values = values
         for key in values:
             if key not in keys:
-                raise ConfigError(f"{self.place()}: there is no key {describe(key)}; there are {', '.join(keys)}")
+                raise ConfigError(f"{self.place()}: unknown key {describe(key)}; expected {', '.join(keys)}")
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -32,36 +32,36 @@ class ConfigSection:
         """Return the mapping at a key as it is, an empty one where the key is missing."""
         value = self._values.get(key, {})
         if not isinstance(value, dict):
-            shown = "a text" if isinstance(value, str) else describe(value)  # which may be a name and a password
-            self.refuse(key, f"is {shown}, a mapping is needed")
+            shown = "a string" if isinstance(value, str) else describe(value)  # which may be a name and a password
+            self.refuse(key, f"is {shown}; expected a mapping")
         return value
 
     def text(self, key: str) -> str:
         """Return the text at a key, an empty one where it is missing."""
         value = self._values.get(key, "")
         if not isinstance(value, str):
-            self.refuse(key, f"is {describe(value)}, a text is needed")
+            self.refuse(key, f"is {describe(value)}; expected a string")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """Return the list of texts at a key, an empty one where it is missing."""
         value = self._values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            self.refuse(key, f"is {describe(value)}, a list of texts is needed")
+            self.refuse(key, f"is {describe(value)}; expected a list of strings")
         return tuple(value)
 
     def switch(self, key: str, *, default: bool) -> bool:
         """Return the boolean at a key."""
         value = self._values.get(key, default)
         if not isinstance(value, bool):
-            self.refuse(key, f"is {describe(value)}, true or false is needed")
+            self.refuse(key, f"is {describe(value)}; expected true or false")
         return value
 
     def number(self, key: str) -> int:
         """Return the whole number at a key, 0 where it is missing."""
         value = self._values.get(key, 0)
         if not isinstance(value, int) or isinstance(value, bool):
-            self.refuse(key, f"is {describe(value)}, a whole number is needed")
+            self.refuse(key, f"is {describe(value)}; expected a whole number")
         return value
 
     def text_or_number(self, key: str) -> str:

@@ -33,12 +33,12 @@ CIPHERS = {
 """OpenSSL's names of the cipher suites up to TLS 1.2, by Go's: those of its CipherSuites()."""
 
 TLS13_CIPHERS = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
-"""Suites of TLS 1.3. Neither Go nor Python lets anybody choose among them: all are always on."""
+"""Suites of TLS 1.3. Neither Go nor Python can select among them: all are always on."""
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _KINDS_OF_NAMES = frozenset({"DNS", "email", "URI"})
 _NO_ADDRESS = "<invalid>"
-"""What Python writes for an address that has neither 4 nor 16 bytes."""
+"""What Python prints for an address that has neither 4 nor 16 bytes."""
 
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _MOST_ROUNDS = 10
@@ -84,7 +84,7 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     if settings.ciphers:
         _choose_ciphers(context, settings)
     if settings.curves and not choose_curves(context, settings.curves):
-        raise ConfigError(f"{settings.place}.curve_preferences: can't be kept with this machine's Python and OpenSSL")
+        raise ConfigError(f"{settings.place}.curve_preferences: not supported by this machine's Python and OpenSSL")
     if not settings.prefers_own_ciphers:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     _try_handshake(context, settings)
@@ -104,10 +104,10 @@ def names_of(certificate: Any) -> set[str]:
 def _load_certificate(context: ssl.SSLContext, certificate: Pem, key: Pem) -> None:
     first = _CERTIFICATE.search(certificate.text())
     if first is None or not _is_certificate(first[0]):
-        raise ConfigError(f"{certificate.place}: it is no certificate in PEM form")
+        raise ConfigError(f"{certificate.place}: it is not a certificate in PEM format")
 
     def refuse_password() -> str:
-        raise ConfigError(f"{key.place}: the key is encrypted, and there is nobody to ask for its password")
+        raise ConfigError(f"{key.place}: the key is encrypted; use one without a password")
 
     try:
         with _as_file(certificate.content) as certificate_path, _as_file(key.content) as key_path:
@@ -116,7 +116,7 @@ def _load_certificate(context: ssl.SSLContext, certificate: Pem, key: Pem) -> No
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ConfigError(f"{key.place}: the key does not belong to {certificate.place}") from None
         if error.reason in (None, "PEM_LIB") or "-----BEGIN" not in key.text():
-            raise ConfigError(f"{key.place}: it is no private key in PEM form") from None
+            raise ConfigError(f"{key.place}: it is not a private key in PEM format") from None
         raise ConfigError(f"{certificate.place}: it can't be used: {_reason(error)}") from None
 
 
@@ -144,7 +144,7 @@ def _load_client_ca(context: ssl.SSLContext, ca: Pem | None) -> None:
     try:
         context.load_verify_locations(cadata="\n".join(_CERTIFICATE.findall(ca.text())))
     except (ssl.SSLError, ValueError):
-        raise ConfigError(f"{ca.place}: there is no certificate in PEM form in it") from None
+        raise ConfigError(f"{ca.place}: it contains no certificate in PEM format") from None
 
 
 def _choose_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
@@ -156,7 +156,7 @@ def _choose_ciphers(context: ssl.SSLContext, settings: TlsSettings) -> None:
         known = {cipher["name"] for cipher in context.get_ciphers()}
     missing = [name for name in settings.ciphers if name not in known]
     if missing:
-        raise ConfigError(f"{settings.place}.cipher_suites: this machine's OpenSSL has no {missing[0]}")
+        raise ConfigError(f"{settings.place}.cipher_suites: this machine's OpenSSL does not support {missing[0]}")
 
 
 def _try_handshake(context: ssl.SSLContext, settings: TlsSettings) -> None:

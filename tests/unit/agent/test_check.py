@@ -24,8 +24,8 @@ def test_it_says_what_is_read_from_where_and_how_often() -> None:
     gpus, interval, counters, pods, labels, address = lines("-c", "5000", "-a", "[::1]:9500", "--label-style", "4.9")
     assert gpus.startswith("GPUs: real ones, through NVML")
     assert interval == "Interval: 5 s"
-    assert counters.endswith("default-counters.csv: 25 series of each GPU, 1 labels")
-    assert pods == "Pods: kubelet is not asked; -k asks it"
+    assert counters.endswith("default-counters.csv: 25 series per GPU, 1 labels")
+    assert pods == "Pods: none, kubelet is not asked; add -k to ask it"
     assert labels == "Labels: as 4.9"
     assert address == "Address: http://[::1]:9500/metrics"
 
@@ -34,10 +34,10 @@ def test_a_mock_is_told_with_its_gpus_and_its_pods_are_shown_as_serving_shows_th
     scenario = tmp_path / "lab.yaml"
     scenario.write_text("gpus: [{profile: t4, count: 2}, {profile: a100-sxm}]")
     found = lines("--mock", str(scenario))
-    assert found[0] == f"GPUs: MOCK ones of {scenario}: 2 x Tesla T4, 1 x NVIDIA A100-SXM4-80GB, 0 pods"
-    assert "Pods: kubelet is not asked; -k asks it" in found
+    assert found[0] == f"GPUs: MOCK, of {scenario}: 2 x Tesla T4, 1 x NVIDIA A100-SXM4-80GB, 0 pods"
+    assert "Pods: none, kubelet is not asked; add -k to ask it" in found
     assert "Pods: from kubelet" in lines("--mock")
-    assert "Pods: kubelet is not asked; -k asks it" in lines("--mock", "-k=false")
+    assert "Pods: none, kubelet is not asked; add -k to ask it" in lines("--mock", "-k=false")
 
 
 def test_indices_that_no_gpu_of_a_mock_has_are_warned_of() -> None:
@@ -61,7 +61,7 @@ def test_rows_that_are_skipped_are_warned_of(tmp_path: Path) -> None:
     warnings = [line for line in lines("-f", str(counters)) if line.startswith("warning: ")]
     assert len(warnings) == 2
     assert "it is about CPUs" in warnings[0]
-    assert "nothing is left" in warnings[1]
+    assert "no row of it makes" in warnings[1]
 
 
 def test_what_is_wrong_is_named_with_the_setting_that_gave_it(tmp_path: Path) -> None:
@@ -81,6 +81,6 @@ def test_a_counter_of_the_configuration_file_is_named_by_its_place_there(tmp_pat
 def test_web_configuration_is_read(tmp_path: Path) -> None:
     web = tmp_path / "web.yml"
     web.write_text(f"basic_auth_users: {{ann: {HASH}}}")
-    assert "Passwords: needed; users: 1" in lines("--web-config-file", str(web))
+    assert "Passwords: required; users: 1" in lines("--web-config-file", str(web))
     web.write_text("basic_auth_users: {ann: secret}")
-    assert refusal("--web-config-file", str(web)).startswith(f"{web}: basic_auth_users: the password of 'ann' is no ")
+    assert refusal("--web-config-file", str(web)).startswith(f"{web}: basic_auth_users: the password of 'ann' is not ")

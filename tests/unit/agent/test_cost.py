@@ -38,7 +38,7 @@ def test_what_is_read_seldom_costs_by_its_own_period_and_what_is_read_once_nothi
 def test_what_the_gpu_does_not_have_is_named_and_costs_nothing(tmp_path: Path) -> None:
     rows = "DCGM_FI_DEV_FAN_SPEED, gauge, a\nDCGM_FI_DEV_GPU_TEMP, gauge, b\n"
     lines = cost_report(settings(tmp_path, rows)).splitlines()
-    assert lines[-1] == "not on this GPU: DCGM_FI_DEV_FAN_SPEED"
+    assert lines[-1] == "not supported by this GPU: DCGM_FI_DEV_FAN_SPEED"
     assert not [line for line in lines if line.startswith("nvmlDeviceGetFanSpeed")]
 
 
@@ -52,11 +52,11 @@ def test_what_a_value_is_made_of_costs_for_it_and_as_seldom_as_it_is_read(tmp_pa
         ("nvmlEventSetWait_v2", "1"),
     ):
         assert (found[name][1], found[name][-1]) == (each, "DCGM_EXP_GPU_HEALTH_STATUS")
-    assert not [line for line in lines if line.startswith(("nvmlDeviceGetNvLink", "not on this GPU"))]
+    assert not [line for line in lines if line.startswith(("nvmlDeviceGetNvLink", "not supported by this GPU"))]
 
 
 def test_without_a_gpu_there_is_a_reason(tmp_path: Path) -> None:
     scenario = tmp_path / "lost.yaml"
     scenario.write_text("gpus: [{profile: t4, faults: [{kind: lost, at_s: 0}]}]")
-    with pytest.raises(NvmlError, match="no GPU that answers"):
+    with pytest.raises(NvmlError, match="no selected GPU answers"):
         cost_report(settings(tmp_path, "DCGM_FI_DEV_GPU_TEMP, gauge, b\n", f"--mock={scenario}"))

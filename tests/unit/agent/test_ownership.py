@@ -304,11 +304,11 @@ def test_the_end_needs_no_thread(own: Own, no_threads: Callable[[], None]) -> No
 
 
 def test_what_is_known_of_owners_is_said_in_a_few_words(own: Own, kubelet: FakeKubelet) -> None:
-    assert own().summary() == "not asked for, -k is not given"
+    assert own().summary() == "not requested, -k is not given"
     ownership = own("-k")
-    until(lambda: ownership.summary() == "2 of 2 GPUs or MIG instances held, by pods: 2", what="owners are known")
+    until(lambda: ownership.summary() == "2 of 2 GPUs or MIG instances held, pods: 2", what="owners are known")
     kubelet.set_pods(())
-    until(lambda: ownership.summary() == "0 of 2 GPUs or MIG instances held, by pods: 0", what="nobody holds one")
+    until(lambda: ownership.summary() == "0 of 2 GPUs or MIG instances held, pods: 0", what="nobody holds one")
 
 
 def test_a_kubelet_that_is_not_there_is_said(own: Own) -> None:

@@ -133,14 +133,14 @@ def test_a_section_without_values_is_as_good_as_none() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "c.yaml: is empty, a mapping of keys and values is needed"),
-        ("- version: 1", "c.yaml: is a list, a mapping of keys and values is needed"),
+        ("", "c.yaml: is empty; expected a mapping of keys and values"),
+        ("- version: 1", "c.yaml: is a list; expected a mapping of keys and values"),
         ("metrics: {}", "c.yaml: version must be 1 or 2, not empty"),
         ("version: 3", "c.yaml: version must be 1 or 2, not 3"),
         ("version: true", "c.yaml: version must be 1 or 2, not True"),
         ("version: [1]", "c.yaml: version must be 1 or 2, not a list"),
-        ("version: 1\nversion: 1", "c.yaml:2: the key 'version' stands twice"),
-        ("version: 2\nserver:\n  a: 1\n  a: 2", "c.yaml:4: the key 'a' stands twice"),
+        ("version: 1\nversion: 1", "c.yaml:2: the key 'version' is repeated"),
+        ("version: 2\nserver:\n  a: 1\n  a: 2", "c.yaml:4: the key 'a' is repeated"),
         ("version: 1\n---\nversion: 1", "c.yaml:2: this is not YAML: but found another document"),
         ("version: {", "c.yaml:1: this is not YAML: expected the node content, but found '<stream end>'"),
         ("version: 1\nx: &a !!int", "c.yaml: this is not YAML: "),
@@ -159,7 +159,7 @@ def test_a_section_without_values_is_as_good_as_none() -> None:
         ("version: 1\ncollection: {interval: 1.5ms}", "c.yaml: collection.interval takes a duration"),
         (
             "version: 2\nmetrics: {file: a, fields: [{name: a, prometheusType: gauge, help: b}]}",
-            "c.yaml: metrics takes either file or fields, not both",
+            "c.yaml: metrics takes file or fields, not both",
         ),
         ("version: 2\nmetrics: {fields: x}", "c.yaml: metrics.fields takes a list, not 'x'"),
         ("version: 2\nmetrics: {fields: [x]}", "c.yaml: metrics.fields[0] takes keys and values, not 'x'"),
@@ -169,11 +169,11 @@ def test_a_section_without_values_is_as_good_as_none() -> None:
         ("version: 2\ncollections: [{name: a, every: 1s}]", "c.yaml: collections[0]: metrics.include is missing"),
         (
             "version: 2\ncollections:\n- &a {name: a, every: 1s, metrics: {include: [X]}}\n- *a",
-            "c.yaml: collections[1].name: 'a' stands twice",
+            "c.yaml: collections[1].name: 'a' is repeated",
         ),
         (
             "version: 2\ncollections:\n- &a {every: 1s, metrics: {include: ['*']}, name: a}\n- {<<: *a, name: b}",
-            "c.yaml: collections[1] includes all fields, as one above it does",
+            "c.yaml: collections[1] includes all fields, but an earlier collection already does",
         ),
         ("version: 1\ncollection: {watchGroups: [{every: 1s}]}", "c.yaml: collection.watchGroups[0]: this version"),
     ],

@@ -159,7 +159,7 @@ def test_every_flag_refuses_a_bad_value_and_names_place_and_value(row: Row) -> N
         place = row.environment if environ else f"--{row.flag}"
         message = error(*arguments, **environ)
         if row.flag == "config-file":
-            why = "/missing.yaml: the configuration file can't be read: No such file or directory"
+            why = "/missing.yaml: can't read the configuration file: No such file or directory"
             assert message == f"{why} (from {place})"
         else:
             assert message.startswith(f"{place} takes ")

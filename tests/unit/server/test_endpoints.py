@@ -152,7 +152,7 @@ def test_other_methods_are_refused_with_those_allowed(method: str) -> None:
     with serving() as served:
         reply = served.ask("/metrics", method)
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
-    assert reply.body == b"/metrics answers GET and HEAD only.\n"
+    assert reply.body == b"/metrics accepts only GET and HEAD.\n"
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/health"])
@@ -165,7 +165,7 @@ def test_failure_is_one_sentence_to_the_client_and_one_report_in_the_log(
         served.exporter.broken = ""
         again = served.ask(path)
     assert {(reply.status, reply.body) for reply in failed} == {
-        (500, f"{path} failed; the exporter's log says why.\n".encode())
+        (500, f"{path} failed; see the exporter's log.\n".encode())
     }
     assert again.status == 200
     assert len(caplog.records) == 1

@@ -22,10 +22,10 @@ def test_taken_port_is_one_sentence_that_names_it() -> None:
         other = MetricsServer(Exporter().sources(), Limits())
         with pytest.raises(ConfigError) as caught:
             other.listen("127.0.0.1", served.port)
-        with pytest.raises(ConfigError, match=f"--address :{served.port}: this port is in use"):
+        with pytest.raises(ConfigError, match=f"--address :{served.port}: the port is in use"):
             other.listen(None, served.port)
     assert str(caught.value) == (
-        f"--address 127.0.0.1:{served.port}: this port is in use; "
+        f"--address 127.0.0.1:{served.port}: the port is in use; "
         "stop the program that listens on it or choose another port"
     )
 
@@ -85,13 +85,13 @@ def test_descriptor_that_does_not_listen_is_refused() -> None:
     with socket.socket() as sock, started_by_systemd(sock.fileno()) as process:
         _, message = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
-    assert message.strip().startswith("--web-systemd-socket: file descriptor 3 does not listen; ")
+    assert message.strip().startswith("--web-systemd-socket: file descriptor 3 is not listening; ")
 
 
 def test_descriptor_that_is_no_socket_is_refused() -> None:
     with open(os.devnull) as file, started_by_systemd(file.fileno()) as process:  # noqa: PTH123
         _, message = process.communicate(timeout=PATIENCE_S)
-    assert message.strip().startswith("--web-systemd-socket: file descriptor 3 is no socket ")
+    assert message.strip().startswith("--web-systemd-socket: file descriptor 3 is not a socket ")
 
 
 @pytest.mark.parametrize(
@@ -107,5 +107,5 @@ def test_descriptor_that_is_no_socket_is_refused() -> None:
     ],
 )
 def test_without_sockets_for_this_process_the_flag_is_refused(environ: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"--web-systemd-socket: systemd handed over no socket .*\.socket unit"):
+    with pytest.raises(ConfigError, match=r"--web-systemd-socket: systemd passed no socket .*\.socket unit"):
         systemd_sockets(environ, pid=1)

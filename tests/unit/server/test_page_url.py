@@ -26,5 +26,5 @@ def test_tls_is_spoken_where_the_web_configuration_has_it(tmp_path: Path) -> Non
 
 
 def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"web\.yml: the web configuration file can't be read"):
+    with pytest.raises(ConfigError, match=r"web\.yml: can't read the web configuration file"):
         page_url(settings(f"--web-config-file={tmp_path / 'web.yml'}"))

@@ -100,7 +100,7 @@ def test_headers_of_16_kib_are_read_and_larger_ones_are_not() -> None:
         for count in (17_000, 40_000, 1_000_000):
             refusal = served.send(with_header_bytes(count))
             assert refusal.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-            assert refusal.endswith(b"\r\n\r\nThe headers are too large.\n")
+            assert refusal.endswith(b"\r\n\r\nThe request headers are too large.\n")
         assert honest_scrape_works(served)
 
 

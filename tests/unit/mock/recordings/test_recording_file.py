@@ -158,7 +158,7 @@ def test_a_series_has_the_frames_that_have_the_quantity() -> None:
         (lines(HEADER, {"t_s": 0, "values": {"x": float("inf")}}), "record 2: x: is inf, out of the range"),
         (lines(HEADER, {"t_s": 0, "values": {"x": 10**400}}), "record 2: x: is 1000"),
         (lines(HEADER, {"t_s": 10**400, "values": {}}), "record 2: t_s: is 1000"),
-        (lines(HEADER) + b'{"t_s": 0, "values": {"x": 1, "x": 2}}', "record 2: is not JSON: the key 'x' stands twice"),
+        (lines(HEADER) + b'{"t_s": 0, "values": {"x": 1, "x": 2}}', "record 2: is not JSON: the key 'x' is repeated"),
         (lines(HEADER) + b"[" * 100_000, "record 2: is not JSON"),
         (gzip.compress(bytes(MOST_BYTES + 1)), "at most 32 MiB without compression"),
         (lines(HEADER, []), "record 2: is a list, not an object"),
@@ -182,5 +182,5 @@ def test_a_damaged_recording_names_record_and_field(content: bytes, sentence: st
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match=r"gone\.jsonl: the recording can't be read: No such file"):
+    with pytest.raises(RecordingError, match=r"gone\.jsonl: can't read the recording: No such file"):
         read_recording(tmp_path / "gone.jsonl")

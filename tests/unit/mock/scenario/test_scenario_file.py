@@ -116,7 +116,7 @@ def test_a_scenario_is_read_from_a_file_with_recordings_beside_it(tmp_path: Path
 
 
 def test_a_scenario_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"lab\.yaml: the scenario can't be read: No such file"):
+    with pytest.raises(ConfigError, match=r"lab\.yaml: can't read the scenario: No such file"):
         load_scenario(str(tmp_path / "lab.yaml"))
 
 
@@ -136,9 +136,9 @@ def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
     ("text", "sentence"),
     [
         ("gpus: [", ":1: this is not YAML"),
-        ("gpus: [{profile: t4}]\ngpus: [{profile: t4}]", ":2: the key 'gpus' stands twice"),
-        ("- 1", "is a list, a mapping of keys and values is needed"),
-        ("", "is empty, a mapping"),
+        ("gpus: [{profile: t4}]\ngpus: [{profile: t4}]", ":2: the key 'gpus' is repeated"),
+        ("- 1", "is a list; expected a mapping of keys and values"),
+        ("", "is empty; expected a mapping"),
         ("seed: 3", "gpus: has 0 GPUs, 1 to 64 are needed"),
         ("gpus: [{profile: t4, count: 64}, {profile: t4}]", "gpus: has 65 GPUs"),
         ("gpus: t4", "gpus: is 't4', a list is needed"),

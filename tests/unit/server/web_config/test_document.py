@@ -56,35 +56,35 @@ def test_an_interval_of_0_is_no_rate_limit(files: Files, limit: str) -> None:
 
 
 DOCUMENTS = {
-    "": "is empty, a mapping of keys and values is needed",
-    "tls_server_config:": "tls_server_config: is empty, a mapping is needed",
-    "tls_config: {}": "there is no key 'tls_config'; there are tls_server_config, http_server_config, ",
-    "tls_server_config: {cert_filse: x}": "tls_server_config: there is no key 'cert_filse'; there are cert, key, ",
-    "1: {}": "there is no key 1; ",
-    "tls_server_config: {}": "tls_server_config.cert_file: is missing; TLS needs it, or cert with the PEM text itself",
-    "tls_server_config: {cert_file: x, cert: y}": "tls_server_config.cert: stands beside cert_file; keep one of ",
-    "rate_limit: {interval: 5}": "rate_limit.interval: is no duration; write it as 1s, or 0 for none",
-    "rate_limit: {interval: 1s}": "rate_limit.burst: is below 1, so that no request would be answered",
-    "rate_limit: {interval: -1s, burst: 1}": "rate_limit.interval: is no duration; ",
-    "rate_limit: {interval: 1s, burst: true}": "rate_limit.burst: is True, a whole number is needed",
-    "http_server_config: {http2: true}": "http_server_config.http2: true can't be kept: this server speaks HTTP/1.1 ",
-    "http_server_config: {http2: 1}": "http_server_config.http2: is 1, true or false is needed",
-    "http_server_config: {headers: {Server: x}}": "http_server_config.headers: there is no key 'Server'; there are ",
+    "": "is empty; expected a mapping of keys and values",
+    "tls_server_config:": "tls_server_config: is empty; expected a mapping",
+    "tls_config: {}": "unknown key 'tls_config'; expected tls_server_config, http_server_config, ",
+    "tls_server_config: {cert_filse: x}": "tls_server_config: unknown key 'cert_filse'; expected cert, key, ",
+    "1: {}": "unknown key 1; ",
+    "tls_server_config: {}": "tls_server_config.cert_file: is missing; TLS needs it, or cert with the PEM text",
+    "tls_server_config: {cert_file: x, cert: y}": "tls_server_config.cert: and cert_file are both given; keep one of ",
+    "rate_limit: {interval: 5}": "rate_limit.interval: is not a duration; write it as 1s, or 0 for none",
+    "rate_limit: {interval: 1s}": "rate_limit.burst: is below 1, so no request would be answered",
+    "rate_limit: {interval: -1s, burst: 1}": "rate_limit.interval: is not a duration; ",
+    "rate_limit: {interval: 1s, burst: true}": "rate_limit.burst: is True; expected a whole number",
+    "http_server_config: {http2: true}": "http_server_config.http2: true is not supported: this server speaks only ",
+    "http_server_config: {http2: 1}": "http_server_config.http2: is 1; expected true or false",
+    "http_server_config: {headers: {Server: x}}": "http_server_config.headers: unknown key 'Server'; expected ",
     "http_server_config: {headers: {X-Frame-Options: x}}": (
-        "http_server_config.headers.X-Frame-Options: is 'x'; it can be deny or sameorigin"
+        "http_server_config.headers.X-Frame-Options: is 'x'; expected deny or sameorigin"
     ),
     'http_server_config: {headers: {X-XSS-Protection: "a\\r\\nb: c"}}': (
-        "http_server_config.headers.X-XSS-Protection: is 'a\\r\\nb: c', which is no value of a header"
+        "http_server_config.headers.X-XSS-Protection: is 'a\\r\\nb: c', which is not a valid header value"
     ),
-    "basic_auth_users:": "basic_auth_users: is empty, a mapping is needed",
-    "basic_auth_users: {}": "basic_auth_users: names nobody; name a user, or leave the key out to let everybody in",
-    "basic_auth_users: {ann: secret}": "basic_auth_users: the password of 'ann' is no bcrypt hash; htpasswd ",
-    "basic_auth_users: {ann: 1}": "basic_auth_users: the password of 'ann' is no bcrypt hash; ",
-    f"basic_auth_users: {{1: {HASH}}}": "basic_auth_users: 1 can't be a name; names are texts without a colon",
-    f"basic_auth_users: {{'a:b': {HASH}}}": "basic_auth_users: a name has a colon; ",
-    f"basic_auth_users: {{ann: {HASH[:-1]}}}": "basic_auth_users: the password of 'ann' is no bcrypt hash; ",
+    "basic_auth_users:": "basic_auth_users: is empty; expected a mapping",
+    "basic_auth_users: {}": "basic_auth_users: is empty; name a user, or remove the key to allow",
+    "basic_auth_users: {ann: secret}": "basic_auth_users: the password of 'ann' is not a bcrypt hash; create ",
+    "basic_auth_users: {ann: 1}": "basic_auth_users: the password of 'ann' is not a bcrypt hash; ",
+    f"basic_auth_users: {{1: {HASH}}}": "basic_auth_users: 1 is not a valid name; a name is a string without a colon",
+    f"basic_auth_users: {{'a:b': {HASH}}}": "basic_auth_users: a name contains a colon; ",
+    f"basic_auth_users: {{ann: {HASH[:-1]}}}": "basic_auth_users: the password of 'ann' is not a bcrypt hash; ",
     f"basic_auth_users: {{ann: $2y$31${HASH[7:]}}}": (
-        "basic_auth_users: the password of 'ann' has a cost of 31, and 18 is the most"
+        "basic_auth_users: the password of 'ann' has a cost of 31; the highest allowed is 18"
     ),
 }
 
@@ -95,23 +95,23 @@ def test_document_that_asks_for_what_can_not_be_kept_is_refused(files: Files, do
 
 
 TLS = {
-    "client_auth_type: RequestClientCert": "tls_server_config.client_auth_type: RequestClientCert can't be kept: ",
-    "client_auth_type: RequireAnyClientCert": "tls_server_config.client_auth_type: RequireAnyClientCert can't ",
-    "client_auth_type: x": "tls_server_config.client_auth_type: is 'x'; there are NoClientCert, ",
+    "client_auth_type: RequestClientCert": "tls_server_config.client_auth_type: RequestClientCert is not supported: ",
+    "client_auth_type: RequireAnyClientCert": "tls_server_config.client_auth_type: RequireAnyClientCert is not ",
+    "client_auth_type: x": "tls_server_config.client_auth_type: is 'x'; expected one of NoClientCert, ",
     "client_auth_type: RequireAndVerifyClientCert": (
-        "tls_server_config.client_ca_file: is missing; without it every certificate of a public CA would do"
+        "tls_server_config.client_ca_file: is missing; without it any certificate of a public CA would be accepted"
     ),
     "client_allowed_sans: [a]": "tls_server_config.client_auth_type: does not ask for certificates, but ",
-    "client_allowed_sans: a": "tls_server_config.client_allowed_sans: is 'a', a list of texts is needed",
-    "min_version: TLS11": "tls_server_config.min_version: TLS11 can't be kept: it is broken (RFC 8996), ",
-    "max_version: TLS14": "tls_server_config.max_version: is 'TLS14'; there are TLS12, TLS13",
+    "client_allowed_sans: a": "tls_server_config.client_allowed_sans: is 'a'; expected a list of strings",
+    "min_version: TLS11": "tls_server_config.min_version: TLS11 is not supported: it is broken (RFC 8996), ",
+    "max_version: TLS14": "tls_server_config.max_version: is 'TLS14'; expected one of TLS12, TLS13",
     "min_version: TLS13\n  max_version: TLS12": "tls_server_config.max_version: is below min_version",
     "cipher_suites: [TLS_RSA_WITH_RC4_128_SHA]": (
-        "tls_server_config.cipher_suites: there is no 'TLS_RSA_WITH_RC4_128_SHA' among those that Go calls secure"
+        "tls_server_config.cipher_suites: has 'TLS_RSA_WITH_RC4_128_SHA', which is not one of Go's secure "
     ),
     "cipher_suites: [TLS_AES_128_GCM_SHA256]": "tls_server_config.cipher_suites: has none for TLS 1.2; ",
-    "curve_preferences: [CurveP257]": "tls_server_config.curve_preferences: there is no 'CurveP257'; ",
-    "prefer_server_cipher_suites: yess": "tls_server_config.prefer_server_cipher_suites: is 'yess', true or false ",
+    "curve_preferences: [CurveP257]": "tls_server_config.curve_preferences: has 'CurveP257'; expected ",
+    "prefer_server_cipher_suites: yess": "tls_server_config.prefer_server_cipher_suites: is 'yess'; expected true or ",
 }
 
 
@@ -121,7 +121,7 @@ def test_tls_that_can_not_be_kept_is_refused(files: Files, keys: str) -> None:
 
 
 def test_duplicate_key_is_refused(files: Files) -> None:
-    assert "the key 'min_version' stands twice" in files.refused(
+    assert "the key 'min_version' is repeated" in files.refused(
         lambda: files.read_tls("  min_version: TLS12\n  min_version: TLS13")
     )
 
@@ -136,11 +136,11 @@ def test_file_that_is_none_is_refused(files: Files) -> None:
     (files.folder / "large").touch()
     os.truncate(files.folder / "large", 10**9)
     for name, why in {
-        "nothing": "the PEM file can't be read: No such file or directory",
-        ".": "it is no regular file; name a PEM file",
-        "pipe": "it is no regular file; name a PEM file",
-        "large": "a PEM file has at most 1 MiB",
-        '"a\\0b"': "the PEM file can't be read: its name has a NUL",
+        "nothing": "can't read the PEM file: No such file or directory",
+        ".": "it is not a regular file; give the path of a PEM file",
+        "pipe": "it is not a regular file; give the path of a PEM file",
+        "large": "a PEM file may have at most 1 MiB",
+        '"a\\0b"': "can't read the PEM file: its name contains a NUL",
     }.items():
         sentence = files.refused(partial(files.read, f"tls_server_config: {{cert: x, key_file: {name}}}"))
         assert sentence.startswith("tls_server_config.key_file: FOLDER")

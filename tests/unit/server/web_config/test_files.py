@@ -28,7 +28,7 @@ def test_change_behind_a_swapped_link_is_seen(tmp_path: Path) -> None:
 
 def test_file_that_could_not_be_read_is_watched_too(tmp_path: Path) -> None:
     files = FilesRead()
-    with pytest.raises(ConfigError, match="the PEM file can't be read"):
+    with pytest.raises(ConfigError, match="can't read the PEM file"):
         files.read(tmp_path / "file", "PEM file")
     assert not files.have_changed()
     (tmp_path / "file").write_text("now")

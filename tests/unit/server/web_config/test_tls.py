@@ -128,11 +128,11 @@ def test_bad_certificates_and_keys_are_refused(files: Files, tmp_path: Path) -> 
     subprocess.run(encrypt, check=True)
     for identity, why in (
         (Identity(files.server.certificate, other.key), "server.pem"),
-        (Identity(half, files.server.key), "half: it is no certificate in PEM form"),
-        (Identity(junk, files.server.key), "junk: it is no certificate in PEM form"),
-        (Identity(files.server.certificate, junk), "junk: it is no private key in PEM form"),
-        (Identity(files.server.certificate, half), "half: it is no private key in PEM form"),
-        (Identity(other.certificate, encrypted), "the key is encrypted, and there is nobody to ask for its password"),
+        (Identity(half, files.server.key), "half: it is not a certificate in PEM format"),
+        (Identity(junk, files.server.key), "junk: it is not a certificate in PEM format"),
+        (Identity(files.server.certificate, junk), "junk: it is not a private key in PEM format"),
+        (Identity(files.server.certificate, half), "half: it is not a private key in PEM format"),
+        (Identity(other.certificate, encrypted), "the key is encrypted; use one without a password"),
         (old, "old.pem: the certificate has expired"),
     ):
         sentence = files.refused(partial(files.read_tls, "", identity))
@@ -146,7 +146,7 @@ def test_authority_without_certificates_is_refused(files: Files) -> None:
     for path in (files.server.key, "/dev/null"):
         sentence = files.refused(partial(files.read_tls, REQUIRED.format(path)))
         assert sentence.startswith("tls_server_config.client_ca_file: ")
-    assert sentence.endswith("/dev/null: it is no regular file; name a PEM file")
+    assert sentence.endswith("/dev/null: it is not a regular file; give the path of a PEM file")
 
 
 def test_cipher_suites_that_the_key_can_not_serve_are_refused(files: Files) -> None:
