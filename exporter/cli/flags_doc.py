@@ -63,14 +63,14 @@ The others, and `collection.watchGroups` (version 1), are checked, and a log lin
 def flags_doc() -> str:
     """Write the page."""
     parts = [_INTRODUCTION, _COMMANDS]
-    parts.append(_table(("Command", ""), ((f"`{command.name}`", command.help) for command in COMMANDS)))
+    parts.append(_table(("Command", "What it does"), ((f"`{command.name}`", command.help) for command in COMMANDS)))
     for name, flags in COMMAND_FLAGS.items():
         parts.append(f"### {name}\n")
         rows_of_command = ((f"`--{flag.name}{placeholder(flag)}`", flag.help) for flag in flags)
-        parts.append(_table(("Flag", ""), rows_of_command))
+        parts.append(_table(("Flag", "What it does"), rows_of_command))
     for group in Group:
         parts.append(f"## {group}\n")
-        parts.append(_table(("Flag", "Default", "Variable", "", "State"), map(_row, _flags(group))))
+        parts.append(_table(("Flag", "Default", "Variable", "What it does", "State"), map(_row, _flags(group))))
     parts.append(_CONFIG_FILE)
     rows = ((f"`{key.path}`", ", ".join(map(str, key.versions)), f"`--{key.flag}`") for key in KEYS)
     parts.append(_table(("Key", "Version", "Flag"), rows))
