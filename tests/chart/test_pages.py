@@ -11,7 +11,7 @@ from tests.chart import looks
 from tests.chart.helm import CHART, Helm, Refused, Rendered
 from tests.chart.soundness import faults
 from tests.chart.test_dcgm_values import ROWS
-from tests.chart.values import chart_defaults
+from tests.chart.values import chart_defaults, merged
 from tests.pages import blocks, page, section
 
 FROM_DCGM = page("coming-from-dcgm-exporter")
@@ -37,12 +37,11 @@ def test_each_fragment_renders(name: str, helm: Helm) -> None:
 
 
 @pytest.mark.parametrize("name", ["coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes", "troubleshooting"])
-def test_each_value_within_a_sentence_renders(name: str, helm: Helm) -> None:
+def test_the_values_within_its_sentences_render_together(name: str, helm: Helm) -> None:
     keys = "|".join(chart_defaults())
     found = re.findall(rf"`((?:{keys}): (?:{{.*?}}|\[.*?\]|\"\"))`", page(name))
     assert found
-    for values in found:
-        assert looks.exporter(helm.template(yaml.safe_load(values)))
+    assert looks.exporter(helm.template(merged(*map(yaml.safe_load, found))))
 
 
 def test_beside_dcgm_exporter_nothing_is_scraped_and_nothing_alerts(helm: Helm) -> None:
