@@ -6,6 +6,7 @@ lines.
 """
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,21 +46,27 @@ def steps(text: str) -> list[Step]:
 
 def shell_commands(text: str) -> list[str]:
     """Return the commands of a shell script without blank lines and comments between them."""
-    lines = iter(text.splitlines())
-    begun = (line for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    return ["\n".join([line, *_rest_of(line, lines)]) for line in begun]
+    found: list[str] = []
+    command = ""
+    for line in text.splitlines():
+        if command or (line.strip() and not line.lstrip().startswith("#")):
+            command += f"{line}\n"
+            if _is_whole(command):
+                found.append(command.removesuffix("\n"))
+                command = ""
+    return [*found, command.removesuffix("\n")] if command else found
 
 
-def _rest_of(line: str, lines: Iterator[str]) -> Iterator[str]:
-    """Yield the lines that belong to a command which a line begins."""
-    while line.endswith("\\"):
-        line = next(lines, "")
-        yield line
-    if begun := _HERE_DOCUMENT.search(line):
-        for line in lines:
-            yield line
-            if line == begun[1]:
-                return
+def _is_whole(command: str) -> bool:
+    """Tell whether a command ends with its last line: no line is continued, no document and no quotation is open."""
+    *before, last = command.splitlines()
+    if document := _HERE_DOCUMENT.search(command):
+        return bool(before) and last == document[1]
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return not last.endswith("\\")
 
 
 def _blocks(text: str) -> Iterator[tuple[tuple[str, ...], str, str]]:

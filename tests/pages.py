@@ -4,10 +4,11 @@ import re
 import textwrap
 from pathlib import Path
 
+from tests.page_steps import shell_commands
+
 DOCS = Path(__file__).parents[1] / "docs"
 _FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
-_COMMAND = re.compile(r"\n(?=(?:helm|kubectl|oc|docker|gpu-metrics-exporter) )")
 
 
 def page(name: str) -> str:
@@ -44,5 +45,5 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def commands(text: str) -> list[str]:
-    """Return the commands of the shell blocks; a command goes on to the next that begins a line."""
-    return [one.strip() for body in blocks(text, "sh") for one in _COMMAND.split(body)]
+    """Return the commands of the shell blocks."""
+    return [command for body in blocks(text, "sh") for command in shell_commands(body)]

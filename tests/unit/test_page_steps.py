@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.page_steps import Step, disagreement, shell_commands, steps
 
 WORD = st.text(
-    st.characters(codec="utf-8", exclude_characters="`\\<#…\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), min_size=1
+    st.characters(codec="utf-8", exclude_characters="`\\<#'\"…\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), min_size=1
 )
 LINE = WORD.map(lambda text: " ".join(text.split())).filter(bool)
 HERE_DOCUMENT = st.lists(LINE.filter(lambda line: line != "EOF"), min_size=1).map(
@@ -46,6 +46,8 @@ def test_an_answer_belongs_to_the_last_command_before_it_and_other_blocks_to_non
 
 
 def test_commands_are_split_where_a_shell_would() -> None:
+    quoted = "patch x --patch '\nspec:\n  # kept\n'"
+    assert shell_commands(f"{quoted}\nls # isn't it\n") == [quoted, "ls # isn't it"]
     text = "# first\nhelm install x \\\n  --wait   # patient\n\ncat > f <<'EOF'\n# kept\n\nEOF\nls\n"
     assert shell_commands(text) == ["helm install x \\\n  --wait   # patient", "cat > f <<'EOF'\n# kept\n\nEOF", "ls"]
 
