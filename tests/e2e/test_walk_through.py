@@ -1,6 +1,7 @@
 """docs/walk-through.md, followed: each of its commands with the answer that stands there, on a real kubelet."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -23,7 +24,7 @@ from tests.page_steps import Step, steps
 from tests.pages import page
 from tests.tools.build import build
 
-LAPTOP, GPU_NODES = "A. On a laptop", "B. On GPU nodes"
+GPU_NODES = "B. On GPU nodes"
 STEPS = steps(page("walk-through"))
 
 NOT_HERE = {
@@ -107,6 +108,11 @@ def test_on_gpu_nodes_the_commands_run_and_the_values_render(reader: Reader, fol
     rendered = Helm(build("helm")["helm"]).template(yaml.safe_load((folder / "walk-through.yaml").read_text()))
     assert looks.exporter(rendered)["image"].startswith("REGISTRY/gpu-metrics-exporter:")
     assert [one["metadata"]["name"] for one in rendered.all("HorizontalPodAutoscaler")] == ["gpu-workload-hpa"]
+
+
+def test_no_block_of_the_page_is_passed_over() -> None:
+    assert set(re.findall(r"^ *```(\w*)\n.*?^ *```$", page("walk-through"), re.MULTILINE | re.DOTALL)) == {"sh", "text"}
+    assert sum(GPU_NODES in step.headings for step in STEPS) > 0
 
 
 def test_each_command_that_does_not_run_here_is_on_the_page() -> None:
