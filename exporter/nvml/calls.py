@@ -26,6 +26,14 @@ _ABSENT = frozenset({pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_ARG
 _NO_EVENT = ("nvmlEventSetWait_v2", pynvml.NVML_ERROR_TIMEOUT)
 """What each collection meets where no Xid has come, and no log need tell."""
 
+_NO_LINKS = (pynvml.NVML_FI_DEV_MEMORY_TEMP, 0)
+"""What ends a call whose last field value is of NVLinks, and nobody asked for. It costs the driver nothing.
+
+Behind a last counter of NVLinks (138 to 141, 161 to 163) the driver reads on past the end of the array, and where an
+older array of such counters lay there, it writes: the heap is spoilt, and the process dies some time later. Seen with
+580.159.04 on two H200s with NVLink, 2026-11-29.
+"""
+
 DEVICE_GONE = frozenset({Reason.GPU_LOST, Reason.DRIVER_GONE})
 """Reasons after which no other call on the same device can work."""
 
@@ -172,12 +180,12 @@ class Calls:
 
         Source: nvmlDeviceGetFieldValues.
         """
-        answers, seconds, _ = self._timed("nvmlDeviceGetFieldValues", (device, ids))
+        answers, seconds, _ = self._timed("nvmlDeviceGetFieldValues", (device, _ended(ids)))
         if answers is Reason.NOT_SUPPORTED and len(ids) > 1:
             return self._in_parts(device, [[one] for one in ids])
         if isinstance(answers, Reason):
             return answers
-        answers = plain(answers)
+        answers = plain(answers)[: len(ids)]
         latencies = [max(answer.latencyUsec, 0) + 1 for answer in answers]
         second_of_latency = seconds / sum(latencies)
         shares = (latency * second_of_latency for latency in latencies)
@@ -228,3 +236,7 @@ class Calls:
         self.spent_s += seconds
         self.count += 1
         return _Timed(answer, seconds, is_absent)
+
+
+def _ended(ids: tuple[FieldId, ...]) -> tuple[FieldId, ...]:
+    return (*ids, _NO_LINKS) if "NVLINK" in field_value_name(ids[-1][0]) else ids

@@ -50,6 +50,7 @@ def steps_of(nvml: Any, index: int) -> dict[str, Callable[[], Any]]:
     links = [
         (pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX, ALL_LINKS),
         (pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX, ALL_LINKS),
+        (pynvml.NVML_FI_DEV_MEMORY_TEMP, 0),  # the driver reads on behind links (exporter/nvml/calls.py)
     ]
 
     def gpm() -> None:

@@ -113,7 +113,8 @@ def _at(log: Sequence[Sequence[float]], at_s: float) -> float:
 
 def _links(handle: Any) -> dict[tuple[str, str, int], tuple[float, int]]:
     """Return when each counter of NVLink was read, in seconds, and its KiB."""
-    answers = pynvml.nvmlDeviceGetFieldValues(handle, list(_COUNTERS.values()))
+    # the driver reads on behind links (exporter/nvml/calls.py)
+    *answers, _ = pynvml.nvmlDeviceGetFieldValues(handle, [*_COUNTERS.values(), pynvml.NVML_FI_DEV_MEMORY_TEMP])
     return {key: (one.timestamp / 1e6, one.value.ullVal) for key, one in zip(_COUNTERS, answers, strict=True)}
 
 

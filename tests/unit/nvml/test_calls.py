@@ -141,6 +141,23 @@ def test_a_call_that_is_refused_for_one_field_value_is_made_for_each_alone() -> 
     assert answers == [(7, 5), (Reason.NOT_SUPPORTED, 0)]
 
 
+def test_a_driver_that_reads_on_behind_links_finds_an_entry_that_ends_it() -> None:
+    """As 580.159.04 does on GPUs with NVLink: it takes what lies behind the array for more of its links' counters."""
+    of_links = {pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_RX, pynvml.NVML_FI_DEV_NVLINK_THROUGHPUT_DATA_TX}
+    spoilt = []
+
+    def reading_on(_handle: object, ids: tuple[tuple[int, int], ...]) -> list[Any]:
+        if ids[-1][0] in of_links:
+            spoilt.append(ids)
+        return [_answer(pynvml.NVML_VALUE_TYPE_UNSIGNED_INT, member="uiVal", value=scope) for _, scope in ids]
+
+    calls = Calls(SimpleNamespace(nvmlDeviceGetFieldValues=reading_on))
+    wanted = tuple((field_id, link) for field_id in of_links for link in range(3))
+    assert calls.field_values("gpu", wanted) == [(scope, 1234) for _, scope in wanted]
+    assert calls.field_values("gpu", wanted[:1]) == [(0, 1234)]
+    assert spoilt == []
+
+
 def test_what_the_driver_leaves_untouched_among_many_is_asked_for_again_and_is_no_0() -> None:
     """As an H200 does with power smoothing: success, type 0, time 0; asked alone it says that it supports none."""
     never, of_few, alone = (251, 0), (252, 0), (253, 0)
