@@ -126,7 +126,8 @@ e2e-full: $(VENV)/installed-dev ## the same, with every case
 
 .PHONY: bare-metal-test
 
-# On Linux, as root, with systemd-container and mmdebstrap, which it installs: the commands of docs/bare-metal.md.
+# On Linux, as root, five to eight minutes, with systemd-container and mmdebstrap, which it installs: the commands of
+# docs/bare-metal.md under a systemd of their own, and its scripts under a slurmd.
 bare-metal-test: $(VENV)/installed-dev ## docs/bare-metal.md on Debian 12 and 13, with systemd (root, Linux)
 	$(BIN)/python -m pytest tests/bare_metal $(ARGS)
 

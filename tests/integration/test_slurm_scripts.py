@@ -125,6 +125,15 @@ def test_a_folder_that_can_not_be_made_costs_the_label_and_not_the_node(tmp_path
     node.ends(7)
 
 
+def test_the_folder_is_there_before_the_first_job(tmp_path: Path) -> None:
+    configuration = tmp_path / "etc" / "tmpfiles.d" / "gpu-jobs.conf"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text((SCRIPTS / "tmpfiles.conf").read_text().replace(" root root ", " - - "))
+    create = (tool("systemd-tmpfiles", "systemd"), "--create", f"--root={tmp_path}", configuration.name)
+    subprocess.run(create, check=True, timeout=PATIENCE_S)
+    assert list((tmp_path / "run" / "gpu-jobs").iterdir()) == []
+
+
 def test_a_device_that_is_no_file_name_writes_no_file(node: Node) -> None:
     node.starts(7, visible="MIG-GPU-8932f937/1/0")
     node.starts(8, "../0")
