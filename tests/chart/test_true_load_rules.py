@@ -126,9 +126,25 @@ CASES = {
 }
 
 
-def utilization(helm: Helm, values: Values | None = None) -> Rule:
+TWO_REAL_GPUS = {
+    36.87: (
+        "0.516297 5.923633 11.529484 16.899407",
+        "3.799627 18.799442 33.798903 48.799253",
+        "4.401091 19.400964 34.40143 49.400795",
+    ),
+    100: (
+        "20.036219 34.967102 49.905336 64.845155",
+        "53.799662 68.798586 83.798757 98.798574",
+        "53.402247 68.400417 83.399879 98.399779",
+    ),
+}
+"""By the true load of the one: busy and observed seconds of it, and observed ones of the other, which idled. Two H200s,
+scraped each 15 s, by tests/device/true_load_pair.py (docs/true-load.md)."""
+
+
+def utilization(helm: Helm, values: Values | None = None, metric: str = "gpu_utilization") -> Rule:
     """Return the rule for series whose labels nobody has renamed."""
-    return next(rule for rule in read_rules(helm.template(values)) if rule.metric == "gpu_utilization")
+    return next(rule for rule in read_rules(helm.template(values)) if rule.metric == metric)
 
 
 def questions(rule: Rule, case: Case, *others: str) -> Iterator[Question]:
@@ -142,6 +158,19 @@ def questions(rule: Rule, case: Case, *others: str) -> Iterator[Question]:
 def test_a_pod_has_its_true_load_or_none(case: str, helm: Helm, tmp_path: Path) -> None:
     asked = questions(utilization(helm), CASES[case])
     assert contradictions(CASES[case].series, asked, tmp_path) == ""
+
+
+@pytest.mark.parametrize("true", TWO_REAL_GPUS)
+def test_a_pod_with_two_real_gpus_has_their_mean_and_the_busier_one(true: float, helm: Helm, tmp_path: Path) -> None:
+    busy, observed, observed_of_idle = TWO_REAL_GPUS[true]
+    series = {
+        **both(labels("p"), busy, observed, "98x3"),
+        **both(labels("p", "b"), "0x3", observed_of_idle, "0x3"),
+    }
+    for metric, expected in (("gpu_utilization", true / 2), ("gpu_utilization_max", true)):
+        rule = utilization(helm, metric=metric)
+        near = f"abs(avg_over_time(({rule.fill('inference', 'p')})[31s:15s]) - {expected}) < bool 1"
+        assert contradictions(series, [Question(near, {'{pod="p"}': 1}, "45s")], tmp_path) == ""
 
 
 @pytest.mark.parametrize(
