@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 
 NORMAL = frozenset({Reason.NOT_SUPPORTED, Reason.NOT_A_NUMBER})
 """Reasons that every fleet meets, for all GPUs of a model alike; no warnings."""
+
+MOST_NAMES = 5
+"""How many fields a line names for one reason."""
 
 EVERYTHING = "all"
 """Stands where a field would, when a GPU answers nothing at all; workers says that in the log."""
@@ -49,7 +52,7 @@ class Failures:
                 self._news.setdefault(lack)
 
     def report(self) -> None:
-        """Say what is new, in one line for all fields that something has not for one reason.
+        """Say what is new, in one line for all that something has not: how many fields for each reason, and the first.
 
         Called now and then; waits until a call finds no more news than the one before, as the first collections of a
         start are under way until then.
@@ -60,15 +63,24 @@ class Failures:
                 return
             news, self._news, self._news_before = self._news, {}, 0
             self._said |= news.keys()
-        for who, reason, because in dict.fromkeys(lack[:3] for lack in news):
-            names = ", ".join(lack.name for lack in news if lack[:3] == (who, reason, because))
+        lines: defaultdict[tuple[str, int], defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for who, reason, because, name in news:
             why = f"{reason}, {because}" if because else reason
-            log.log(logging.INFO if reason in NORMAL else logging.WARNING, "%s has no %s: %s", who, names, why)
+            lines[who, logging.INFO if reason in NORMAL else logging.WARNING][why].append(name)
+        for (who, level), names in lines.items():
+            log.log(level, "%s has no %s", who, "; ".join(f"{_some(found)}: {why}" for why, found in names.items()))
 
     def totals(self) -> dict[tuple[str, Reason], int]:
         """Return how often each field has been missing for each reason."""
         with self._lock:
             return dict(self._totals)
+
+
+def _some(names: list[str]) -> str:
+    """Return the first names and the number of others: 200 fields would make a line that nobody can read."""
+    if len(names) <= MOST_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:MOST_NAMES])} and {len(names) - MOST_NAMES} more (listed at /)"
 
 
 def _model(entity: Entity) -> str:

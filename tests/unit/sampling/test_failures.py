@@ -39,14 +39,28 @@ def test_what_a_model_does_not_have_is_one_line_for_all_its_gpus(caplog: pytest.
     assert failures.totals() == {("A", Reason.NOT_SUPPORTED): 5, **{(n, Reason.NOT_SUPPORTED): 4 for n in "BC"}}
 
 
-def test_what_a_person_should_know_beside_the_reason_has_a_line_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
+def test_many_fields_are_counted_and_the_first_are_named_with_where_the_others_are_to_be_seen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures = Failures()
+    for number in range(1, 201):
+        failures(Missing(gpu(0), f"F{number}", Reason.NOT_SUPPORTED))
+    failures(Missing(gpu(0), "G", Reason.NOT_A_NUMBER))
+    assert said(failures, caplog) == [
+        f"INFO {H100} has no F1, F2, F3, F4, F5 and 195 more (listed at /): not_supported; G: not_a_number"
+    ]
+    for number in range(1, 7):
+        failures(Missing(gpu(0), f"F{number}", Reason.UNKNOWN))
+    assert said(failures, caplog) == ["WARNING GPU 0 has no F1, F2, F3, F4, F5 and 1 more (listed at /): unknown"]
+
+
+def test_what_a_person_should_know_is_said_beside_the_reason(caplog: pytest.LogCaptureFixture) -> None:
     failures = Failures()
     failures(Missing(gpu(0), "A", Reason.NOT_SUPPORTED))
     for name in ("B", "C"):
         failures(Missing(gpu(0), name, Reason.NOT_SUPPORTED, "it needs more"))
     assert said(failures, caplog) == [
-        f"INFO {H100} has no A: not_supported",
-        f"INFO {H100} has no B, C: not_supported, it needs more",
+        f"INFO {H100} has no A: not_supported; B, C: not_supported, it needs more",
     ]
 
 
