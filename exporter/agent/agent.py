@@ -71,7 +71,7 @@ class Agent:
         self._catalogue = catalogue(
             mean_gpu_util=settings.mean_gpu_util,
             xid_window_ms=settings.xid_window_ms,
-            xid_reset_after_ms=round(settings.xid_reset_after_s * 1000),
+            xid_reset_after_s=settings.xid_reset_after_s,
             clock_window_ms=settings.clock_window_ms,
         )
         own = (*OWN_SERIES, OWNER_INFO, *busy_seconds.series(settings.busy_seconds))

@@ -1,5 +1,7 @@
 """All readings the exporter knows: one module a subject, each a table of declarations."""
 
+from math import ceil
+
 from exporter.catalogue import (
     affinity,
     bar1,
@@ -40,7 +42,7 @@ def catalogue(
     *,
     mean_gpu_util: bool = False,
     xid_window_ms: int = xids.WINDOW_MS,
-    xid_reset_after_ms: int = 0,
+    xid_reset_after_s: float = 0,
     clock_window_ms: int = clock_events.WINDOW_MS,
 ) -> tuple[Reading, ...]:
     """Return every reading, in the order of DCGM's field ids where one can be told.
@@ -48,7 +50,7 @@ def catalogue(
     Args:
         mean_gpu_util: Whether the GPU's utilization is a mean.
         xid_window_ms: Over how many milliseconds Xids are counted.
-        xid_reset_after_ms: After how many milliseconds without an Xid the last one is 0 again; 0 for never.
+        xid_reset_after_s: After how many seconds without an Xid the last one is 0 again; 0 for never.
         clock_window_ms: Over how many milliseconds clock events are counted.
     """
     return (
@@ -64,7 +66,7 @@ def catalogue(
         *pcie.READINGS,
         *utilization.readings(mean_gpu_util=mean_gpu_util),
         *throttling.READINGS,
-        *xids.readings(xid_window_ms, xid_reset_after_ms),
+        *xids.readings(xid_window_ms, ceil(xid_reset_after_s * 1000)),  # 0 is never, but no short time is
         *driver_events.READINGS,
         *framebuffer.READINGS,
         *bar1.READINGS,

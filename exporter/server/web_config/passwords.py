@@ -23,6 +23,9 @@ _PASSWORD_BYTES = 72  # bcrypt looks at no more; the library refuses what Go cut
 _MOST_RESULTS = 256
 _GENTLE = 5
 
+AGAIN_S = 0.5
+"""After what time a thread is tried again that could not be started."""
+
 Users = Mapping[bytes, bytes]
 """Hashes by user name."""
 
@@ -40,6 +43,7 @@ class _LoginAttempt:
     """A password that waits to be hashed, and who waits for the result."""
 
     key: bytes
+    name: bytes
     password: bytes
     hashed: bytes
     is_known: bool
@@ -52,14 +56,15 @@ class Passwords:
 
     Results are remembered, right ones apart from wrong ones, which can't push them out. What is remembered is a keyed
     digest of name, password and hash: no password stays in memory, and a new hash makes an old result worthless.
-    Clients at one address wait in one queue, and the queues take turns: guessing does not keep others waiting.
+    Addresses take turns, and of one address the names that are given: guessing keeps no other address waiting, and
+    behind the same one nobody whose name is not guessed.
     """
 
     def __init__(self) -> None:
         self._secret = os.urandom(32)
         self._right: dict[bytes, bool] = {}
         self._wrong: dict[bytes, bool] = {}
-        self._queues: dict[str, deque[_LoginAttempt]] = {}
+        self._queues: dict[str, dict[bytes, deque[_LoginAttempt]]] = {}
         self._added = 0
         self._is_hashing = False
 
@@ -81,7 +86,7 @@ class Passwords:
         name, password = given
         hashed = users.get(name) or _hash_of_nobody(users)
         key = hashlib.blake2b(repr((name, password, hashed)).encode(), key=self._secret, digest_size=32).digest()
-        check = _LoginAttempt(key, password[:_PASSWORD_BYTES], hashed, name in users, client, then)
+        check = _LoginAttempt(key, name, password[:_PASSWORD_BYTES], hashed, name in users, client, then)
         if not self._is_remembered(check):
             self._wait(check)
             self._go_on()
@@ -96,31 +101,44 @@ class Passwords:
 
     def _wait(self, check: _LoginAttempt) -> None:
         """Put a check into its queue; now and then those go whose clients have gone, or a flood would fill memory."""
-        self._queues.setdefault(check.client.address, deque()).append(check)
+        self._queue(check)
         self._added += 1
         if self._added % _MOST_RESULTS == 0:
-            waiting = {
-                address: deque(one for one in queue if not one.client.has_gone())
-                for address, queue in self._queues.items()
-            }
-            self._queues = {address: queue for address, queue in waiting.items() if queue}
+            waiting = [one for names in self._queues.values() for queue in names.values() for one in queue]
+            self._queues = {}
+            for one in waiting:
+                if not one.client.has_gone():
+                    self._queue(one)
+
+    def _queue(self, check: _LoginAttempt) -> None:
+        self._queues.setdefault(check.client.address, {}).setdefault(check.name, deque()).append(check)
 
     def _go_on(self) -> None:
         """Hash the next password that somebody waits for."""
         while self._queues and not self._is_hashing:
             check = self._next()
             if not check.client.has_gone() and not self._is_remembered(check):
-                loop = asyncio.get_running_loop()  # a daemon, because no end of the program can wait for a hash
-                threading.Thread(target=self._hash, args=(check, loop), name="password", daemon=True).start()
                 self._is_hashing = True
+                self._start(check)
 
     def _next(self) -> _LoginAttempt:
-        address, queue = next(iter(self._queues.items()))
+        """Take the first check of the name and address whose turn it is; both are the last ones from now on."""
+        address, names = next(iter(self._queues.items()))
+        name, queue = next(iter(names.items()))
         check = queue.popleft()
-        del self._queues[address]
+        del names[name], self._queues[address]
         if queue:
-            self._queues[address] = queue
+            names[name] = queue
+        if names:
+            self._queues[address] = names
         return check
+
+    def _start(self, check: _LoginAttempt) -> None:
+        loop = asyncio.get_running_loop()  # a daemon, because no end of the program can wait for a hash
+        try:
+            threading.Thread(target=self._hash, args=(check, loop), name="password", daemon=True).start()
+        except RuntimeError:  # at the limit of processes; those whose result is remembered come in meanwhile
+            loop.call_later(AGAIN_S, self._start, check)
 
     def _hash(self, check: _LoginAttempt, loop: asyncio.AbstractEventLoop) -> None:
         import bcrypt  # noqa: PLC0415  (memory that a server without passwords need not spend)

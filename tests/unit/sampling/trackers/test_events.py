@@ -6,12 +6,14 @@ import pynvml
 import pytest
 from pynvml import NVML_GPM_METRIC_GRAPHICS_UTIL as GRAPHICS
 
+from exporter.catalogue import catalogue
 from exporter.catalogue.convert import same
 from exporter.catalogue.driver_events import EVENT_NAMES, EventSource
 from exporter.catalogue.reading import Field, Scope, Tracked, Tracker
 from exporter.model import Reason
 from exporter.nvml.events import HeardEvent
 from exporter.sampling.trackers.event_history import MOST_UNKNOWN, OTHER
+from tests.unit.cli.parsing import settings
 from tests.unit.faulty_nvml import failing
 from tests.unit.sampling.trackers.bench import Bench
 
@@ -179,6 +181,17 @@ def test_the_last_xid_is_0_again_after_a_time_without_one_where_that_is_asked_fo
     assert codes == [[79, 79], [79, 79], [0, 79]]
     report(bench, *xids(79))
     assert [answer.code for answer in bench.read(reset, after_s=1)] == [79]
+
+
+def test_no_time_is_so_short_that_the_last_xid_stays() -> None:
+    asked_for = catalogue(xid_reset_after_s=settings("--xid-reset-after=1us").xid_reset_after_s)
+    events = (one for one in asked_for if isinstance(one, Tracked) and one.tracker is Tracker.EVENTS)
+    [reset] = [one for one in events if one.source[0] == EventSource.LAST_XID]
+    bench = Bench(Tracker.EVENTS, "{profile: h100-sxm}")
+    bench.read(reset)
+    report(bench, *xids(79))
+    codes = [next(answer.code for answer in bench.read(reset, after_s=1)) for _ in range(2)]
+    assert codes == [79, 0]
 
 
 def test_ten_thousand_xids_at_once_are_counted_and_codes_that_nobody_knows_share_one_series() -> None:

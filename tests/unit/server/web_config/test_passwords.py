@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import functools
+import threading
 import weakref
 from collections.abc import Callable
 
@@ -132,6 +133,37 @@ def test_one_address_that_guesses_does_not_keep_another_waiting() -> None:
         return answered
 
     assert asyncio.run(order()).index("honest") <= 2
+
+
+def test_names_that_are_guessed_keep_no_other_name_of_the_same_address_waiting() -> None:
+    async def order() -> list[str]:
+        passwords, answered = Passwords(), list[str]()
+
+        async def ask(name: str, password: str) -> None:
+            await asked(passwords, USERS, basic(name, password), "192.0.2.1")
+            answered.append(name)
+
+        await asyncio.gather(*(ask("admin", f"{guess}") for guess in range(20)), ask("ann", "secret"))
+        return answered
+
+    assert asyncio.run(order()).index("ann") <= 2
+
+
+def test_at_a_limit_of_threads_a_password_waits_until_there_is_one_and_a_remembered_one_does_not(
+    no_threads: Callable[[], None],
+) -> None:
+    async def answers() -> list[bool]:
+        passwords = Passwords()
+        await asked(passwords, USERS, basic("bob", ""))
+        no_threads()
+        waiting = [asked(passwords, USERS, basic("ann", word)) for word in ("secret", "wrong")]
+        remembered = asked(passwords, USERS, basic("bob", "")).done()
+        await asyncio.sleep(0)
+        assert not any(one.done() for one in waiting)
+        threading.stack_size(0)
+        return [remembered, *[await one for one in waiting]]
+
+    assert asyncio.run(answers()) == [True, True, False]
 
 
 def test_client_that_has_gone_is_neither_hashed_for_nor_told() -> None:
