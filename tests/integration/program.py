@@ -1,5 +1,6 @@
 """The program as its users start it: a process with arguments and variables, its log, and its pages."""
 
+import json
 import os
 import re
 import signal
@@ -7,8 +8,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE
+from typing import NamedTuple
 
 from tests.waiting import PATIENCE_S, until
 
@@ -83,3 +86,49 @@ class Program:
 
 Start = Callable[..., Program]
 """The fixture start."""
+
+
+class Ended(NamedTuple):
+    """What a command line came to."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def said(self) -> str:
+        return self.stdout + self.stderr
+
+
+MANY = """
+import contextlib, io, json, os, sys
+for name in sys.argv[1:]:
+    sys.modules[name] = None
+from exporter.cli.main import main
+answers, usual = [], dict(os.environ)
+for arguments, variables in json.load(sys.stdin):
+    sys.argv[1:] = arguments
+    os.environ.clear()
+    os.environ.update({**usual, **variables})
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = main()
+    answers.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(answers))
+"""
+
+
+def ended(
+    *command_lines: tuple[str, ...], variables: Sequence[Mapping[str, str]] = (), missing: tuple[str, ...] = ()
+) -> list[Ended]:
+    """Run command lines that end by themselves, one after the other in one process: a start costs more than they do.
+
+    `variables` are those of each line; `missing` are packages that are not installed.
+    """
+    asked = list(zip(command_lines, variables or [{}] * len(command_lines), strict=True))
+    command = (sys.executable, "-c", MANY, *missing)
+    environment = {"PATH": os.environ["PATH"]}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
+    with process:
+        out, err = process.communicate(json.dumps(asked), PATIENCE_S)
+    assert process.returncode == 0, err
+    return [Ended(*answer) for answer in json.loads(out)]

@@ -13,7 +13,7 @@ import pytest
 
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
-from tests.integration.program import END_S, ROOT, Program, Start
+from tests.integration.program import END_S, ROOT, Program, Start, ended
 from tests.waiting import PATIENCE_S
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -139,13 +139,11 @@ JSON_CASES = (
 )
 
 
-@pytest.mark.parametrize("arguments", JSON_CASES)
-def test_an_error_before_the_start_is_json_where_json_is_asked_for(start: Start, arguments: tuple[str, ...]) -> None:
-    mock = () if "--mock" in arguments else ("--mock",)
-    program = start(*arguments, *mock, "--log-format", "json")
-    assert program.ends() == 2
-    lines = [json.loads(line) for line in program.log().splitlines()]
-    assert lines[-1]["level"] == "ERROR"
+def test_an_error_before_the_start_is_json_where_json_is_asked_for() -> None:
+    lines = [(*line, *(() if "--mock" in line else ("--mock",)), "--log-format", "json") for line in JSON_CASES]
+    for done in ended(*lines):
+        assert done.code == 2
+        assert [json.loads(line) for line in done.stderr.splitlines()][-1]["level"] == "ERROR"
 
 
 def test_an_error_while_the_program_is_loaded_is_json_too(start: Start, tmp_path: Path) -> None:
@@ -172,70 +170,48 @@ def test_the_url_of_an_ipv6_address_works(start: Start) -> None:
     assert re.search(r"serving http://\[::1\]:\d+/metrics", program.log())
 
 
-def answer(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": os.environ["PATH"], **variables}
-    command = [sys.executable, "-m", "exporter", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_record_writes_a_file_for_each_gpu_that_the_mock_can_be(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl.gz"
     asked = ("--out", str(path), "--for", "20ms", "-c", "10")
-    done = answer("record", "--mock", "t4", *asked)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"{path}: GPU 0, Tesla T4, 3 frames, ")
-    assert answer("record", "--mock", "rtx-4090", *asked).returncode == 0
-    assert {one.name for one in tmp_path.iterdir()} == {"mine.jsonl.gz", "mine-0.jsonl.gz", "mine-1.jsonl.gz"}
-    (tmp_path / "lab.yaml").write_text("gpus: [{recording: mine.jsonl.gz, costs: sleep}]")
-    assert "1 x Tesla T4" in answer("check", "--mock", str(tmp_path / "lab.yaml")).stdout
+    scenario = tmp_path / "lab.yaml"
+    scenario.write_text("gpus: [{recording: mine.jsonl.gz, costs: sleep}]")
+    commands = ("record", "--mock", "t4", *asked), ("record", "--mock", "rtx-4090", *asked)
+    one, two, checked = ended(*commands, ("check", "--mock", str(scenario)))
+    assert [(done.code, done.stderr) for done in (one, two, checked)] == [(0, "")] * 3
+    assert one.stdout.startswith(f"{path}: GPU 0, Tesla T4, 3 frames, ")
+    assert {file.name for file in tmp_path.glob("*.gz")} == {"mine.jsonl.gz", "mine-0.jsonl.gz", "mine-1.jsonl.gz"}
+    assert "1 x Tesla T4" in checked.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (
-            ("--out", "/nowhere/a.jsonl"),
-            "--out: can't write /nowhere/a.jsonl: No such file or directory",
-        ),
-        (("--out", "a.txt"), "a path that ends in .jsonl or .jsonl.gz"),
-        (("--for", "0"), "a duration above 0"),
-    ],
-)
-def test_a_recording_that_can_not_be_made_is_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
-    done = answer("record", "--mock", "t4", "--for", "1ms", *arguments)
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+REFUSED = {
+    ("record", "--mock", "t4", "--for=1ms", "--out=/nowhere/a.jsonl"): (
+        "--out: can't write /nowhere/a.jsonl: No such file or directory"
+    ),
+    ("record", "--mock", "t4", "--for=1ms", "--out=a.txt"): "a path that ends in .jsonl or .jsonl.gz",
+    ("record", "--mock", "t4", "--for=0"): "a duration above 0",
+    ("check", "-c", "soon"): "'soon'",
+    ("check", "-f", "/nonexistent.csv"): "/nonexistent.csv",
+    ("check", "--mock", "h900"): "'h900'",
+    ("check", "-m", "monitoring:counters"): "",
+    ("--check", "-k"): "gpu-metrics-exporter: --check is a command, not a flag; write it without dashes\n",
+    ("chekc", "-k"): (
+        "gpu-metrics-exporter: unknown command 'chekc' (did you mean check?); the commands are serve, check, cost,"
+        " doctor, record, top\n"
+    ),
+}
+
+
+def test_what_a_command_can_not_do_is_one_sentence() -> None:
+    for sentence, done in zip(REFUSED.values(), ended(*REFUSED), strict=True):
+        assert (done.code, done.stdout) == (2, "")
+        assert sentence in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_check_says_what_would_happen_and_ends_with_0() -> None:
-    done = answer("check", "--mock", "--enable-pprof", DCGM_EXPORTER_KUBERNETS="1")
-    assert (done.returncode, done.stderr) == (0, "")
+    [done] = ended(("check", "--mock", "--enable-pprof"), variables=[{"DCGM_EXPORTER_KUBERNETS": "1"}])
+    assert (done.code, done.stderr) == (0, "")
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("GPUs: MOCK, of h100-sxm")
     assert "warning: unknown variable DCGM_EXPORTER_KUBERNETS" in done.stdout
     assert last == "The settings are valid; warnings: 2."
-
-
-@pytest.mark.parametrize(
-    "arguments", [("-c", "soon"), ("-f", "/nonexistent.csv"), ("--mock", "h900"), ("-m", "monitoring:counters")]
-)
-def test_check_ends_with_2_where_something_is_wrong(arguments: tuple[str, ...]) -> None:
-    done = answer("check", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_command_with_dashes_is_told_what_it_is() -> None:
-    done = answer("--check", "-k")
-    assert done.returncode == 2
-    assert done.stderr == "gpu-metrics-exporter: --check is a command, not a flag; write it without dashes\n"
-
-
-def test_a_command_that_is_none_is_refused_with_the_nearest_one() -> None:
-    done = answer("chekc", "-k")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "gpu-metrics-exporter: unknown command 'chekc' (did you mean check?); the commands are serve, check, cost,"
-        " doctor, record, top\n"
-    )

@@ -7,11 +7,16 @@ import re
 import subprocess
 import termios
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from exporter.doctor.exporters import ExporterPage, read_pages
+from exporter.doctor.surroundings import Asked, Surroundings
+from exporter.errors import ConfigError
 from tests.certificates import Authority
-from tests.integration.program import COMMAND, ROOT, Start
+from tests.integration.program import COMMAND, ROOT, Start, ended
+from tests.unit.cli.parsing import settings
 from tests.waiting import PATIENCE_S
 
 NO_CLUSTER = ("doctor", "--kubeconfig=/nowhere", "--prometheus=http://127.0.0.1:9", "--url=http://127.0.0.1:9")
@@ -31,12 +36,6 @@ def run(*arguments: str, **variables: str) -> tuple[int, bytes, bytes]:
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
-
-
-def mark_of(link: str, *arguments: str) -> str:
-    """Return how the doctor marks a link about which it has one finding."""
-    [found] = [one["mark"] for one in json.loads(run(*arguments)[1])["findings"] if one["link"] == link]
-    return str(found)
 
 
 def test_without_anything_to_look_at_it_ends_with_the_code_of_the_worst_finding() -> None:
@@ -98,29 +97,41 @@ def test_a_running_exporter_is_asked_at_its_own_address(start: Start, tmp_path: 
     assert (code, marks["exporter"], marks["gpus"], marks["owners"]) == (3, "holds", "holds", "unseen")
 
 
-@pytest.mark.parametrize(("auth", "mark"), [("NoClientCert", "holds"), ("RequireAndVerifyClientCert", "unseen")])
+def page_here(*flags: str) -> ExporterPage:
+    """Return what the doctor reads of the exporter beside it, with its flags."""
+
+    def nowhere(_kubeconfig: Path | None) -> NoReturn:
+        raise ConfigError("there is no cluster")
+
+    [found] = read_pages(Surroundings(Asked(settings(*flags)), nowhere))
+    return found
+
+
+@pytest.mark.parametrize("auth", ["NoClientCert", "RequireAndVerifyClientCert"])
 def test_an_exporter_beside_it_is_asked_by_tls_and_unseen_if_it_wants_a_certificate(
-    start: Start, tmp_path: Path, auth: str, mark: str
+    start: Start, tmp_path: Path, auth: str
 ) -> None:
     authority, config = Authority(tmp_path / "authority"), tmp_path / "web.yml"
+    needs_certificate = auth != "NoClientCert"
     needs = f"  client_auth_type: {auth}\n"
-    needs += f"  client_ca_file: {authority.certificate}\n" if mark == "unseen" else ""
+    needs += f"  client_ca_file: {authority.certificate}\n" if needs_certificate else ""
     config.write_text(f"tls_server_config:\n  {authority.issue('exporter').files()}{needs}")
     flags = ("--mock", "-k=false", f"--web-config-file={config}")
     program = start(*flags)
     program.until(lambda: "serving https" in program.log())
     [address] = re.findall(r"serving https://(\S+)/metrics", program.log())
-    asked = ("doctor", *flags, "-a", address, "--json", "--kubeconfig=/nowhere")
-    program.until(lambda: mark_of("exporter", *asked) == mark)
+    if needs_certificate:
+        program.until(lambda: page_here(*flags, f"-a={address}").is_forbidden)
+    else:
+        program.until(lambda: bool(page_here(*flags, f"-a={address}").loads))
 
 
 def test_an_exporter_of_which_the_web_configuration_cannot_be_read_is_not_asked_in_the_clear() -> None:
-    code, out, _ = run("doctor", "--mock", "--web-config-file=/nowhere/web.yml", "--kubeconfig=/nowhere")
-    assert code == 1
-    assert "/nowhere/web.yml: can't read the web configuration file" in " ".join(out.decode().split())
+    trouble = page_here("--mock", "--web-config-file=/nowhere/web.yml").trouble
+    assert "/nowhere/web.yml: can't read the web configuration file" in trouble
 
 
 def test_a_flag_of_another_command_is_refused() -> None:
-    code, _, err = run("check", "--prometheus=http://x")
-    assert code == 2
-    assert b"unknown flag --prometheus" in err
+    [done] = ended(("check", "--prometheus=http://x"))
+    assert done.code == 2
+    assert "unknown flag --prometheus" in done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.program import ROOT, Program, Start
+from tests.integration.program import ROOT, Start, ended
 from tests.waiting import PATIENCE_S
 
 ONE_COUNTER = "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature.\n"
@@ -25,64 +25,62 @@ def no_nvml(tmp_path: Path) -> dict[str, str]:
     return {"LD_LIBRARY_PATH": str(tmp_path)}
 
 
-def refusal(program: Program, code: int) -> str:
-    """Return the one sentence with which the program ended."""
-    assert program.ends() == code, program.log()
-    *before, last = program.log().splitlines()
-    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+ (INFO|WARNING) ", line) for line in before), program.log()
+def refusal(ended_with: int, log: str, code: int) -> str:
+    """Return the one sentence with which a program ended."""
+    assert ended_with == code, log
+    *before, last = log.splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\S+ (INFO|WARNING) ", line) for line in before), log
     name, _, sentence = last.partition(": ")
     assert name == "gpu-metrics-exporter"
     return sentence
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("-f", "/nonexistent/counters.csv"), "/nonexistent/counters.csv: can't read the counters file"),
-        (("-c", "0"), "--collect-interval .* not '0'"),
-        (("-c", "-5"), "--collect-interval .* not '-5'"),
-        (("-c", "soon"), "--collect-interval .* not 'soon'"),
-        (("-d", "g:x"), "--devices .*'g:x'"),
-        (("--mock-device-plugin=/nonexistent",), "--mock-device-plugin: no folder /nonexistent is there that"),
-        (("-d", "q"), "--devices .*'q'"),
-        (("--mock", "h900"), "'h900' is not known: use one of .*h100-sxm"),
-        (("--no-such-flag",), "--no-such-flag"),
-        (("--web-config-file", "/nonexistent.yml"), "/nonexistent.yml: can't read the web configuration file"),
-        (("-a", "nowhere"), "'nowhere'"),
-    ],
-)
-def test_a_wrong_setting_ends_the_program_with_2_and_one_sentence(
-    start: Start, arguments: tuple[str, ...], words: str
-) -> None:
-    mock = () if "--mock" in arguments else ("--mock",)
-    assert re.search(words, refusal(start(*mock, *arguments), 2))
+WRONG = {
+    ("-f", "/nonexistent/counters.csv"): "/nonexistent/counters.csv: can't read the counters file",
+    ("-c", "0"): "--collect-interval .* not '0'",
+    ("-c", "-5"): "--collect-interval .* not '-5'",
+    ("-c", "soon"): "--collect-interval .* not 'soon'",
+    ("-d", "g:x"): "--devices .*'g:x'",
+    ("--mock-device-plugin=/nonexistent",): "--mock-device-plugin: no folder /nonexistent is there that",
+    ("-d", "q"): "--devices .*'q'",
+    ("--mock", "h900"): "'h900' is not known: use one of .*h100-sxm",
+    ("--no-such-flag",): "--no-such-flag",
+    ("--web-config-file", "/nonexistent.yml"): "/nonexistent.yml: can't read the web configuration file",
+    ("-a", "nowhere"): "'nowhere'",
+}
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("DCGM_EXPORTER_COLLECTORS", "/nonexistent.csv"),
-        ("DCGM_EXPORTER_CONFIG_FILE", "/nonexistent.yaml"),
-        ("DCGM_EXPORTER_MOCK", "/nonexistent.yaml"),
-        ("DCGM_EXPORTER_LISTEN", "192.0.2.1:9400"),
-        ("DCGM_EXPORTER_WEB_CONFIG_FILE", "/nonexistent.yml"),
-    ],
-)
-def test_what_can_not_be_used_is_named_with_the_setting_that_gave_it(start: Start, variable: str, value: str) -> None:
-    sentence = refusal(start("-k", **{"DCGM_EXPORTER_MOCK": "t4", variable: value}), 2)
-    assert value in sentence
-    assert sentence.endswith(f" (from {variable})")
+def test_a_wrong_setting_is_one_sentence() -> None:
+    lines = [("--mock", *line) if "--mock" not in line else line for line in WRONG]
+    for words, done in zip(WRONG.values(), ended(*lines), strict=True):
+        assert re.search(words, refusal(done.code, done.stderr, 2))
 
 
-def test_a_file_that_a_file_names_is_named_with_the_key(start: Start, tmp_path: Path) -> None:
+NOT_USABLE = {
+    "DCGM_EXPORTER_COLLECTORS": "/nonexistent.csv",
+    "DCGM_EXPORTER_CONFIG_FILE": "/nonexistent.yaml",
+    "DCGM_EXPORTER_MOCK": "/nonexistent.yaml",
+    "DCGM_EXPORTER_LISTEN": "192.0.2.1:9400",
+    "DCGM_EXPORTER_WEB_CONFIG_FILE": "/nonexistent.yml",
+}
+
+
+def test_what_can_not_be_used_is_named_with_the_setting_that_gave_it(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text("version: 2\nmetrics: {file: /nonexistent.csv}\n")
-    assert refusal(start("--mock", "--config-file", str(config)), 2).endswith(f" (from {config}: metrics.file)")
+    in_file = {"DCGM_EXPORTER_CONFIG_FILE": str(config)}
+    given = [{"DCGM_EXPORTER_MOCK": "t4", name: value} for name, value in NOT_USABLE.items()]
+    done = ended(*[("-k",)] * (len(given) + 1), variables=[*given, {"DCGM_EXPORTER_MOCK": "t4", **in_file}])
+    sentences = [refusal(one.code, one.stderr, 2) for one in done]
+    for sentence, (variable, value) in zip(sentences, NOT_USABLE.items(), strict=False):
+        assert value in sentence
+        assert sentence.endswith(f" (from {variable})")
+    assert sentences[-1].endswith(f" (from {config}: metrics.file)")
 
 
 def test_indices_that_nothing_has_end_the_program_where_gpus_are_required(start: Start) -> None:
     program = start("--mock=t4", "-d", "g:99")
-    assert refusal(program, 2) == "--devices names only indices that no GPU has"
+    assert refusal(program.ends(), program.log(), 2) == "--devices names only indices that no GPU has"
     program = start("--mock=t4", "--disable-startup-validate", "-d", "g:99")
     program.until(lambda: "nothing on this machine matches --devices" in program.get("/health")[1])
     program.must_end()
@@ -100,14 +98,16 @@ def test_gpus_and_mig_instances_may_be_served_side_by_side(start: Start) -> None
 def test_a_port_that_is_taken_ends_the_program_with_2_and_one_sentence(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        sentence = refusal(start("--mock", DCGM_EXPORTER_LISTEN=address), 2)
+        program = start("--mock", DCGM_EXPORTER_LISTEN=address)
+        sentence = refusal(program.ends(), program.log(), 2)
     assert sentence.startswith(f"--address {address}: the port is in use")
 
 
-def test_an_unknown_counter_is_refused_with_file_and_line(start: Start, tmp_path: Path) -> None:
+def test_an_unknown_counter_is_refused_with_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "counters.csv"
     file.write_text("# mine\n" + ONE_COUNTER + "DCGM_FI_DEV_GPU_TEMPO, gauge, Tempo.\n")
-    sentence = refusal(start("--mock", "-f", str(file)), 2)
+    [done] = ended(("--mock", "-f", str(file)))
+    sentence = refusal(done.code, done.stderr, 2)
     assert sentence.startswith(f"{file}:3: unknown field 'DCGM_FI_DEV_GPU_TEMPO'; did you mean DCGM_FI_DEV_GPU_TEMP?")
 
 

@@ -90,10 +90,12 @@ FAULTS: tuple[dict[str, Misbehaving], ...] = (
 """What a function may do. Those that come to the same, by test_calls.py, take turns from one function to the next."""
 
 
-def faults(turn: int) -> dict[str, Misbehaving]:
-    """Return one of each kind."""
-    chosen = (list(alike.items())[turn % len(alike)] for alike in FAULTS)
-    return dict(chosen)
+def faults(name: str, function: str) -> dict[str, Misbehaving]:
+    """Return one of each kind; machines that call the same function share the kinds."""
+    turn = CASES.index((name, function))
+    machines = [machine for machine, called in CASES if called == function]
+    kinds = FAULTS[machines.index(name) :: len(machines)]
+    return dict(list(alike.items())[turn % len(alike)] for alike in kinds)
 
 
 class Machine:
@@ -123,9 +125,9 @@ def called(text: str, task: Callable[[Machine], object]) -> list[str]:
     return sorted(machine.nvml.calls)
 
 
-def three_collections(machine: Machine, sampler: Sampler) -> dict[str, Any]:
+def two_collections(machine: Machine, sampler: Sampler) -> dict[str, Any]:
     """Return the last values of all fields that have one, by name."""
-    for _ in range(3):
+    for _ in range(2):
         machine.clock.advance(1)
         snapshot = sampler.collect()
     sampler.close()
@@ -136,7 +138,7 @@ def three_collections(machine: Machine, sampler: Sampler) -> dict[str, Any]:
 def answered(name: str) -> frozenset[str]:
     """Return the fields that a machine answers while nothing misbehaves."""
     machine = Machine(MACHINES[name])
-    return frozenset(three_collections(machine, machine.sampler()))
+    return frozenset(two_collections(machine, machine.sampler()))
 
 
 IDENTITY = "nvmlDeviceGetUUID"
@@ -145,7 +147,7 @@ IDENTITY = "nvmlDeviceGetUUID"
 CASES = [
     (name, function)
     for name, text in MACHINES.items()
-    for function in called(text, lambda machine: three_collections(machine, machine.sampler()))
+    for function in called(text, lambda machine: two_collections(machine, machine.sampler()))
     if function != IDENTITY
 ]
 
@@ -154,10 +156,10 @@ CASES = [
 def test_one_function_that_misbehaves_costs_no_other_reading(name: str, function: str) -> None:
     machine = Machine(MACHINES[name])
     expected = answered(name)
-    for fault, misbehaving in faults(CASES.index((name, function))).items():
+    for fault, misbehaving in faults(name, function).items():
         sampler = machine.sampler()
         machine.nvml.replaced[function] = misbehaving(getattr(machine.nvml, function))
-        values = three_collections(machine, sampler)
+        values = two_collections(machine, sampler)
         machine.nvml.replaced.clear()
         for field, value in values.items():
             if unit_of(field):
