@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 LAYERS = {
@@ -45,7 +46,8 @@ ONLY = {
 """What only these packages and modules may import."""
 
 
-def sources(root: Path) -> dict[str, str]:
+@cache
+def sources(root: Path) -> Mapping[str, str]:
     """Return the text of every module below the packages, by dotted name."""
     found = {}
     for package in ("exporter", "podresources"):
@@ -56,11 +58,15 @@ def sources(root: Path) -> dict[str, str]:
     return found
 
 
+_tree = cache(ast.parse)
+"""Each text is read once, for all rules."""
+
+
 def violations(modules: Mapping[str, str]) -> list[str]:
     """Return one line for each import or call that a rule forbids."""
     found = []
     for name, text in modules.items():
-        tree = ast.parse(text)
+        tree = _tree(text)
         is_package = any(other.startswith(f"{name}.") for other in modules)
         for imported in _imports(tree, name, is_package=is_package):
             found += [f"{name} imports {imported}: {why}" for why in _forbidden(name, imported)]
@@ -73,7 +79,7 @@ def repeated_classes(modules: Mapping[str, str]) -> list[str]:
     """Return one line for each class name that stands in more than one place, leading underscores apart."""
     places: dict[str, list[str]] = {}
     for module, text in modules.items():
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(_tree(text)):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name.lstrip("_"), []).append(module)
     return [f"{name} stands in {' and '.join(found)}" for name, found in places.items() if len(found) > 1]

@@ -5,7 +5,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podresources.allocations import Allocation, Allocations, ClaimAllocation, parse_allocations
@@ -51,6 +51,7 @@ def kubelet_and_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tup
 
 
 @given(pods=pods)
+@settings(max_examples=40)
 def test_what_kubelet_is_told_comes_back_over_the_socket(
     kubelet_and_client: tuple[FakeKubelet, PodResourcesClient], pods: list[Pod]
 ) -> None:
@@ -61,6 +62,7 @@ def test_what_kubelet_is_told_comes_back_over_the_socket(
     assert len(set(allocations)) == len(allocations)
 
 
+@settings(max_examples=40)
 @given(pods=pods, one=st.randoms(), other=st.randoms())
 def test_allocations_do_not_depend_on_the_order_of_the_answer(pods: list[Pod], one: Random, other: Random) -> None:
     answers = (list_answer(pods, one), list_answer(reversed(pods), other))

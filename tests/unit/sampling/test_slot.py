@@ -137,7 +137,7 @@ def test_while_nobody_scrapes_regularly_what_accumulates_is_read_at_each_collect
     phase_s=st.floats(0, 15),
     jitter=st.lists(st.floats(-JITTER_S, JITTER_S), min_size=1, max_size=7),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_regular_scraper_gets_values_that_are_one_collection_old_at_most_for_one_reading_a_scrape(
     interval_s: float, phase_s: float, jitter: list[float]
 ) -> None:
@@ -151,7 +151,7 @@ def test_a_regular_scraper_gets_values_that_are_one_collection_old_at_most_for_o
 
 
 @given(phases=st.tuples(st.floats(0.2, 15), st.floats(0.2, 5)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_each_of_two_scrapers_gets_fresh_values(phases: tuple[float, float]) -> None:
     paced = Paced()
     fifteen, five = each(15.0, 300, phases[0]), each(5.0, 300, phases[1])

@@ -73,7 +73,7 @@ def test_a_scenarios_own_values_replace_the_profiles(clock: FakeClock) -> None:
 profiles = st.sampled_from(["h100-sxm", "a100-sxm", "t4"])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(profiles, activities, waits)
 def test_the_rings_mean_is_the_loads_integral_within_a_point(profile: str, activity: Signal, wait: float) -> None:
     clock = FakeClock()
@@ -104,7 +104,7 @@ def test_a_reader_that_carries_the_last_time_over_loses_no_sample(activity: Sign
     assert count == round((last - first) / 200_000)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(profiles, activities, waits, st.integers(10, 100))
 def test_energy_grows_by_the_integral_of_power(profile: str, activity: Signal, wait: float, tenths: int) -> None:
     clock = FakeClock()

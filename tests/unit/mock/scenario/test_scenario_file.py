@@ -262,7 +262,7 @@ demands = st.dictionaries(
 )
 
 
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(gpus, pods | values, demands | values)
 def test_any_scenario_is_understood_or_refused_in_one_sentence(
     described: list[dict[str, object]], held: object, wanted: object

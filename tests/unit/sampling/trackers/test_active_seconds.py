@@ -47,7 +47,7 @@ def answering(bench: Bench, value: float = 50.0, **of_metric: Any) -> None:
     bench.nvml.replaced["nvmlGpmMetricsGet"] = answer
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(load=LOADS, waits=st.lists(st.floats(0.1, 60), min_size=1, max_size=20))
 @example(
     load="{kind: replay, recording: h100-trace, at_end: repeat}",

@@ -53,7 +53,7 @@ def grid(t: float) -> float:
     return math.floor(t / SAMPLE_S) * SAMPLE_S
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(load=LOADS, waits=st.lists(st.floats(0.01, 10), min_size=8, max_size=30))
 def test_the_quotient_of_the_counters_is_the_loads_mean_over_what_was_observed(load: str, waits: list[float]) -> None:
     bench = bench_of(load)
@@ -65,7 +65,7 @@ def test_the_quotient_of_the_counters_is_the_loads_mean_over_what_was_observed(l
     assert percent_between(older, newer) == pytest.approx(mean(signal_of(bench), began, ended), abs=0.51)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(load=LOADS, waits=st.lists(st.floats(0.1, 10), min_size=1, max_size=30))
 def test_the_quotient_over_a_minute_is_the_loads_mean_within_one_and_a_half_points(
     load: str, waits: list[float]
@@ -77,7 +77,7 @@ def test_the_quotient_over_a_minute_is_the_loads_mean_within_one_and_a_half_poin
     assert percent_between(older, newer) == pytest.approx(mean(signal_of(bench), began, now(bench)), abs=1.5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(load=LOADS, every_s=st.sampled_from([0.5, 2.0, 5.0, 10.0]))
 def test_counters_are_equal_however_seldom_the_ring_is_read(load: str, every_s: float) -> None:
     each_second, other = bench_of(load), bench_of(load)
@@ -90,7 +90,7 @@ def test_counters_are_equal_however_seldom_the_ring_is_read(load: str, every_s: 
     assert found[:2] == pytest.approx(expected[:2], abs=1e-5)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(load=LOADS, pause_s=st.floats(15, 100_000))
 def test_what_has_fallen_out_of_the_ring_is_not_observed(load: str, pause_s: float) -> None:
     bench = bench_of(load)
@@ -132,7 +132,7 @@ def with_clock_set(bench: Bench, shift_s: float) -> Callable[..., Any]:
     return answer
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(shift_s=st.floats(-100_000, 100_000), every_s=st.sampled_from([0.5, 1.0, 5.0, 10.0]))
 def test_a_step_of_the_drivers_clock_is_never_counted_and_soon_forgotten(shift_s: float, every_s: float) -> None:
     bench = bench_of("30")
@@ -153,7 +153,7 @@ def test_a_step_of_the_drivers_clock_is_never_counted_and_soon_forgotten(shift_s
 _SAMPLES = st.lists(st.tuples(st.integers(0, 2**40), st.integers(0, 200)), max_size=20)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rings=st.lists(_SAMPLES, max_size=10))
 def test_whatever_a_ring_holds_no_counter_falls_and_none_is_busier_than_observed(
     rings: list[list[tuple[int, int]]],
