@@ -12,6 +12,7 @@ import pytest
 from tests.bare_metal.machine import Machine, booted, new_root, run_before_boot
 from tests.pages import blocks, page, section
 
+SETTINGS = "/etc/gpu-metrics-exporter/exporter.env"
 ROOT = Path(__file__).parents[2]
 SLURM_CONF = """
 ClusterName=test
@@ -61,16 +62,15 @@ def node(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
         for number in range(8):
             os.mknod(root / "srv" / f"gpu{number}", stat.S_IFCHR, os.makedev(1, 3))
         (root / "etc" / "hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} node-1\n")
-        settings = root / "etc" / "gpu-metrics-exporter" / "exporter.env"
-        settings.parent.mkdir()
-        settings.write_text("DCGM_EXPORTER_MOCK=h100-sxm\nDCGM_EXPORTER_KUBERNETES=false\n")
         [install] = commands("Install")
         run_before_boot(root, install)
         run_before_boot(root, INSTALL_SLURM)
         with booted(root) as started:
             [service, _] = commands("Run it as a service")
             [slurm_part] = commands("Slurm: the job on each series")
-            started.run(service + slurm_part)
+            started.run(service)
+            started.run(f"printf 'DCGM_EXPORTER_MOCK=h100-sxm\\nDCGM_EXPORTER_KUBERNETES=false\\n' > {SETTINGS}")
+            started.run(slurm_part)
             started.run(f"ip address add {ADDRESS}/32 dev lo; mkdir -p /var/spool/slurmctld; slurmctld; slurmd")
             started.until(lambda: "idle" in started.says("sinfo --noheader --format=%T"))
             yield started
