@@ -79,6 +79,12 @@ DIFFERENCES = (
         "without them the scrape adds the exporter's own pod, and an autoscaler counts it.",
     ),
     Difference(
+        "`NVLINK_{CRC_FLIT,REPLAY,RECOVERY}_ERROR_TOTAL` and `NVLINK_ECC_ERROR_TOTAL` on Hopper",
+        "no series",
+        "the sum over the links",
+        "NVML has no sum there, but counts each link ([nvlink.md](nvlink.md#errors)).",
+    ),
+    Difference(
         "decimals",
         "always six",
         "as many as needed",
