@@ -25,6 +25,7 @@ from tests.otel.collector import (
 )
 from tests.pages import blocks, page, section
 from tests.tools.build import build
+from tests.unit.fake_api_server import FakeApiServer
 from tests.waiting import until
 
 SCENARIO = {
@@ -167,6 +168,48 @@ def test_prometheus_gets_the_same_series_by_remote_write_and_by_otlp(chain: Chai
     assert arrived == written(frozen)
 
 
+def test_the_exporter_of_the_node_is_found_through_the_api_server(programs: Mapping[str, Path], tmp_path: Path) -> None:
+    api = FakeApiServer(tmp_path / "kubeconfig")
+    api.up()
+    try:
+        with mock_exporter(tmp_path, SCENARIO) as target, sink() as taken:
+            for name, node in (("dcgm-exporter-x7k2p", "node-1"), ("dcgm-exporter-q9d4f", "node-2")):
+                api.put(name, "monitoring", **exporter_pod(node, port=int(target.rpartition(":")[2])))
+            configuration = to_sink(yaml.safe_load(SHIPPED.read_text()), taken)
+            [scrape] = configuration["receivers"]["prometheus"]["config"]["scrape_configs"]
+            scrape["kubernetes_sd_configs"][0]["kubeconfig_file"] = str(api.kubeconfig)
+            scrape["scrape_interval"] = "1s"
+            with collector(programs["otelcol"], tmp_path / "agent", configuration, NODE_NAME="node-1"):
+                until(lambda: taken.points("DCGM_FI_DEV_GPU_UTIL"), lambda: [request.query for request in api.requests])
+        resources = {point.resource["k8s.node.name"] for point in taken.points("DCGM_FI_DEV_GPU_UTIL")}
+        assert resources == {"node-1"}
+        assert {"llama-0", "ranker"} <= {point.labels.get("pod") for point in taken.points("DCGM_FI_DEV_GPU_UTIL")}
+        [selected] = {request.query["labelSelector"] for request in api.requests if "labelSelector" in request.query}
+        assert selected == "app.kubernetes.io/name=dcgm-exporter"
+    finally:
+        api.down()
+
+
+def exporter_pod(node: str, port: int) -> dict[str, Any]:
+    """Return a pod of the chart's, as far as discovery looks at it."""
+    ports = [{"name": "metrics", "containerPort": port, "protocol": "TCP"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "spec": {"nodeName": node, "containers": [{"name": "exporter", "ports": ports}]},
+        "status": {"phase": "Running", "podIP": "127.0.0.1"},
+    }
+
+
+def to_sink(configuration: dict[str, Any], taken: Sink) -> dict[str, Any]:
+    """Send to the sink alone, with the processors of the pipeline for OTLP."""
+    processors = configuration["service"]["pipelines"]["metrics/otlp"]["processors"]
+    configuration["exporters"] = {"otlp_http": {"metrics_endpoint": f"http://127.0.0.1:{taken.port}", **JSON}}
+    pipeline = {"receivers": ["prometheus"], "processors": processors, "exporters": ["otlp_http"]}
+    configuration["service"]["pipelines"] = {"metrics": pipeline}
+    return with_settings_of_tests(configuration)
+
+
 def test_a_series_ends_with_its_pod(programs: Mapping[str, Path], tmp_path: Path) -> None:
     steering, port = free_port(), free_port()
     with (
@@ -198,12 +241,8 @@ def test_a_series_ends_with_its_pod(programs: Mapping[str, Path], tmp_path: Path
 def test_without_scrape_protocols_dcgms_counters_would_be_gauges(programs: Mapping[str, Path], tmp_path: Path) -> None:
     """Why the line is in the file: when this fails, it can go."""
     with mock_exporter(tmp_path, SCENARIO) as target, sink() as taken:
-        configuration = shipped(target)
+        configuration = to_sink(shipped(target), taken)
         del configuration["receivers"]["prometheus"]["config"]["scrape_configs"][0]["scrape_protocols"]
-        configuration["exporters"] = {"otlp_http": {"metrics_endpoint": f"http://127.0.0.1:{taken.port}", **JSON}}
-        configuration["service"]["pipelines"] = {
-            "metrics": {"receivers": ["prometheus"], "processors": [], "exporters": ["otlp_http"]}
-        }
         with collector(programs["otelcol"], tmp_path / "agent", configuration):
             until(lambda: taken.points("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"))
     kinds = {name: points[0].kind for name, points in taken.newest().items()}

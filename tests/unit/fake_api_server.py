@@ -254,6 +254,8 @@ class Handler(BaseHTTPRequestHandler):
         elif request.kind == "discovery":
             group = parts.path.removeprefix("/apis/")
             self._answer({"versions": [{"version": version} for version in api.groups.get(group, [])]})
+        elif "sendInitialEvents" in query:  # a list by way of a watch, which older API servers do not know
+            self._answer({"kind": "Status", "code": 422, "reason": "Invalid", "message": "unknown option"}, 422)
         elif not self._is_served(parts.path):
             self._answer({"message": "the server could not find the requested resource"}, 404)
         elif request.kind == "object":
