@@ -16,7 +16,9 @@ from exporter.cli import value_types as types
 from exporter.cli.flag_table import FLAGS, Flag
 from exporter.counters_source import PACKAGED
 from exporter.fields import ALIASES, FIELDS
+from exporter.mock import scenario_names
 from exporter.mock.scenario.profile_file import profile_names
+from exporter.mock.scenario.scenario_file import host_names
 
 KNOWN = Path(__file__).parents[1] / "chart" / "files" / "known"
 _NUMBER = r"[+-]?(0[xX])?[0-9a-fA-F_]+"
@@ -42,7 +44,7 @@ def flag(one: Flag) -> dict[str, Any]:
     """Return what the chart has to know of a flag."""
     form = _FORMS.get(one.type)
     if one.type is types.MOCK:
-        form = f"{_FORMS[types.BOOL]}|{'|'.join(profile_names())}|.*[.]ya?ml|.*/.*"
+        form = f"{_FORMS[types.BOOL]}|{'|'.join(scenario_names())}|.*[.]ya?ml|.*/.*"
     found = {
         "variable": one.variable,
         "arity": one.type.arity.name.lower(),
@@ -59,6 +61,7 @@ def known() -> dict[str, Any]:
         "fields": sorted({*FIELDS, *ALIASES}),
         "names": {
             "countersFiles": sorted(path.name for path in PACKAGED.glob("*.csv")),
+            "mockHosts": list(host_names()),
             "mockProfiles": list(profile_names()),
         },
     }

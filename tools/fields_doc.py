@@ -29,9 +29,10 @@ For everyone who chooses metrics or writes queries: every DCGM field that NVML p
 - **Cost**: how long NVML takes on an H200 (driver 580.159.04), per link if there is one value per link. All of GPM is
   one pair of samples and one call, 1.8 ms together. All field values share one call: the first of a kind takes the
   time, the others are free.
-- **H200**: whether that GPU provides it: "with NVLink" if it has links, "in a fabric" after it has joined one. NVLink
-  was measured on two H200s, everything else on one, by `tests/device/fields_proof.py`. [h200.md](h200.md) compares
-  the values with NVML's and nvidia-smi's, and [nvlink.md](nvlink.md) NVLink's with copies of a known rate.
+- **H200**: whether that GPU provides it: "with NVLink" if it has links, "in a fabric" after it has joined one, "with a
+  second GPU" if there is one. NVLink and paths were measured on two H200s, everything else on one, by
+  `tests/device/fields_proof.py`. [h200.md](h200.md) compares the values with NVML's and nvidia-smi's, and
+  [nvlink.md](nvlink.md) NVLink's with copies of a known rate.
 """
 PERIODS = {UNHURRIED: "10 s", SLOW: "minute", HOURLY: "hour", LAYOUT: "once"}
 ENTITIES = {

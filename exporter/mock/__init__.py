@@ -8,7 +8,6 @@ from exporter.mock.calls.nvml import MockNvml
 from exporter.mock.machine.demands import Holders
 from exporter.mock.machine.pods import MockContainer, MockPod
 from exporter.mock.machine.scenario import Scenario
-from exporter.mock.scenario.profile_file import profile_names
-from exporter.mock.scenario.scenario_file import load_scenario
+from exporter.mock.scenario.scenario_file import load_scenario, scenario_names
 
-__all__ = ["Holders", "MockContainer", "MockNvml", "MockPod", "Scenario", "load_scenario", "profile_names"]
+__all__ = ["Holders", "MockContainer", "MockNvml", "MockPod", "Scenario", "load_scenario", "scenario_names"]

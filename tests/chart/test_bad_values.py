@@ -111,6 +111,7 @@ OWN_FILE = {
         (mock(gpu=[]), "mock.scenario has no key gpu"),
         (mock(seed=1), "mock.scenario: gpus is missing"),
         (mock(gpus=[{"profile": "t4"}, {"profile": "t5"}]), "mock.scenario: gpus[1]: profile is t5, and has to be"),
+        (mock(gpus=[{"profile": "h200-pair"}]), "mock.scenario: gpus[0]: profile is h200-pair, and has to be"),
         (
             counters("# x", "DCGM_FI_DEV_GPU_UTILL, gauge, x"),
             "customMetrics: line 2: neither DCGM nor the exporter has",

@@ -5,11 +5,11 @@ from fnmatch import fnmatchcase
 import pytest
 
 from exporter.catalogue import ANSWERED, CATALOGUE
-from exporter.mock import Scenario, profile_names
+from exporter.mock import Scenario
 from exporter.mock.machine.loads import constant_load
 from exporter.mock.machine.profile import Profile
 from exporter.mock.machine.scenario import ScenarioGpu
-from exporter.mock.scenario.profile_file import load_profile
+from exporter.mock.scenario.profile_file import load_profile, profile_names
 from exporter.model import Missing, Reason, Sample
 from exporter.nvml.calls import Calls
 from exporter.nvml.entities import find_layout, select

@@ -1,13 +1,15 @@
 {{/* A profile or scenario that the mock does not know. */}}
 {{- define "dcgm-exporter.refuseMock" -}}
 {{- if .Values.mock.enabled -}}
-{{- $profiles := (.Files.Get "files/known/names.yaml" | fromYaml).mockProfiles -}}
+{{- $known := .Files.Get "files/known/names.yaml" | fromYaml -}}
+{{- $profiles := $known.mockProfiles -}}
+{{- $names := concat $profiles $known.mockHosts -}}
 {{- if not .Values.kubernetes.podMapping -}}
 {{- if eq .Values.mock.pods "kubelet" -}}{{- fail "mock.pods: kubelet needs kubernetes.podMapping: true" -}}{{- end -}}
 {{- if .Values.mock.devicePlugin -}}{{- fail "mock.devicePlugin needs kubernetes.podMapping: true" -}}{{- end -}}
 {{- end -}}
-{{- if not (has .Values.mock.profile $profiles) -}}
-{{- fail (printf "mock.profile is %s, and has to be one of %s" .Values.mock.profile (join ", " $profiles)) -}}
+{{- if not (has .Values.mock.profile $names) -}}
+{{- fail (printf "mock.profile is %s, and has to be one of %s" .Values.mock.profile (join ", " $names)) -}}
 {{- end -}}
 {{- with .Values.mock.scenario -}}
 {{- range $key := keys . | sortAlpha -}}

@@ -1,7 +1,9 @@
-"""Scenarios from YAML files: the user's own, and each profile's default."""
+"""Scenarios from YAML files: the user's own, each profile's default, and hosts that were recorded."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from exporter.errors import ConfigError
@@ -25,11 +27,22 @@ from exporter.user_file import read_text
 MOST_GPUS = 64
 
 
+def host_names() -> tuple[str, ...]:
+    """Return the names of the recorded hosts that this package has, sorted."""
+    names = (entry.name for entry in _hosts().iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def scenario_names() -> tuple[str, ...]:
+    """Return the names of all scenarios of this package: of profiles and of recorded hosts, sorted."""
+    return tuple(sorted((*profile_names(), *host_names())))
+
+
 def load_scenario(name_or_path: str) -> Scenario:
-    """Return a profile's default scenario, or the one that a file describes.
+    """Return a profile's default scenario, a recorded host, or what a file describes.
 
     Args:
-        name_or_path: The name of a profile, or the path of a YAML file.
+        name_or_path: The name of a profile or host, or the path of a YAML file.
 
     Raises:
         ConfigError: There is neither, or the file or a recording that it replays is wrong; names file, key and reason.
@@ -37,10 +50,13 @@ def load_scenario(name_or_path: str) -> Scenario:
     if name_or_path in profile_names():
         document = profile_document(name_or_path)
         return parse_scenario(document.section("scenario"), None)
+    if name_or_path in host_names():
+        entry = _hosts() / f"{name_or_path}.yaml"
+        return parse_scenario(parse_document(entry.read_text(encoding="utf-8"), entry.name), None)
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"} and not path.exists():
         raise ConfigError(
-            f"mock profile {name_or_path!r} is not known: use one of {', '.join(profile_names())}, "
+            f"mock profile {name_or_path!r} is not known: use one of {', '.join(scenario_names())}, "
             "or the path of a scenario file that ends in .yaml"
         )
     text = read_text(path, "scenario")
@@ -75,6 +91,10 @@ def parse_scenario(section: Section, folder: Path | None) -> Scenario:
     scenario = Scenario(seed, driver, tuple(gpus), demands, parse_pods(section, gpus), faults)
     section.finish()
     return scenario
+
+
+def _hosts() -> Traversable:
+    return files("exporter.mock.scenario") / "hosts"
 
 
 def _refuse_twins(section: Section, gpus: list[ScenarioGpu]) -> None:

@@ -1,12 +1,12 @@
 import pynvml
 import pytest
 
-from exporter.mock import load_scenario, profile_names
+from exporter.mock import load_scenario, scenario_names
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import refusal, started
 
 
-@pytest.mark.parametrize("profile", profile_names())
+@pytest.mark.parametrize("profile", scenario_names())
 def test_a_gpu_is_found_by_index_and_has_a_place_and_an_identity_of_its_own(clock: FakeClock, profile: str) -> None:
     nvml = started(load_scenario(profile), clock)
     places, minors, uuids = set(), set(), set()

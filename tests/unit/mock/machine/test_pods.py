@@ -3,7 +3,7 @@
 import pytest
 
 from exporter.attribution.device_ids import parse_device_id
-from exporter.mock import MockNvml, MockPod, load_scenario, profile_names
+from exporter.mock import MockNvml, MockPod, load_scenario, scenario_names
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import scenario, started
 
@@ -80,8 +80,8 @@ def test_the_same_seed_gives_the_same_pods_and_another_one_other_ids() -> None:
     assert first == again != other
 
 
-@pytest.mark.parametrize("name", profile_names())
-def test_every_profiles_machine_has_pods_on_gpus_that_are_there(name: str) -> None:
+@pytest.mark.parametrize("name", scenario_names())
+def test_every_machine_of_the_package_has_pods_on_gpus_that_are_there(name: str) -> None:
     nvml = started(load_scenario(name), FakeClock())
     ids = [i for pod in nvml.pods() for c in pod.containers for held in c.devices.values() for i in held]
     parsed = [parse_device_id(device_id) for device_id in ids]

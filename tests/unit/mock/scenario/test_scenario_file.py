@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.mock import MockNvml, load_scenario, profile_names
+from exporter.mock import MockNvml, load_scenario
 from exporter.mock.document import Section
 from exporter.mock.machine.quantities import QUANTITIES
 from exporter.mock.recordings.recording import Frame, Recording
 from exporter.mock.recordings.recording_file import write_recording
+from exporter.mock.scenario.profile_file import profile_names
 from exporter.mock.scenario.scenario_file import parse_scenario
 from tests.unit.mock_machines import scenario
 
