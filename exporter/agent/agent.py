@@ -1,6 +1,5 @@
 """Wires the exporter together and runs it: the only place where all parts meet."""
 
-import ctypes
 import gc
 import logging
 import os
@@ -15,23 +14,24 @@ from typing import TYPE_CHECKING
 from exporter import __version__
 from exporter.agent import conditions
 from exporter.agent.counters_in_force import CountersInForce
+from exporter.agent.first_look import found_gpus
 from exporter.agent.inputs import counters_place, counters_source
+from exporter.agent.options import label_options, limits, readings, sampling
 from exporter.agent.ownership import Devices, Ownership, quiet_grpc
+from exporter.agent.signals import signals_taken
 from exporter.agent.web_config_in_force import WebConfigInForce
-from exporter.agent.whereabouts import find_whereabouts
+from exporter.agent.whereabouts import Whereabouts, find_whereabouts
 from exporter.attribution.owners import OWNER_INFO
-from exporter.catalogue import OWN_SERIES, busy_seconds, catalogue
-from exporter.errors import ConfigError, ExporterError, given_by
+from exporter.catalogue import OWN_SERIES, busy_seconds
+from exporter.errors import ExporterError, given_by
 from exporter.exposition import Format
-from exporter.labels import LabelCache, LabelOptions
+from exporter.labels import LabelCache
 from exporter.model import AskedNames, Page
-from exporter.nvml.session import driver_gpus, real_nvml
 from exporter.pages import Content, Pages
 from exporter.sampling.failures import Failures
 from exporter.sampling.plan import Plan, plan
-from exporter.sampling.supervisor import Sampling, Supervisor
+from exporter.sampling.supervisor import Supervisor
 from exporter.server.app import MetricsServer
-from exporter.server.connections import Limits
 from exporter.server.endpoints import Handlers
 from exporter.server.listening import systemd_sockets
 from exporter.server.overview_page import OverviewPage, Shown
@@ -43,21 +43,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCAN_S = 5.0
-FIRST_LOOK_S = 30.0
-LATER = frozenset({signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2})
-"""Signals that the command has made wait."""
-
 NO_THREAD = "can't start a thread: raise this container's limit of processes (pids)"
-
-DRIVER_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 class Agent:
     """One exporter with its settings, made but not started."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
-        """Read all files and open the port.
+        """Make all parts in the order in which data flows: read all files, and open the port last.
 
         Raises:
             ExporterError: A file, the scenario or the address can't be used.
@@ -68,57 +61,22 @@ class Agent:
         self._is_stopping = False
         self._mock = _mock_machine(settings)
         self._settings = settings = _with_mock_pods(settings, self._mock)
-        self._catalogue = catalogue(
-            mean_gpu_util=settings.mean_gpu_util,
-            xid_window_ms=settings.xid_window_ms,
-            xid_reset_after_s=settings.xid_reset_after_s,
-            clock_window_ms=settings.clock_window_ms,
-        )
-        own = (*OWN_SERIES, OWNER_INFO, *busy_seconds.series(settings.busy_seconds))
-        with given_by(counters_place(settings)):
-            self._counters = CountersInForce(counters_source(settings), own, self._follow_counters, time)
-        with given_by(settings.place("web-config-file")):
-            self._web_config = WebConfigInForce(settings.web_config_file, time)
-        failures = Failures(self._counters.printed_name)
-        sampling = _sampling(settings, self._mock)
-        self._supervisor = Supervisor(sampling, self._plan(), failures)
-        where = find_whereabouts(environ, settings.hostname)
-        socket = Path(settings.pod_resources_socket)
-        if self._mock and self._mock.socket:  # whose kubelet knows the mock's pods alone
-            socket, where = self._mock.socket, replace(where, pod=None)
-        devices = Devices(self._supervisor.states, self._supervisor.holdable)
-        self._ownership = Ownership(settings, devices, socket, where)
-        known = TelemetrySources(
-            version=__version__,
-            source="nvml" if self._mock is None else "mock",
-            states=self._supervisor.states,
-            nvml_works=self._supervisor.nvml_works,
-            released=self._supervisor.has_let_go,
-            failures=failures.totals,
-            spent=sampling.ledger.totals,
-            scrapes=lambda: asdict(self._server.counts),
-            reloaded=self._counters.reloaded,
-            web_config_reloaded=self._web_config.reloaded,
-            owner_news=self._ownership.news,
-            job_news=self._ownership.job_news,
-        )
+        # What is asked for.
+        self._readings = readings(settings)
+        self._counters = self._read_counters()
+        self._web_config = self._read_web_config()
+        # NVML -> snapshots.
+        self._failures = Failures(self._counters.printed_name)
+        self._sampling = sampling(settings, self._mock.nvml if self._mock else None)
+        self._supervisor = Supervisor(self._sampling, self._plan(), self._failures)
+        # kubelet, the API server and job files -> owners.
+        self._ownership = self._find_owners(find_whereabouts(environ, settings.hostname))
+        # Snapshots and owners -> text.
         content = Content(self._supervisor.states, self._ownership.attribution, self._counters.counters)
-        self._pages = Pages(content, Telemetry(known), LabelCache(_label_options(settings)), time)
-        self._scrapes = sampling.scrapes
-        health = partial(
-            conditions.health, self._supervisor, self._ownership.summary, require_gpus=settings.health_require_gpus
-        )
-        ready = partial(conditions.ready, self._supervisor, self._ownership.settled, self._ownership.summary)
-        shown = Shown(
-            self._pages.page, self._supervisor.states, health, ready, self._counters.printed_name, __version__
-        )
-        sources = Handlers(self._page, health, ready, landing=OverviewPage(shown, time).html)
-        limits = Limits(
-            read_timeout_s=settings.web_read_timeout_s,
-            write_timeout_s=settings.web_write_timeout_s,
-            max_concurrent_scrapes=settings.max_concurrent_scrapes,
-        )
-        self._server = MetricsServer(sources, limits, self._web_config.config)
+        labels = LabelCache(label_options(settings))
+        self._pages = Pages(content, Telemetry(self._own_news()), labels, time)
+        # Text -> HTTP.
+        self._server = MetricsServer(self._handlers(), limits(settings), self._web_config.config)
         self._listen(environ)
 
     def run(self) -> bool:
@@ -131,33 +89,33 @@ class Agent:
             ConfigError: GPUs must be there, and none has an index that is asked for.
             ExporterError: No thread can be started.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stop())
-        signal.signal(signal.SIGHUP, lambda *_: self._counters.ask())
-        signal.signal(signal.SIGUSR1, lambda *_: self._supervisor.let_go())
-        signal.signal(signal.SIGUSR2, lambda *_: self._supervisor.take_again())
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, LATER)  # one that came during the start comes now
+        actions = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGHUP: self._counters.ask,
+            signal.SIGUSR1: self._supervisor.let_go,
+            signal.SIGUSR2: self._supervisor.take_again,
+        }
         try:
-            self._start()
-            if self._must_find_gpus and not self._find_gpus():
-                return False
-            if self._must_find_gpus and self._supervisor.listed() and not self._supervisor.states():
-                self._refuse_selection()
-            gc.collect()
-            gc.freeze()
-            self._server.run()
-            log.info("received a signal to end")
+            with signals_taken(actions):
+                return self._serve()
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, *LATER):
-                # First for the kernel alone: one that arrives within signal.signal would be reported with a traceback.
-                ctypes.pythonapi.PyOS_setsig(number, ctypes.c_void_p(signal.SIG_IGN))
-                signal.signal(number, signal.SIG_IGN)  # it ends already; Python's own end would give them back
             self._counters.stop()
             self._web_config.stop()
             self._ownership.stop()
             self._supervisor.stop()
             if self._mock:
                 self._mock.stop()
+
+    def _serve(self) -> bool:
+        """Start, and serve until `_stop`; False without the GPUs that must be there."""
+        self._start()
+        if self._must_find_gpus and not found_gpus(self._supervisor, self._settings, lambda: self._is_stopping):
+            return False
+        gc.collect()
+        gc.freeze()
+        self._server.run()
+        log.info("received a signal to end")
         return True
 
     def _start(self) -> None:
@@ -180,33 +138,58 @@ class Agent:
         self._is_stopping = True
         self._server.stop()
 
-    def _find_gpus(self) -> bool:
-        """Wait until NVML has listed the GPUs or can't; one that hangs, or was let go, is not waited for."""
-        deadline = time.monotonic() + FIRST_LOOK_S
-        while not (self._supervisor.listed() or self._is_stopping or time.monotonic() >= deadline):
-            if self._supervisor.trouble():
-                return not self._supervisor.has_failed()
-            time.sleep(0.01)
-        return True
+    def _read_counters(self) -> CountersInForce:
+        own = (*OWN_SERIES, OWNER_INFO, *busy_seconds.series(self._settings.busy_seconds))
+        with given_by(counters_place(self._settings)):
+            return CountersInForce(counters_source(self._settings), own, self._follow_counters, time)
 
-    def _refuse_selection(self) -> None:
-        """Refuse indices that nothing has; where no index is named, what is selected may come yet."""
-        if all(selection.ids is not None for selection in self._settings.devices):
-            raise ConfigError(f"{self._settings.place('devices')} names only indices that no GPU has")
+    def _read_web_config(self) -> WebConfigInForce:
+        with given_by(self._settings.place("web-config-file")):
+            return WebConfigInForce(self._settings.web_config_file, time)
+
+    def _follow_counters(self) -> None:
+        self._supervisor.follow(self._plan())
+
+    def _plan(self) -> Plan:
+        return plan({counter.field for counter in self._counters.counters()}, self._readings)
+
+    def _find_owners(self, where: Whereabouts) -> Ownership:
+        socket = Path(self._settings.pod_resources_socket)
+        if self._mock and self._mock.socket:  # whose kubelet knows the mock's pods alone
+            socket, where = self._mock.socket, replace(where, pod=None)
+        devices = Devices(self._supervisor.states, self._supervisor.holdable)
+        return Ownership(self._settings, devices, socket, where)
+
+    def _own_news(self) -> TelemetrySources:
+        return TelemetrySources(
+            version=__version__,
+            source="nvml" if self._mock is None else "mock",
+            states=self._supervisor.states,
+            nvml_works=self._supervisor.nvml_works,
+            released=self._supervisor.has_let_go,
+            failures=self._failures.totals,
+            spent=self._sampling.ledger.totals,
+            scrapes=lambda: asdict(self._server.counts),
+            reloaded=self._counters.reloaded,
+            web_config_reloaded=self._web_config.reloaded,
+            owner_news=self._ownership.news,
+            job_news=self._ownership.job_news,
+        )
+
+    def _handlers(self) -> Handlers:
+        supervisor, owners = self._supervisor, self._ownership
+        health = partial(conditions.health, supervisor, owners.summary, require_gpus=self._settings.health_require_gpus)
+        ready = partial(conditions.ready, supervisor, owners.settled, owners.summary)
+        shown = Shown(self._pages.page, supervisor.states, health, ready, self._counters.printed_name, __version__)
+        return Handlers(self._page, health, ready, landing=OverviewPage(shown, time).html)
 
     def _page(self, form: Format, names: AskedNames) -> Page:
         """Return a page, and let those who collect know what was asked for and when."""
         counters = self._counters.counters()
         fields = None if names is None else frozenset(c.field for c in counters if c.is_asked_for(names))
         if fields is None or fields:
-            self._scrapes.came(time.monotonic(), fields)
+            self._sampling.scrapes.came(time.monotonic(), fields)
         return self._pages.page(form, names)
-
-    def _follow_counters(self) -> None:
-        self._supervisor.follow(self._plan())
-
-    def _plan(self) -> Plan:
-        return plan({counter.field for counter in self._counters.counters()}, self._catalogue)
 
     def _listen(self, environ: Mapping[str, str]) -> None:
         if self._settings.systemd_socket:
@@ -238,24 +221,3 @@ def _with_mock_pods(settings: Settings, mock: "MockMachine | None") -> Settings:
         return settings
     log.info("the mock has pods, so -k is on; turn it off with -k=false")
     return replace(settings, kubernetes=True)
-
-
-def _sampling(settings: Settings, mock: "MockMachine | None") -> Sampling:
-    return Sampling(
-        library=mock.nvml if mock else real_nvml(),
-        selections=settings.devices,
-        clock=time,
-        interval_s=settings.collect_interval_s,
-        scan_s=settings.gpu_bind_unbind_poll_s if settings.gpu_bind_unbind_watch else SCAN_S,
-        pci_devices=mock.nvml.pci_devices if mock else partial(driver_gpus, DRIVER_GPUS),
-    )
-
-
-def _label_options(settings: Settings) -> LabelOptions:
-    return LabelOptions(
-        style=settings.label_style,
-        hostname=None if settings.no_hostname else settings.hostname,
-        kubernetes=settings.kubernetes,
-        use_old_namespace=settings.use_old_namespace,
-        replace_blanks_in_model_name=settings.replace_blanks_in_model_name,
-    )
