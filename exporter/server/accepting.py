@@ -1,9 +1,12 @@
 """Accepts connections; when file descriptors run out, it pauses, and the log has one line."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
+
+from exporter.server.newcomers import Newcomer
 
 _log = logging.getLogger(__name__)
 
@@ -20,13 +23,13 @@ class Acceptor:
     """Accepts on the running event loop until `stop`."""
 
     def __init__(
-        self, sock: socket.socket, accepted: Callable[[socket.socket, object], None], make_room: Callable[[], None]
+        self, sock: socket.socket, accepted: Callable[[list[Newcomer]], None], make_room: Callable[[], None]
     ) -> None:
         """Begin.
 
         Args:
             sock: Listens, and does not block.
-            accepted: Is given each connection and the address of its other end.
+            accepted: Is given the connections that have come.
             make_room: Is called where no connection can be accepted, and closes those that can be spared.
         """
         self._sock = sock
@@ -48,17 +51,16 @@ class Acceptor:
         self._loop.add_reader(self._sock, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                connection, address = self._sock.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                self._wait(error)
-                return
-            self._accepted(connection, address)
+        accepted = []
+        try:
+            for _ in range(_AT_ONCE):
+                with contextlib.suppress(ConnectionAbortedError):
+                    accepted.append(Newcomer(*self._sock.accept()))
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._wait(error)
+        self._accepted(accepted)
 
     def _wait(self, error: OSError) -> None:
         """Let clients wait for a moment; those that are connected are served meanwhile."""

@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exporter.server.newcomers import host_of
+
 if TYPE_CHECKING:
     from tornado.http1connection import HTTP1ServerConnection
 
@@ -55,6 +57,10 @@ class Connections:
             self._drop(next(iter(self._spare()), next(iter(self._open))))
         self._open[connection] = _Sending()
 
+    def by_host(self) -> Counter[object]:
+        """Count the connections of each host."""
+        return Counter(host_of(connection.context) for connection in self._open)
+
     def drop_idle(self) -> None:
         """Close half of the idle connections: of one at a time, a flood would take each place."""
         idle = self._spare()
@@ -102,9 +108,9 @@ class Connections:
         They come from the address that has the most, and the oldest of them is the first: a crowd makes room for
         others out of its own places.
         """
-        crowds = Counter(_host(connection) for connection in self._open)
+        crowds = self.by_host()
         idle = [connection for connection in self._open if not connection.stream.writing()]
-        return sorted(idle, key=lambda connection: -crowds[_host(connection)])
+        return sorted(idle, key=lambda connection: -crowds[host_of(connection.context)])
 
     def _sending(self) -> list["HTTP1ServerConnection"]:
         return [connection for connection in self._open if connection.stream.writing()]
@@ -136,8 +142,3 @@ class Connections:
         if stream.writing():
             stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         stream.close()
-
-
-def _host(connection: "HTTP1ServerConnection") -> object:
-    """Return where a connection comes from; all that come by a Unix socket are one."""
-    return connection.context[0] if isinstance(connection.context, tuple) else None

@@ -13,6 +13,7 @@ from exporter.server.admission import Admission
 from exporter.server.connections import Connections, Limits
 from exporter.server.endpoints import Endpoints
 from exporter.server.exchange import Exchange, Serving
+from exporter.server.newcomers import Newcomers
 from exporter.server.streams import Stream, TlsStream
 from exporter.server.web_config.document import WebConfig
 
@@ -30,6 +31,7 @@ class HttpListener(HTTPServerConnectionDelegate):
         self._limits = limits
         self._web = web
         self._connections = Connections(limits)
+        self._newcomers = Newcomers(self._serve, self._connections.by_host)
         self._serving = Serving(endpoints, Admission(web), self._connections)
         self._parameters = HTTP1ConnectionParameters(
             chunk_size=_READ_CHUNK_BYTES,
@@ -43,10 +45,10 @@ class HttpListener(HTTPServerConnectionDelegate):
         """Accept connections on listening sockets."""
         for sock in sockets:
             sock.settimeout(0)  # it is accepted until the queue is empty
-            self._listening.append((sock, Acceptor(sock, self._serve, self._connections.drop_idle)))
+            self._listening.append((sock, Acceptor(sock, self._newcomers.come, self._connections.drop_idle)))
 
     def _serve(self, sock: socket.socket, address: object) -> None:
-        """Serve a connection that was just accepted."""
+        """Serve a connection whose turn it is."""
         self._limit_kernel(sock)
         stream = self._stream(sock)
         if stream is not None:
@@ -91,6 +93,7 @@ class HttpListener(HTTPServerConnectionDelegate):
         for sock, acceptor in self._listening:
             acceptor.stop()
             sock.close()
+        self._newcomers.stop()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._limits.shutdown_grace_s
         while self._connections.count_sending() and loop.time() < end:  # noqa: ASYNC110 - nothing tells when
