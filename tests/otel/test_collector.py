@@ -238,16 +238,24 @@ def test_a_series_ends_with_its_pod(programs: Mapping[str, Path], tmp_path: Path
         until(lambda: store.series(ranker) == [], lambda: store.series(ranker))
 
 
-def test_without_scrape_protocols_dcgms_counters_would_be_gauges(programs: Mapping[str, Path], tmp_path: Path) -> None:
-    """Why the line is in the file: when this fails, it can go."""
+def test_without_these_lines_of_the_file_labels_types_and_names_change(
+    programs: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """Why they are there: a line for which this fails can go."""
     with mock_exporter(tmp_path, SCENARIO) as target, sink() as taken:
         configuration = to_sink(shipped(target), taken)
-        del configuration["receivers"]["prometheus"]["config"]["scrape_configs"][0]["scrape_protocols"]
+        receiver = configuration["receivers"]["prometheus"]
+        receiver["trim_metric_suffixes"] = True
+        [scrape] = receiver["config"]["scrape_configs"]
+        del scrape["scrape_protocols"], scrape["honor_labels"]
         with collector(programs["otelcol"], tmp_path / "agent", configuration):
             until(lambda: taken.points("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"))
-    kinds = {name: points[0].kind for name, points in taken.newest().items()}
-    assert kinds["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"] == "gauge"
-    assert kinds["gpu_exporter_busy_seconds_total"] == "sum"
+    newest = taken.newest()
+    energy = newest["DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION"]
+    assert {point.kind for point in energy} == {"gauge"}
+    assert {point.labels["pod"] for point in energy} == {OF_THE_TARGET["pod"]}
+    assert {"llama-0", "ranker"} <= {point.labels.get("exported_pod") for point in energy}
+    assert "gpu_exporter_busy_seconds" in newest
 
 
 def test_a_prometheus_that_scrapes_the_collector_sees_the_exporters_page(
