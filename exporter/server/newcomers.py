@@ -28,6 +28,7 @@ class Newcomers:
         self._open_by_host = open_by_host
         self._queues: dict[object, deque[Newcomer]] = {}
         self._turn: asyncio.Handle | None = None
+        self._takes_longest = False
 
     def come(self, accepted: Iterable[Newcomer]) -> None:
         """Take in connections; where none waits, the first begins at once."""
@@ -46,12 +47,18 @@ class Newcomers:
             self._take(next(iter(self._queues))).sock.close()
 
     def _go_on(self) -> None:
-        """Begin one, of the host that has the fewest connections, and go on when others have had their turn."""
+        """Begin one, and go on when those who are connected have had their turn.
+
+        It is one of the host with the fewest connections, and each second time of the host that waits the longest, or
+        a flood from ever new hosts would keep out one that has a connection.
+        """
         if not self._queues:
             self._turn = None
             return
         held = self._open_by_host() if len(self._queues) > 1 else {}
-        one = self._take(min(self._queues, key=lambda host: held.get(host, 0)))
+        self._takes_longest = not self._takes_longest
+        longest = next(iter(self._queues))
+        one = self._take(longest if self._takes_longest else min(self._queues, key=lambda host: held.get(host, 0)))
         self._turn = asyncio.get_running_loop().call_soon(self._go_on) if self._queues else None
         self._begin(*one)
 
