@@ -20,8 +20,6 @@ from exporter.view.overview import Overview, overview
 from exporter.view.true_load import LoadHistory
 
 LOOK_S = 2.0
-START_S = 10.0
-"""How long an exporter of our own may take until it is ready."""
 
 
 def top(settings: Settings, options: Mapping[str, Any]) -> int:
@@ -88,7 +86,6 @@ def _page_of(settings: Settings, url: str) -> Iterator[str]:
         yield local
         return
     with own_exporter(settings) as own:
-        _wait_until_ready(own)
         _serves(own)
         yield own
 
@@ -109,15 +106,3 @@ def _serves(url: str) -> bool:
             raise
         return False
     return True
-
-
-def _wait_until_ready(page: str) -> None:
-    """Wait until an exporter knows all that it can know, or until it has had the time for it."""
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        try:
-            fetch(page.replace("/metrics", "/ready"))
-        except FetchError:
-            time.sleep(START_S / 50)
-        else:
-            return

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.certificates import Authority
-from tests.integration.program import ROOT, Start
+from tests.integration.program import ROOT, Start, ended
 from tests.unit.server.web_config.writing import HASH
 
 COMMAND = (sys.executable, "-m", "exporter", "top")
@@ -65,10 +65,12 @@ def test_without_an_exporter_what_reads_the_gpus_has_tls_where_the_settings_have
     assert "T4" in done.stdout
 
 
-def test_a_web_configuration_that_cannot_be_read_is_one_sentence() -> None:
-    done = ran("--once", "--web-config-file=/nowhere/web.yml")
-    assert done.returncode == 2
-    assert "/nowhere/web.yml: can't read the web configuration file" in done.stderr
+def test_a_file_that_cannot_be_used_is_one_sentence() -> None:
+    no_config = "--web-config-file=/nowhere/web.yml"
+    for done in ended(("top", "--once", no_config), ("top", "--once", "--mock", "-f", "/nowhere/counters.csv")):
+        assert done.code == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "gpu-metrics-exporter: /nowhere/" in done.stderr
 
 
 def test_an_exporter_that_is_not_there_is_one_sentence() -> None:
