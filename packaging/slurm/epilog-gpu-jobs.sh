@@ -12,13 +12,16 @@ if [ -z "$job" ] || [ ! -d "$folder" ]; then exit 0; fi
 umask 022
 (
     flock --timeout 10 9 || exit 1
+    status=0
     for file in "$folder"/*; do
         grep -qxF -- "$job" "$file" 2>/dev/null || continue
-        if grep -vxF -- "$job" "$file" >"$folder.new"; then
-            mv "$folder.new" "$file"
-        else
-            rm -f "$folder.new" "$file"
-        fi
+        grep -vxF -- "$job" "$file" >"$folder.new" 2>/dev/null
+        case $? in
+            0) mv "$folder.new" "$file" || status=1 ;;
+            1) rm -f "$folder.new" "$file" || status=1 ;; # it was the only job
+            *) status=1 ;;                                # a full disk: the list stays as it is
+        esac
     done
+    exit $status
 ) 9<"$folder" || logger -t gpu-jobs "job $job: $folder can't be written, so that its GPUs still name it" 2>/dev/null
 exit 0

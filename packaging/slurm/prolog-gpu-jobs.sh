@@ -20,11 +20,11 @@ say() { logger -t gpu-jobs "job $job: $1" 2>/dev/null; }
 
 add_to() {
     case $1 in
-        '' | *[!0-9A-Za-z-]*) say "no file can have the name of this device: $1"; return ;;
+        '' | *[!0-9A-Za-z-]*) say "no file can have the name of this device: $1"; return 0 ;;
     esac
-    # A file beside the folder, then a rename: the exporter never sees half a list, nor a name that it does not know.
-    { grep -vxF -- "$job" "$folder/$1" 2>/dev/null; echo "$job"; } >"$folder.new"
-    mv "$folder.new" "$folder/$1"
+    # A file beside the folder, then a rename: the exporter never sees half a list, nor a name that it does not know. A
+    # list that a full disk has cut short is not taken.
+    { grep -vxF -- "$job" "$folder/$1"; echo "$job"; } >"$folder.new" 2>/dev/null && mv "$folder.new" "$folder/$1"
 }
 
 umask 022
@@ -32,6 +32,9 @@ mkdir -p "$folder" 2>/dev/null
 (
     flock --timeout 10 9 || exit 1
     IFS=,
-    for device in $devices; do add_to "$device"; done
+    set -f
+    status=0
+    for device in $devices; do add_to "$device" || status=1; done
+    exit $status
 ) 9<"$folder" || say "$folder can't be written, so that this job is not on its GPUs' metrics"
 exit 0

@@ -64,6 +64,8 @@ def test_device_files_are_made_for_each_gpu_that_the_driver_lists(tmp_path: Path
     command = line.replace("/proc/driver/nvidia/gpus", str(tmp_path))
     done = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "modprobe \nmodprobe -c 0\nmodprobe -c 12\n"
+    # systemd.service(5): + does not bypass what applies to the whole control group, such as DevicePolicy=
+    assert "DeviceAllow=char-195 rwm\n" in SERVICE.read_text()
 
 
 def test_the_exporter_serves_on_a_socket_that_systemd_opened(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from tests.waiting import PATIENCE_S
 SCRIPTS = ROOT / "packaging" / "slurm"
 UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
 MIG = "MIG-6cc6f0b1-5f2c-5b2e-9e0b-6c1f4b8c3d11"
+FULL = ("sh", "-c", "ulimit -f 0; trap '' XFSZ; exec \"$0\"")
+"""Runs a script in which each write to a file fails, as on a full disk."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Node:
     """A node on which slurmd runs the two scripts. It gives them no PATH and stops using a node where one fails."""
 
     folder: Path
+    before: tuple[str, ...] = ()
 
     def starts(self, job: int, gpus: str = "", visible: str | None = None) -> None:
         given = {"SLURM_JOB_GPUS": gpus, "CUDA_VISIBLE_DEVICES": gpus if visible is None else visible}
@@ -32,7 +35,7 @@ class Node:
 
     def run(self, name: str, job: int, given: Mapping[str, str]) -> None:
         environment = {"SLURM_JOB_ID": str(job), "GPU_JOBS_FOLDER": str(self.folder), **given}
-        command = (SCRIPTS / f"{name}-gpu-jobs.sh",)
+        command = (*self.before, str(SCRIPTS / f"{name}-gpu-jobs.sh"))
         done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE_S, check=False)
         assert (done.returncode, done.stdout) == (0, b""), done.stderr
 
@@ -123,6 +126,18 @@ def test_a_folder_that_can_not_be_made_costs_the_label_and_not_the_node(tmp_path
     node = Node(tmp_path / "gpu-jobs" / "below")
     node.starts(7, "0")
     node.ends(7)
+
+
+def test_a_full_disk_costs_the_new_job_its_label_and_no_other_job(node: Node) -> None:
+    node.starts(7, "0")
+    node.starts(8, "0")
+    full = replace(node, before=FULL)
+    full.starts(9, "0,1")
+    full.ends(7)
+    assert node.files() == {"0": ["7", "8"]}
+    node.ends(7)
+    full.ends(8)  # the last one: nothing has to be written
+    assert node.files() == {}
 
 
 def test_the_folder_is_there_before_the_first_job(tmp_path: Path) -> None:
