@@ -31,6 +31,7 @@ VISIBLE_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 
 _VERSION = "v1beta1"
 _LOOK_S = 0.2
+_AGAIN_S = 1.0
 _CALL_S = 5.0
 
 
@@ -78,10 +79,23 @@ class DevicePlugin:
         self._thread.join()
 
     def _stay_registered(self) -> None:
+        trouble = ""
         while not self._is_ending.is_set():
+            before, trouble = trouble, self._try_to_serve()
+            if trouble not in ("", before):
+                log.warning("kubelet does not get %s, trying again: %s", self.resource, trouble)
+            self._is_ending.wait(_AGAIN_S if trouble else _LOOK_S)
+
+    def _try_to_serve(self) -> str:
+        """Serve where kubelet is there, as long as it knows; returns why it can't be done, or nothing."""
+        try:
             if self._kubelet.exists():
                 self._serve_until_removed()
-            self._is_ending.wait(_LOOK_S)
+        except grpc.RpcError as error:
+            return f"{error.code().name}, {error.details()}"
+        except (OSError, RuntimeError) as error:  # gRPC has a RuntimeError for a socket that it can't make
+            return str(error)
+        return ""
 
     def _serve_until_removed(self) -> None:
         """Serve and register once. A kubelet that starts removes every plugin's socket, and that ends it."""
@@ -91,23 +105,21 @@ class DevicePlugin:
             server.add_generic_rpc_handlers((self._service(),))
             server.add_insecure_port(f"unix:{self._socket}")
             server.start()
-            if self._register():
+            try:
+                self._register()
                 log.info("kubelet has %d devices of the device plugin as %s", len(self._ids), self.resource)
                 while self._socket.exists() and not self._is_ending.wait(_LOOK_S):
                     pass
-            server.stop(grace=None).wait()
+            finally:
+                server.stop(grace=None).wait()
 
-    def _register(self) -> bool:
+    def _register(self) -> None:
         request = RegisterRequest(version=_VERSION, endpoint=self._socket.name, resource_name=self.resource)
         with grpc.insecure_channel(f"unix:{self._kubelet}") as channel:
             call = channel.unary_unary(
                 "/v1beta1.Registration/Register", RegisterRequest.SerializeToString, Empty.FromString
             )
-            try:
-                call(request, timeout=_CALL_S)
-            except grpc.RpcError:  # kubelet is not up yet, or down again
-                return False
-        return True
+            call(request, timeout=_CALL_S)
 
     def _service(self) -> grpc.GenericRpcHandler:
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
@@ -153,6 +165,11 @@ class DevicePlugin:
         gpus = [sorted({name.partition("::")[0] for name in asked.devices_ids}) for asked in request.container_requests]
         responses = [ContainerAllocateResponse(envs={VISIBLE_DEVICES: ",".join(uuids)}) for uuids in gpus]
         return AllocateResponse(container_responses=responses)
+
+
+def real_plugin(folder: Path) -> Path | None:
+    """Return the socket of a device plugin for real GPUs: NVIDIA's is nvidia-gpu.sock, GKE's nvidiaGPU-NUMBER.sock."""
+    return min((*folder.glob("nvidia-*.sock"), *folder.glob("nvidiaGPU-*.sock")), default=None)
 
 
 def device_ids(uuids: Sequence[str], replicas: int) -> tuple[str, ...]:

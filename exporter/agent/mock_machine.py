@@ -15,7 +15,7 @@ from exporter.mock import MockNvml, load_scenario
 from exporter.mock.machine.pods import MockPod
 from exporter.mock.steering.server import Steering
 from exporter.settings import Settings
-from podresources.device_plugin import DevicePlugin
+from podresources.device_plugin import DevicePlugin, real_plugin
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
 
@@ -49,7 +49,7 @@ class MockMachine:
                 temporary = tempfile.gettempdir()
             self.socket = Path(temporary, f"gpu-exporter-mock-{secrets.token_hex(4)}", "kubelet.sock")
             self._kubelet = FakeKubelet(self.socket, _pods(pods))
-        self._plugins = _device_plugins(settings.mock_device_plugin, self.nvml)
+        self._plugins = _device_plugins(settings, self.nvml)
         self._steering = Steering(self.nvml, port, self._set_pods) if port else None
 
     def start(self, holders: Callable[[], Mapping[str, frozenset[tuple[str, str]]]]) -> None:
@@ -80,12 +80,16 @@ class MockMachine:
             self._kubelet.set_pods(_pods(pods))
 
 
-def _device_plugins(folder: str | None, nvml: MockNvml) -> tuple[DevicePlugin, ...]:
-    if folder is None:
+def _device_plugins(settings: Settings, nvml: MockNvml) -> tuple[DevicePlugin, ...]:
+    if settings.mock_device_plugin is None:
         return ()
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"--mock-device-plugin: no folder {folder} is there that this user may write to")
-    return tuple(DevicePlugin(uuids, resource, Path(folder)) for resource, uuids in nvml.devices().items())
+    place, folder = settings.place("mock-device-plugin"), Path(settings.mock_device_plugin)
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise ConfigError(f"{place}: {folder} is not a directory that this user can write to")
+    real = real_plugin(folder)
+    if real is not None:  # kubelet would forget the real GPUs
+        raise ConfigError(f"{place}: {real} is the socket of a device plugin for real GPUs; remove that plugin first")
+    return tuple(DevicePlugin(uuids, resource, folder) for resource, uuids in nvml.devices().items())
 
 
 @contextmanager

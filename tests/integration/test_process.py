@@ -41,7 +41,9 @@ WRONG = {
     ("-c", "-5"): "--collect-interval .* not '-5'",
     ("-c", "soon"): "--collect-interval .* not 'soon'",
     ("-d", "g:x"): "--devices .*'g:x'",
-    ("--mock-device-plugin=/nonexistent",): "--mock-device-plugin: no folder /nonexistent is there that",
+    (
+        "--mock-device-plugin=/nonexistent",
+    ): "--mock-device-plugin: /nonexistent is not a directory that this user can write",
     ("-d", "q"): "--devices .*'q'",
     ("--mock", "h900"): "'h900' is not known: use one of .*h100-sxm",
     ("--no-such-flag",): "--no-such-flag",
@@ -54,6 +56,13 @@ def test_a_wrong_setting_is_one_sentence() -> None:
     lines = [("--mock", *line) if "--mock" not in line else line for line in WRONG]
     for words, done in zip(WRONG.values(), ended(*lines), strict=True):
         assert re.search(words, refusal(done.code, done.stderr, 2))
+
+
+@pytest.mark.parametrize("socket", ["nvidia-gpu.sock", "nvidiaGPU-1700000000.sock"])
+def test_mock_gpus_do_not_take_the_place_of_real_ones(socket: str, tmp_path: Path) -> None:
+    (tmp_path / socket).touch()
+    [done] = ended(("--mock", f"--mock-device-plugin={tmp_path}"))
+    assert f"{tmp_path / socket} is the socket of a device plugin for real GPUs" in refusal(done.code, done.stderr, 2)
 
 
 NOT_USABLE = {

@@ -18,7 +18,7 @@ from podresources.v1beta1.deviceplugin_pb2 import (
     ListAndWatchResponse,
     RegisterRequest,
 )
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 UUIDS = ("GPU-1", "GPU-2")
 
@@ -29,6 +29,7 @@ class Registry:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.registered: Queue[RegisterRequest] = Queue()
+        self.refusal = ""
         handler = grpc.unary_unary_rpc_method_handler(
             self._register, RegisterRequest.FromString, Empty.SerializeToString
         )
@@ -45,7 +46,9 @@ class Registry:
     def next_one(self) -> RegisterRequest:
         return self.registered.get(timeout=PATIENCE_S)
 
-    def _register(self, request: RegisterRequest, _context: object) -> Empty:
+    def _register(self, request: RegisterRequest, context: grpc.ServicerContext) -> Empty:
+        if self.refusal:
+            context.abort(grpc.StatusCode.UNKNOWN, self.refusal)
         self.registered.put(request)
         return Empty()
 
@@ -100,3 +103,25 @@ def test_it_waits_for_a_kubelet_that_is_not_there_yet_and_leaves_no_socket(tmp_p
         assert endpoint.is_socket()
     assert not endpoint.exists()
     registry.stop()
+
+
+def test_a_socket_that_can_not_be_made_is_logged_and_tried_again(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = registry.folder / "nvidia.com-gpu.sock"
+    place.mkdir()
+    with DevicePlugin(UUIDS, folder=registry.folder):
+        until(lambda: "kubelet does not get nvidia.com/gpu, trying again: " in caplog.text, lambda: caplog.text)
+        place.rmdir()
+        assert registry.next_one().endpoint == place.name
+
+
+def test_a_kubelet_that_refuses_it_is_asked_again_and_its_reason_logged_once(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.refusal = "no such version"
+    with DevicePlugin(UUIDS, folder=registry.folder):
+        until(lambda: "trying again: UNKNOWN, no such version" in caplog.text, lambda: caplog.text)
+        registry.refusal = ""
+        registry.next_one()
+    assert caplog.text.count("no such version") == 1
