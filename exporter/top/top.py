@@ -86,7 +86,15 @@ def _page_of(settings: Settings, url: str) -> Iterator[str]:
         yield local
         return
     with own_exporter(settings) as own:
-        _serves(own)
+        try:
+            fetch(own)
+        except NotLetIn as error:
+            place = settings.place("web-config-file")
+            raise NotLetIn(
+                f"{place}: top can't read the GPUs itself where this asks for a password or a client certificate;"
+                " run it without this setting",
+                error.status,
+            ) from None
         yield own
 
 

@@ -65,6 +65,15 @@ def test_without_an_exporter_what_reads_the_gpus_has_tls_where_the_settings_have
     assert "T4" in done.stdout
 
 
+def test_without_an_exporter_a_password_keeps_it_from_reading_the_gpus_and_it_says_so(tmp_path: Path) -> None:
+    config = tmp_path / "web.yml"
+    config.write_text(f"basic_auth_users: {{alice: {HASH}}}")
+    done = ran("--mock=t4", "--once", f"--web-config-file={config}")
+    assert done.returncode == 1
+    assert "--web-config-file: top can't read the GPUs itself" in done.stderr
+    assert "--url" not in done.stderr  # of an exporter that has ended
+
+
 def test_a_file_that_cannot_be_used_is_one_sentence() -> None:
     no_config = "--web-config-file=/nowhere/web.yml"
     for done in ended(("top", "--once", no_config), ("top", "--once", "--mock", "-f", "/nowhere/counters.csv")):
