@@ -88,6 +88,12 @@ chart-test: $(VENV)/installed-dev ## tests of the chart on real Kubernetes parts
 chart-helms: $(VENV)/installed-dev ## tests of the chart with other versions of helm
 	$(BIN)/python -m tests.chart --numprocesses=2 --all-helms -k any_helm $(ARGS)
 
+.PHONY: rules
+
+# For a Prometheus without the chart. Takes the helm on the PATH, or builds one with Go.
+rules: $(VENV)/installed ## alerts, the adapter's rules and dashboards as files, in dist/
+	$(BIN)/python -m tools.release.chart_files dist
+
 .PHONY: image release lock
 
 # On Linux, as root, with buildah and mmdebstrap: the container image as an archive. No daemon, no registry. ARCH=arm64

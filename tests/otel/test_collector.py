@@ -157,7 +157,7 @@ def test_counters_are_cumulative_sums_with_a_start_and_gauges_are_gauges(chain: 
     assert all(point.is_cumulative and 0 < point.starts < point.time for point in sums)
 
 
-@pytest.mark.parametrize("job", ["gpu-metrics-exporter", "otlp"])
+@pytest.mark.parametrize("job", ["dcgm-exporter", "otlp"])
 def test_prometheus_gets_the_same_series_by_remote_write_and_by_otlp(chain: Chain, frozen: str, job: str) -> None:
     query = f'{{job="{job}", __name__!~"up|scrape_.*|target_info"}}'
     until(lambda: chain.prometheus.series(query), what=f"series of {job}")
@@ -234,7 +234,7 @@ def test_a_series_ends_with_its_pod(programs: Mapping[str, Path], tmp_path: Path
         delete = urllib.request.Request(f"http://127.0.0.1:{steering}/pods/search/ranker", method="DELETE")
         with urllib.request.urlopen(delete):
             until(lambda: seen()[-1] is None, seen)
-        ranker = 'DCGM_FI_DEV_GPU_UTIL{job="gpu-metrics-exporter", pod="ranker"}'
+        ranker = 'DCGM_FI_DEV_GPU_UTIL{job="dcgm-exporter", pod="ranker"}'
         until(lambda: store.series(ranker) == [], lambda: store.series(ranker))
 
 

@@ -23,7 +23,7 @@ from tests.tools.build import BuildFailed, GoMissing, build
 from tools.image.build import ARCHITECTURES, SOURCE, build_image
 from tools.image.programs import NotBuilt, run
 from tools.release.bill import bill_of_materials
-from tools.release.chart_files import package_chart, write_dashboards, write_rules
+from tools.release.chart_files import package_chart, write_files
 
 NAME = "gpu-metrics-exporter"
 CHECKSUMS = "SHA256SUMS"
@@ -76,8 +76,7 @@ def make_release(folder: Path) -> None:
     shutil.copytree(SOURCE / "packaging", folder / "packaging")
     helm = Helm(build("helm")["helm"])
     package_chart(helm, folder)
-    write_dashboards(helm, new(folder / "dashboards"))
-    write_rules(helm, new(folder / "rules"))
+    write_files(helm, folder)
     (folder / CHECKSUMS).write_text("".join(checksums(folder)))
 
 
