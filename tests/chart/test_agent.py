@@ -55,6 +55,14 @@ def test_a_mock_gets_nothing_of_the_host_s_driver(helm: Helm) -> None:
     assert not [volume for volume in looks.pod(rendered)["volumes"] if "hostPath" in volume]
 
 
+@pytest.mark.parametrize("is_mock", [True, False])
+def test_kubelet_s_folder_of_device_plugins_is_a_mock_s_alone(is_mock: bool, helm: Helm) -> None:
+    rendered = helm.template({"mock": {"enabled": is_mock, "devicePlugin": True}})
+    folder = "/var/lib/kubelet/device-plugins"
+    assert (f"--mock-device-plugin={folder}" in looks.exporter(rendered)["args"]) is is_mock
+    assert (folder in looks.mounts(rendered)) is is_mock
+
+
 def test_helm_test_may_scrape_where_a_network_policy_names_who_may(helm: Helm) -> None:
     rendered = helm.template(
         {"networkPolicy": {"enabled": True, "from": [{"podSelector": {"matchLabels": {"a": "b"}}}]}}

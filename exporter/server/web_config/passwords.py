@@ -56,8 +56,8 @@ class Passwords:
 
     Results are remembered, right ones apart from wrong ones, which can't push them out. What is remembered is a keyed
     digest of name, password and hash: no password stays in memory, and a new hash makes an old result worthless.
-    Addresses take turns, and of one address the names that are given: guessing keeps no other address waiting, and
-    behind the same one nobody whose name is not guessed.
+    Addresses take turns, and of one address the names that are given: a check waits for one of each other address, and
+    of each other name from its own, however many passwords they guess.
     """
 
     def __init__(self) -> None:
