@@ -2,12 +2,14 @@
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
+
+from tests.json_handler import JsonHandler
 
 Object = dict[str, Any]
 
@@ -73,30 +75,29 @@ def fake_cluster(pods: list[str], ca: str) -> Iterator[FakeCluster]:
             thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(JsonHandler, BaseHTTPRequestHandler):
     server: FakeCluster
 
     def do_GET(self) -> None:
         path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
         verb = "watch" if "watch" in query else "list"
         if path == "/api":
-            self._answer({"kind": "APIVersions", "versions": ["v1"]})
+            self.answer({"kind": "APIVersions", "versions": ["v1"]})
         elif path == "/apis":
-            self._answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
+            self.answer({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})
         elif path == "/api/v1":
-            self._answer({"kind": "APIResourceList", "groupVersion": "v1", "resources": [_POD, _NAMESPACE]})
+            self.answer({"kind": "APIResourceList", "groupVersion": "v1", "resources": [_POD, _NAMESPACE]})
         elif path == "/api/v1/namespaces/inference/pods":
             self._note(Access(verb, "", "pods"))
             items = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}} for name in self.server.pods]
-            self._answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
+            self.answer({"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items})
         elif path.startswith("/api/v1/namespaces/kube-system/configmaps"):
             is_one = path.endswith(AUTHENTICATION)
             self._note(Access("get" if is_one else verb, "", "configmaps", "kube-system"))
             self._configmap(is_one=is_one, is_watch=verb == "watch")
         else:
             self._note(Access(verb, "?", path))
-            self._answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}, 404)
+            self.answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}, 404)
 
     def do_POST(self) -> None:
         review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -105,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             review["status"] = {"authenticated": True, "user": {"username": "hpa"}}
         else:
             review["status"] = {"allowed": True}
-        self._answer(review, 201)
+        self.answer(review, 201)
 
     def _configmap(self, *, is_one: bool, is_watch: bool) -> None:
         data = {"client-ca-file": self.server.ca, "requestheader-client-ca-file": self.server.ca}
@@ -114,21 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
         if is_watch:
             self.server.is_over.wait()  # nothing happens
         elif is_one:
-            self._answer(one)
+            self.answer(one)
         else:
             version = {"resourceVersion": "1"}
-            self._answer({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": version, "items": [one]})
+            self.answer({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": version, "items": [one]})
 
     def _note(self, access: Access) -> None:
         self.server.accesses.add(access)
-
-    def _answer(self, answer: Mapping[str, Any], status: int = 200) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        """Keep the test's output clean."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from exporter.kube import ApiServer, connect
+from tests.json_handler import JsonHandler
 
 Object = dict[str, Any]
 
@@ -232,10 +233,9 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler, BaseHTTPRequestHandler):
     """Answers the requests of one connection."""
 
-    protocol_version = "HTTP/1.1"
     server: Server
 
     def do_GET(self) -> None:
@@ -248,29 +248,29 @@ class Handler(BaseHTTPRequestHandler):
             api.changed.wait_for(lambda: request.kind != api.held)
         refusal = api.refusals.get(request.kind)
         if refusal is not None:
-            self._answer({"message": api.refusal or f"no {request.kind} for you"}, refusal)
+            self.answer({"message": api.refusal or f"no {request.kind} for you"}, refusal)
         elif request.kind in api.answers:
-            self._send(api.answers[request.kind])
+            self.send(api.answers[request.kind])
         elif request.kind == "discovery":
             group = parts.path.removeprefix("/apis/")
-            self._answer({"versions": [{"version": version} for version in api.groups.get(group, [])]})
+            self.answer({"versions": [{"version": version} for version in api.groups.get(group, [])]})
         elif "sendInitialEvents" in query:  # a list by way of a watch, which older API servers do not know
-            self._answer({"kind": "Status", "code": 422, "reason": "Invalid", "message": "unknown option"}, 422)
+            self.answer({"kind": "Status", "code": 422, "reason": "Invalid", "message": "unknown option"}, 422)
         elif not self._is_served(parts.path):
-            self._answer({"message": "the server could not find the requested resource"}, 404)
+            self.answer({"message": "the server could not find the requested resource"}, 404)
         elif request.kind == "object":
             *_, namespace, _, name = parts.path.split("/")
             self._give(api.get(name, namespace))
         elif request.kind == "list":
-            self._answer(api.listed(parts.path, query))
+            self.answer(api.listed(parts.path, query))
         else:
             self._watch(int(query["resourceVersion"]))
 
     def _give(self, entry: Object | None) -> None:
         if entry is None:
-            self._answer({"message": "not found"}, 404)
+            self.answer({"message": "not found"}, 404)
         else:
-            self._answer(entry)
+            self.answer(entry)
 
     def _is_served(self, path: str) -> bool:
         _, root, *rest = path.split("/")
@@ -295,16 +295,3 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chunk(self, data: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-
-    def _answer(self, answer: Object, status: int = 200) -> None:
-        self._send(json.dumps(answer).encode(), status)
-
-    def _send(self, body: bytes, status: int = 200) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_args: object) -> None:
-        """Keep the test's output clean."""

@@ -14,6 +14,7 @@ from exporter.cli.flags import Serve, parse
 from exporter.doctor.finding import Examined, Mark
 from exporter.doctor.links import examine
 from exporter.doctor.surroundings import Asked, Surroundings
+from tests.json_handler import JsonHandler
 
 Answers = dict[str, Any]
 """What each path answers: an object, a list of objects, a text, or a status with a message."""
@@ -190,23 +191,16 @@ class FakeCluster:
 def fake_cluster(folder: Path, answers: Answers) -> Iterator[FakeCluster]:
     """Have such a cluster while `with` lasts."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    class Handler(JsonHandler, BaseHTTPRequestHandler):
         wbufsize = -1  # head and body in one write
 
         def do_GET(self) -> None:
             status, body = cluster.answer(unquote(urlsplit(self.path).path))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(body, status)
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.do_GET()
-
-        def log_message(self, *_args: object) -> None:
-            """Keep the test's output clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         cluster = FakeCluster(folder, server.server_port, answers)

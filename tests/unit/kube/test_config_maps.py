@@ -11,6 +11,7 @@ import pytest
 
 from exporter.errors import ConfigError, ExporterError, KubeError
 from exporter.kube import read_config_map
+from tests.json_handler import JsonHandler
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,19 +31,12 @@ class FakeApiServer(ThreadingHTTPServer):
         self.body = json.dumps({"kind": "ConfigMap", "apiVersion": "v1", "data": data}).encode()
 
 
-class FakeApiHandler(BaseHTTPRequestHandler):
+class FakeApiHandler(JsonHandler, BaseHTTPRequestHandler):
     server: FakeApiServer
 
     def do_GET(self) -> None:
         self.server.requests.append((self.path, self.headers["Authorization"]))
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(self.server.body)))
-        self.end_headers()
-        self.wfile.write(self.server.body)
-
-    def log_message(self, *_args: object) -> None:
-        """Keep the test's output clean."""
+        self.send(self.server.body, self.server.status)
 
 
 @pytest.fixture(autouse=True)
