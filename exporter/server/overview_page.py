@@ -65,6 +65,14 @@ class MissingFields(NamedTuple):
     fields: tuple[str, ...]
 
 
+class _MissingField(NamedTuple):
+    """A field that something lacks for a reason."""
+
+    reason: Reason
+    is_of_link: bool
+    field: str
+
+
 class OverviewPage:
     """The page, made again at most once a second."""
 
@@ -107,20 +115,23 @@ class OverviewPage:
 def missing_fields(states: Iterable[GpuState], printed_name: Callable[[str], str]) -> Iterator[MissingFields]:
     """Yield what has no value now, with the names under which fields are printed."""
     entities: set[Entity] = set()
-    lacking: defaultdict[tuple[Reason, str], set[Entity]] = defaultdict(set)
+    lacking: defaultdict[_MissingField, set[Entity]] = defaultdict(set)
     for state in states:
         if state.snapshot is None:
             continue
         entities.update(state.entities)
         for missing in state.snapshot.missing:
-            if missing.entity.link is None:
-                lacking[missing.reason, printed_name(missing.field)].add(missing.entity)
-    fields: defaultdict[tuple[Reason, frozenset[Entity]], list[str]] = defaultdict(list)
-    for (reason, field), found in lacking.items():
-        fields[reason, frozenset(found)].append(field)
-    for reason, without in sorted(fields, key=lambda group: (list(Reason).index(group[0]), -len(group[1]))):
+            is_of_link = missing.entity.link is not None
+            who = Entity(missing.entity.gpu) if is_of_link else missing.entity  # a GPU has many links
+            lacking[_MissingField(missing.reason, is_of_link, printed_name(missing.field))].add(who)
+    fields: defaultdict[tuple[Reason, bool, frozenset[Entity]], list[str]] = defaultdict(list)
+    for lack, found in lacking.items():
+        fields[lack.reason, lack.is_of_link, frozenset(found)].append(lack.field)
+    order = list(Reason)
+    for reason, is_of_link, without in sorted(fields, key=lambda group: (order.index(group[0]), -len(group[2]))):
         where = "" if without >= entities else _names(without)
-        yield MissingFields(_MEANINGS[reason], where, tuple(sorted(fields[reason, without])))
+        names = tuple(sorted(fields[reason, is_of_link, without]))
+        yield MissingFields(_MEANINGS[reason], f"NVLinks of {_names(without)}" if is_of_link else where, names)
 
 
 def _names(entities: Iterable[Entity]) -> str:

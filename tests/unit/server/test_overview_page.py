@@ -95,7 +95,8 @@ def test_what_is_missing_is_told_once_for_all_that_lack_it() -> None:
             (INSTANCE, unsupported, "UTIL"),
             (INSTANCE, unsupported, "COPY"),
             (GPU, permission, "ECC"),
-            (replace(GPU, link=1), unsupported, "LINK"),  # of each link there would be hundreds
+            (replace(GPU, link=1), unsupported, "LINK"),  # one of them stands for all of a GPU: there would be hundreds
+            (replace(GPU, link=2), unsupported, "LINK"),
             entities=(GPU, INSTANCE),
         )
     ]
@@ -103,9 +104,10 @@ def test_what_is_missing_is_told_once_for_all_that_lack_it() -> None:
     assert [(group.where, group.fields) for group in found] == [
         ("", ("DCGM_FAN",)),
         ("GPU 3 (5)", ("DCGM_COPY", "DCGM_UTIL")),
+        ("NVLinks of GPU 3", ("DCGM_LINK",)),
         ("GPU 3", ("DCGM_ECC",)),
     ]
-    assert found[0].reason != found[2].reason
+    assert found[0].reason != found[3].reason
 
 
 def test_gpus_are_named_in_order() -> None:
