@@ -40,7 +40,9 @@ def own_exporter(settings: Settings) -> Iterator[str]:
     if not {"collectors", "configmap-data"} & settings.given.keys() and not settings.inline_counters:
         counters = files("exporter").joinpath("counter_files/default-counters.csv").read_text()
         settings = replace(settings, inline_counters=counters + _MORE_FIELDS, config_file="top")
-    settings = replace(settings, address=address, systemd_socket=False, disable_startup_validate=True)
+    settings = replace(
+        settings, address=address, systemd_socket=False, mock_device_plugin=None, disable_startup_validate=True
+    )
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(settings,), daemon=True)
     for _ in check(settings):  # here what is wrong is one sentence, there it would be a traceback
         pass

@@ -74,6 +74,12 @@ def test_without_an_exporter_a_password_keeps_it_from_reading_the_gpus_and_it_sa
     assert "--url" not in done.stderr  # of an exporter that has ended
 
 
+def test_looking_at_mock_gpus_offers_kubelet_none(tmp_path: Path) -> None:
+    (tmp_path / "nvidia-gpu.sock").touch()  # which no exporter with this setting would accept
+    done = ran("--mock=t4", "--once", f"--mock-device-plugin={tmp_path}")
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_file_that_cannot_be_used_is_one_sentence() -> None:
     no_config = "--web-config-file=/nowhere/web.yml"
     for done in ended(("top", "--once", no_config), ("top", "--once", "--mock", "-f", "/nowhere/counters.csv")):
