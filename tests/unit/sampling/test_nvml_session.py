@@ -1,6 +1,5 @@
 """NVML as a whole: it is not there, hangs, fails to count, and is started anew when nobody is in a call."""
 
-import itertools
 import threading
 from typing import Any
 
@@ -44,8 +43,7 @@ def test_when_all_gpus_are_lost_nvml_is_started_anew_ever_less_often(make: Make)
     bench.nvml.replaced["nvmlInit"] = lambda: started.append(bench.clock.now) or bench.mock.nvmlInit()  # type: ignore[func-returns-value]
     bench.become(LOST)
     bench.pass_until(lambda: len(started) >= 6)
-    gaps = [later - earlier for earlier, later in itertools.pairwise(started[:6])]
-    assert all(gap >= least_s for gap, least_s in zip(gaps, (1, 2, 4, 8, 16), strict=True))
+    assert started[5] >= 1010 + 1 + 2 + 4 + 8 + 16, "a start that is late makes the next pause look short"
     assert bench.nvml.calls["nvmlShutdown"] >= 6
     bench.mock.machine.mend(bench.mock.machine.gpus[0])
     bench.become(SAMPLED)
