@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bare_metal.machine import Machine, booted, new_root, run_before_boot
-from tests.pages import blocks, page, section
+from tests.bare_metal.from_the_page import PAGE, commands, installed_root
+from tests.bare_metal.machine import Machine, booted
+from tests.pages import blocks
 
-ROOT = Path(__file__).parents[2]
-PAGE = page("bare-metal")
 SUITES = ("bookworm", "trixie")
 EXPOSED_AT_MOST = 1.7
 """Of 10, as `systemd-analyze security` counts."""
@@ -20,20 +19,11 @@ UNIT = "gpu-metrics-exporter"
 SETTINGS = "/etc/gpu-metrics-exporter/exporter.env"
 
 
-def commands(heading: str) -> list[str]:
-    """Return the shell blocks under a heading of the page."""
-    return blocks(section(PAGE, heading), "sh")
-
-
 @pytest.fixture(scope="module", params=SUITES)
 def machine(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine on which the exporter is installed as the page says, and runs as a service."""
-    root = new_root(request.param, tmp_path_factory.mktemp("machine"))
+    root = installed_root(request.param, tmp_path_factory.mktemp("machine"), wheel)
     try:
-        shutil.copy(wheel, root / "root")
-        shutil.copytree(ROOT / "packaging", root / "root" / "packaging")
-        [install] = commands("Install")
-        assert re.search(r"^gpu-metrics-exporter \d", run_before_boot(root, install), re.MULTILINE)
         with booted(root) as started:
             yield started
     finally:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bare_metal.machine import Machine, booted, new_root, run_before_boot
-from tests.pages import blocks, page, section
+from tests.bare_metal.from_the_page import commands, installed_root
+from tests.bare_metal.machine import Machine, booted, run_before_boot
 
 SETTINGS = "/etc/gpu-metrics-exporter/exporter.env"
-ROOT = Path(__file__).parents[2]
 SLURM_CONF = """
 ClusterName=test
 SlurmctldHost=node-1
@@ -41,17 +40,11 @@ ADDRESS = "10.9.9.9"
 GRES_CONF = "Name=gpu File=/srv/gpu[0-7]\n"
 
 
-def commands(heading: str, language: str = "sh") -> list[str]:
-    return blocks(section(page("bare-metal"), heading), language)
-
-
 @pytest.fixture(scope="module")
 def node(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A node that is its own controller, with eight GPUs that are files to Slurm and mocks to the exporter."""
-    root = new_root("trixie", tmp_path_factory.mktemp("machine"))
+    root = installed_root("trixie", tmp_path_factory.mktemp("machine"), wheel)
     try:
-        shutil.copy(wheel, root / "root")
-        shutil.copytree(ROOT / "packaging", root / "root" / "packaging")
         slurm = root / "etc" / "slurm"
         slurm.mkdir()
         [configured] = commands("Slurm: the job on each series", "")
@@ -62,8 +55,6 @@ def node(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
         for number in range(8):
             os.mknod(root / "srv" / f"gpu{number}", stat.S_IFCHR, os.makedev(1, 3))
         (root / "etc" / "hosts").write_text(f"127.0.0.1 localhost\n{ADDRESS} node-1\n")
-        [install] = commands("Install")
-        run_before_boot(root, install)
         run_before_boot(root, INSTALL_SLURM)
         with booted(root) as started:
             [service, _] = commands("Run it as a service")

@@ -4,7 +4,6 @@ import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,9 @@ import pytest
 import yaml
 
 from tests.golden.series import Series, read_series, read_types
-from tests.integration.prometheus_run import Prometheus, answer_of, mock_exporter, page_of_series, running_prometheus
-from tests.otel.collector import (
-    OF_THE_TARGET,
-    SHIPPED,
-    Sink,
-    collector,
-    free_port,
-    shipped,
-    sink,
-    with_settings_of_tests,
-)
+from tests.integration.prometheus_run import answer_of, mock_exporter, page_of_series
+from tests.otel.chain import Chain, sending, to_sink
+from tests.otel.collector import OF_THE_TARGET, SHIPPED, collector, free_port, shipped, sink
 from tests.pages import blocks, page, section
 from tests.tools.build import build
 from tests.unit.fake_api_server import FakeApiServer
@@ -44,21 +35,11 @@ OF_THE_SCRAPE = {
     "scrape_series_added",
 }
 TARGET = {"job", "instance"}
-RECEIVERS = ("--web.enable-otlp-receiver", "--web.enable-remote-write-receiver")
-JSON = {"encoding": "json", "compression": "none"}
 
 
 @pytest.fixture(scope="module")
 def programs() -> Mapping[str, Path]:
     return build("otelcol", "prometheus")
-
-
-@dataclass(frozen=True)
-class Chain:
-    """An agent with the shipped configuration, a gateway that it sends to, and a Prometheus that both write to."""
-
-    sink: Sink
-    prometheus: Prometheus
 
 
 @pytest.fixture(scope="module")
@@ -71,47 +52,11 @@ def frozen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def chain(frozen: str, programs: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    folder = tmp_path_factory.mktemp("chain")
     [otlp] = blocks(section(page("opentelemetry"), "Into Prometheus by OTLP"), "yaml")
-    port = free_port()
-    with (
-        page_of_series(frozen) as target,
-        sink() as taken,
-        running_prometheus(programs["prometheus"], folder, yaml.safe_load(otlp), *RECEIVERS) as store,
-        collector(programs["otelcol"], folder / "gateway", gateway(port, taken, store)),
-        collector(
-            programs["otelcol"],
-            folder / "agent",
-            shipped(target),
-            OTLP_ENDPOINT=f"127.0.0.1:{port}",
-            REMOTE_WRITE_URL=f"http://{store.address}/api/v1/write",
-        ),
-    ):
-        until(lambda: len(taken.batches) > 1 and store.series("up"), what="the page arrives")
-        yield Chain(taken, store)
-
-
-def gateway(port: int, taken: Sink, store: Prometheus) -> dict[str, Any]:
-    """Return the configuration of a collector that takes OTLP, and sends it to a sink and to Prometheus."""
-    return with_settings_of_tests(
-        {
-            "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{port}"}}}},
-            "processors": {"resource": {"attributes": [{"key": "service.name", "value": "otlp", "action": "update"}]}},
-            "exporters": {
-                "otlp_http/sink": {"metrics_endpoint": f"http://127.0.0.1:{taken.port}", **JSON},
-                "otlp_http/prometheus": {"metrics_endpoint": f"http://{store.address}/api/v1/otlp/v1/metrics"},
-            },
-            "service": {
-                "pipelines": {
-                    "metrics": {
-                        "receivers": ["otlp"],
-                        "processors": ["resource"],
-                        "exporters": ["otlp_http/sink", "otlp_http/prometheus"],
-                    }
-                }
-            },
-        }
-    )
+    folder = tmp_path_factory.mktemp("chain")
+    with page_of_series(frozen) as target, sending(programs, folder, target, yaml.safe_load(otlp)) as running:
+        until(lambda: len(running.sink.batches) > 1 and running.prometheus.series("up"), what="the page arrives")
+        yield running
 
 
 def known(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
@@ -201,33 +146,15 @@ def exporter_pod(node: str, port: int) -> dict[str, Any]:
     }
 
 
-def to_sink(configuration: dict[str, Any], taken: Sink) -> dict[str, Any]:
-    """Send to the sink alone, with the processors of the pipeline for OTLP."""
-    processors = configuration["service"]["pipelines"]["metrics/otlp"]["processors"]
-    configuration["exporters"] = {"otlp_http": {"metrics_endpoint": f"http://127.0.0.1:{taken.port}", **JSON}}
-    pipeline = {"receivers": ["prometheus"], "processors": processors, "exporters": ["otlp_http"]}
-    configuration["service"]["pipelines"] = {"metrics": pipeline}
-    return with_settings_of_tests(configuration)
-
-
 def test_a_series_ends_with_its_pod(programs: Mapping[str, Path], tmp_path: Path) -> None:
-    steering, port = free_port(), free_port()
+    steering = free_port()
     with (
         mock_exporter(tmp_path, SCENARIO, f"--mock-steering-port={steering}") as target,
-        sink() as taken,
-        running_prometheus(programs["prometheus"], tmp_path, {}, *RECEIVERS) as store,
-        collector(programs["otelcol"], tmp_path / "gateway", gateway(port, taken, store)),
-        collector(
-            programs["otelcol"],
-            tmp_path / "agent",
-            shipped(target),
-            OTLP_ENDPOINT=f"127.0.0.1:{port}",
-            REMOTE_WRITE_URL=f"http://{store.address}/api/v1/write",
-        ),
+        sending(programs, tmp_path / "chain", target, {}) as running,
     ):
 
         def seen() -> list[float | None]:
-            points = taken.points("DCGM_FI_DEV_GPU_UTIL")
+            points = running.sink.points("DCGM_FI_DEV_GPU_UTIL")
             return [point.value for point in points if point.labels.get("pod") == "ranker"]
 
         until(lambda: seen() and seen()[-1] is not None, seen)
@@ -235,7 +162,7 @@ def test_a_series_ends_with_its_pod(programs: Mapping[str, Path], tmp_path: Path
         with urllib.request.urlopen(delete):
             until(lambda: seen()[-1] is None, seen)
         ranker = 'DCGM_FI_DEV_GPU_UTIL{job="dcgm-exporter", pod="ranker"}'
-        until(lambda: store.series(ranker) == [], lambda: store.series(ranker))
+        until(lambda: running.prometheus.series(ranker) == [], lambda: running.prometheus.series(ranker))
 
 
 def test_without_these_lines_of_the_file_labels_types_and_names_change(
