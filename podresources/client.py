@@ -88,7 +88,7 @@ class PodResourcesClient:
             self._find_own_pod(answer, self._own_pod)
         elif not allocations and self._held_any and self._now() - self._restarted_at < STARTING_S:
             raise IncompleteList(
-                f"kubelet behind {self._path} has just started and lists nobody yet: ask again in a moment"
+                f"kubelet at {self._path} has just started and lists no pods yet: ask again in a moment"
             )
         self._held_any = bool(allocations)
         return allocations
@@ -96,7 +96,7 @@ class PodResourcesClient:
     def _find_own_pod(self, answer: ListPodResourcesResponse, own_pod: tuple[str, str]) -> None:
         if not any((pod.namespace, pod.name) == own_pod for pod in answer.pod_resources):
             raise IncompleteList(
-                f"kubelet behind {self._path} does not list this pod, {'/'.join(own_pod)}: it has just started and"
+                f"kubelet at {self._path} does not list this pod, {'/'.join(own_pod)}: it has just started and"
                 " knows few of its pods yet, or that is not this pod's name"
             )
 
@@ -158,4 +158,4 @@ class PodResourcesClient:
         return explain_code(self._path, error.code().name, error.details() or "", self._deadline_s)
 
     def _was_closed(self) -> PodResourcesError:
-        return Unreachable(f"the client of {self._path} was closed: make a new one to ask again")
+        return Unreachable(f"the client of {self._path} is closed: create a new one")

@@ -28,19 +28,21 @@ def find_socket(path: Path) -> SocketId:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise SocketMissing(
-            f"kubelet's socket {path} is not there: start kubelet, mount its pod-resources folder here, or name another"
-            " path"
+            f"kubelet's socket {path} does not exist: start kubelet, mount its pod-resources directory here, or give"
+            " another path"
         ) from None
     except PermissionError:
         raise _not_permitted(path) from None
     except (OSError, ValueError) as error:
-        raise SocketMissing(
-            f"kubelet's socket {path} can't be looked at ({_sentence(error)}): name another path"
-        ) from None
+        raise SocketMissing(f"can't look at kubelet's socket {path} ({_sentence(error)}): give another path") from None
     if stat.S_ISDIR(found.st_mode):
-        raise SocketMissing(f"{path} is a folder: name kubelet's socket in it, usually {path / 'kubelet.sock'}")
+        raise SocketMissing(
+            f"{path} is a directory: give the path of kubelet's socket in it, usually {path / 'kubelet.sock'}"
+        )
     if not stat.S_ISSOCK(found.st_mode):
-        raise SocketMissing(f"{path} is not a socket: name kubelet's, usually kubelet.sock in its pod-resources folder")
+        raise SocketMissing(
+            f"{path} is not a socket: give the path of kubelet's, usually kubelet.sock in its pod-resources directory"
+        )
     return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
@@ -58,14 +60,14 @@ def try_connecting(path: Path) -> None:
     except PermissionError:
         raise _not_permitted(path) from None
     except (BlockingIOError, TimeoutError):
-        raise TimedOut(f"kubelet takes no more connections on {path}: it hangs, see its log or restart it") from None
+        raise TimedOut(f"kubelet accepts no more connections on {path}: it hangs, see its log or restart it") from None
     except (ConnectionRefusedError, FileNotFoundError):
         raise Unreachable(
-            f"nobody listens on kubelet's socket {path}: kubelet is down or restarting, see its log if it stays away"
+            f"nothing listens on kubelet's socket {path}: kubelet is down or restarting, see its log if this lasts"
         ) from None
     except OSError as error:
         raise Unreachable(
-            f"kubelet's socket {path} can't be connected to ({_sentence(error)}): name kubelet's pod-resources socket"
+            f"can't connect to kubelet's socket {path} ({_sentence(error)}): give the path of its pod-resources socket"
         ) from None
 
 
@@ -90,12 +92,12 @@ def explain_code(path: Path, code: str, details: str, deadline_s: float) -> PodR
             )
         case "RESOURCE_EXHAUSTED":
             return Unreachable(
-                f"kubelet's rate limit on {path} refused the call ({said}): other clients ask too often", detail
+                f"kubelet's rate limit on {path} rejected the call ({said}): other clients ask too often", detail
             )
         case "UNIMPLEMENTED":
             return UnexpectedAnswer(
-                f"what listens on {path} has no PodResources v1 API ({said}): name kubelet's pod-resources socket, of"
-                " Kubernetes 1.20 or newer",
+                f"the server on {path} has no PodResources v1 API ({said}): give the path of kubelet's pod-resources"
+                " socket, of Kubernetes 1.20 or newer",
                 detail,
             )
     return UnexpectedAnswer(f"the call on {path} failed ({said}): see kubelet's log", detail)
@@ -111,7 +113,7 @@ def unreadable_answer(path: Path, size: int) -> PodResourcesError:
 
 def _not_permitted(path: Path) -> PodResourcesError:
     return Unreachable(
-        f"no permission for kubelet's socket {path}: run as user 0, kubelet's folder is closed to all others"
+        f"no permission for kubelet's socket {path}: run as user 0, only root can enter kubelet's directory"
     )
 
 

@@ -105,7 +105,7 @@ class FakeKubelet:
             OSError: Nothing can listen at the path, or something that is not a socket is there.
         """
         if self._path.exists() and not self._path.is_socket():
-            raise OSError(f"the fake kubelet can't listen on {self._path}: something else than a socket is there")
+            raise OSError(f"the fake kubelet can't listen on {self._path}: there is something other than a socket")
         first = self._path.with_name(f".{self._path.name}")  # renamed, so that gRPC does not remove it in the end
         workers = ThreadPoolExecutor(_WORKERS, "fake-kubelet")
         server = grpc.server(workers, [grpc.method_handlers_generic_handler(SERVICE, self._methods())])
@@ -114,8 +114,8 @@ class FakeKubelet:
         except RuntimeError:
             workers.shutdown()
             raise OSError(
-                f"the fake kubelet can't listen on {self._path}: name a path of at most 106 bytes in a folder that is"
-                " there and can be written to"
+                f"the fake kubelet can't listen on {self._path}: give a path of at most 106 bytes in an existing,"
+                " writable directory"
             ) from None
         server.start()
         self._running = server, workers

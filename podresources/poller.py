@@ -68,7 +68,7 @@ class Poller:
         self._trouble = ""  # the one that was logged last
         self._logged: dict[str, float] = {}  # when each was, since kubelet answered last
         self._periodic = Periodic(
-            "pod-resources", self.poll, interval_s, "pod resources: a poll failed; the last answer stays"
+            "pod-resources", self.poll, interval_s, "pod resources: a poll failed; the last answer stays in force"
         )
 
     def latest(self) -> Polled:

@@ -54,7 +54,7 @@ class Attributor:
         self._others = OtherResources()
         self._devices = DeviceMemory()
         self._periodic = Periodic(
-            "attribution", self.look, LOOK_S, "attribution failed; owners are unknown until it works again"
+            "attribution", self.look, LOOK_S, "attribution failed; owners are unknown until it succeeds"
         )
 
     def attribution(self) -> Attribution:

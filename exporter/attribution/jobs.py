@@ -104,7 +104,7 @@ class Jobs:
         self._troubles: dict[str, str] = {}
         self._has_named_strangers = False
         self._periodic = Periodic(
-            "hpc jobs", self.look, interval_s, "HPC jobs: a look failed; the jobs stay as they were"
+            "hpc jobs", self.look, interval_s, "HPC jobs: reading them failed; the last known jobs stay in force"
         )
 
     def start(self) -> None:
@@ -136,7 +136,7 @@ class Jobs:
             except FileNotFoundError:
                 continue  # gone since it was listed
             except OSError as error:
-                troubles[name] = f"it can't be read: {error.strerror}"
+                troubles[name] = f"can't read it: {error.strerror}"
             except ValueError as error:
                 troubles[name] = str(error)
         self._say(sorted(troubles.items() - self._troubles.items()))
@@ -158,18 +158,18 @@ class Jobs:
             with os.scandir(self._folder) as entries:
                 names = [entry.name for entry in islice(entries, MOST_FILES + 1)]
         except OSError as error:
-            troubles[""] = f"the folder can't be read: {error.strerror}"
+            troubles[""] = f"can't read the directory: {error.strerror}"
             return None
         if len(names) > MOST_FILES:
-            troubles[""] = f"it has more than {MOST_FILES} files; only so many are looked at"
+            troubles[""] = f"it has more than {MOST_FILES} files; the rest is ignored"
             names.pop()
         known = [name for name in names if _NAME.fullmatch(name)]
         if len(known) < len(names) and not self._has_named_strangers:
             self._has_named_strangers = True
             stranger = min(set(names).difference(known))
             log.warning(
-                "HPC jobs: %s: %r and names like it are left out; files are named after a GPU (0, or its UUID) or"
-                " a MIG instance (2.1, or its UUID)",
+                "HPC jobs: %s: %r and similar names are ignored; name files after a GPU (0, or its UUID) or a MIG"
+                " instance (2.1, or its UUID)",
                 self._folder,
                 stranger,
             )
@@ -194,7 +194,7 @@ def _must_be_regular(status: os.stat_result) -> None:
     """Refuse links, which lead out of the folder, and pipes and devices, of which reading might never end."""
     if not stat.S_ISREG(status.st_mode):
         is_link = stat.S_ISLNK(status.st_mode)
-        raise ValueError("it is a link, and links are not followed" if is_link else "it is no regular file")
+        raise ValueError("it is a link, and links are not followed" if is_link else "it is not a regular file")
 
 
 def _marks(status: os.stat_result) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ OWNER_INFO = Counter(
     "gpu_exporter_owner_info",
     OWN + 1,
     MetricType.GAUGE,
-    "Always 1. Who holds an entity and what said so; where nobody is known to hold it, the reason.",
+    "Always 1. Who holds an entity and where this is known from; if no holder is known, the reason.",
 )
 """One series for each series that an entity has of a field: with its labels, a reason and a source."""
 

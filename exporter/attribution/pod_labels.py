@@ -127,13 +127,13 @@ class PodLabels:
         if taken not in self._said:
             self._said.add(taken)
             label = describe(name)
-            log.warning("the label %s of pod %s is not printed: %s uses the name %s", label, pod, whose, taken)
+            log.warning("the label %s of pod %s is left out: %s uses the name %s", label, pod, whose, taken)
 
     def _say_many(self, total: int, kept: int, pod: str) -> None:
         if "" not in self._said:
             self._said.add("")
             log.warning(
-                "pod %s has %d labels: the first %d are printed, at most %d and %d bytes for each pod; choose with"
+                "pod %s has %d labels: only the first %d are exported, at most %d and %d bytes per pod; select with"
                 " --kubernetes-pod-label-allowlist-regex",
                 *(pod, total, kept, MOST_LABELS, MOST_BYTES),
             )

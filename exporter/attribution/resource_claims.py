@@ -102,8 +102,8 @@ class ResourceClaims:
         self._retry_at = self._clock.monotonic() + self._backoff.next_s(self._pace.longest_s)
         if not self._is_failing:
             log.warning(
-                "ResourceClaims: %s; claims with admin access count as owners until they can be read, for which the"
-                " service account needs get on resourceclaims of API group %s",
+                "ResourceClaims: %s; claims with admin access count as owners until they can be read; grant the"
+                " service account get on resourceclaims of API group %s",
                 error,
                 GROUP,
             )

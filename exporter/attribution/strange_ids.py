@@ -38,7 +38,7 @@ class StrangeIds:
         if new:
             self.total += len(new)
             named = ", ".join(map(describe, new[:MOST_NAMED])) + (", ..." if len(new) > MOST_NAMED else "")
-            log.warning("kubelet lists ids that mean no GPU or MIG instance of this node (%d): %s", len(new), named)
+            log.warning("kubelet lists ids that match no GPU or MIG instance of this node (%d): %s", len(new), named)
 
 
 class OtherResources:
@@ -51,7 +51,7 @@ class OtherResources:
         """Take all resources that list GPUs of this node and do not count."""
         for resource in sorted(resources - self._named)[: MOST_NAMED - len(self._named)]:
             log.warning(
-                "kubelet lists GPUs of this node under the resource %s, which does not count: add it to"
+                "kubelet lists GPUs of this node under the resource %s, which the exporter ignores: add it to"
                 " --nvidia-resource-names",
                 describe(resource),
             )

@@ -18,16 +18,16 @@ from exporter.settings import BusySource
 _RINGS = {
     BusySource.GPU: (pynvml.NVML_GPU_UTILIZATION_SAMPLES, "", "a kernel or a copy ran"),
     BusySource.MEMORY: (pynvml.NVML_MEMORY_UTILIZATION_SAMPLES, "memory_", "the framebuffer was read or written"),
-    BusySource.ENCODER: (pynvml.NVML_ENC_UTILIZATION_SAMPLES, "encoder_", "the encoder worked"),
-    BusySource.DECODER: (pynvml.NVML_DEC_UTILIZATION_SAMPLES, "decoder_", "the decoder worked"),
+    BusySource.ENCODER: (pynvml.NVML_ENC_UTILIZATION_SAMPLES, "encoder_", "the encoder was busy"),
+    BusySource.DECODER: (pynvml.NVML_DEC_UTILIZATION_SAMPLES, "decoder_", "the decoder was busy"),
 }
 """The driver's ring, what stands in the names, and when it counts."""
 
 _UNITS = {
-    pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL: ("graphics", "the graphics or compute engine worked"),
+    pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL: ("graphics", "the graphics or compute engine was active"),
     pynvml.NVML_GPM_METRIC_SM_UTIL: ("sm", "warps were resident, mean over all SMs"),
-    pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL: ("tensor", "tensor cores worked, mean over all"),
-    pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL: ("dram", "the memory moved data, as a share of what it can"),
+    pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL: ("tensor", "tensor cores were active, mean over all"),
+    pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL: ("dram", "the memory transferred data, as a share of its bandwidth"),
 }
 """GPM's metrics: what stands in the names, and when it counts."""
 
@@ -57,15 +57,15 @@ def _active_seconds(metric: int) -> Convert:
 def _ring_counters(source: BusySource) -> tuple[Counter, Counter]:
     _, part, when = _RINGS[source]
     return (
-        _counter(f"{part}busy", f"Seconds in which {when}, by the driver's samples."),
-        _counter(f"{part}observed", f"Seconds that the samples of {part}busy_seconds cover."),
+        _counter(f"{part}busy", f"Seconds in which {when}, from the driver's samples."),
+        _counter(f"{part}observed", f"Seconds covered by the samples of {part}busy_seconds."),
     )
 
 
 _ACTIVE = {
-    metric: _counter(f"{part}_active", f"Seconds in which {when}, by GPM.") for metric, (part, when) in _UNITS.items()
+    metric: _counter(f"{part}_active", f"Seconds in which {when}, from GPM.") for metric, (part, when) in _UNITS.items()
 }
-_OBSERVED = _counter("profiling_observed", "Seconds that the samples of graphics_, sm_, tensor_ and dram_active cover.")
+_OBSERVED = _counter("profiling_observed", "Seconds covered by the samples of graphics_, sm_, tensor_ and dram_active.")
 
 SERIES: Mapping[BusySource, tuple[Counter, ...]] = {
     **{source: _ring_counters(source) for source in _RINGS},

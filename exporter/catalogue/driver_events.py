@@ -48,7 +48,7 @@ EVENTS_TOTAL = Counter(
     "gpu_exporter_driver_events_total",
     OWN,
     MetricType.COUNTER,
-    "Events that the driver has reported since they are listened to, by type.",
+    "Events that the driver has reported since the exporter began to listen, by type.",
 )
 """Our own series; a type has one once it has come."""
 

@@ -19,14 +19,14 @@ LISTENING_SINCE = Counter(
     "gpu_exporter_xid_listening_start_time_seconds",
     OWN,
     MetricType.GAUGE,
-    "Since when Xid errors have been listened for: an Xid of 0 speaks of the time from then on (Unix time).",
+    "Time since which the exporter listens for Xid errors (Unix time); an Xid of 0 means none since then.",
 )
 LAST_SEEN = Counter(
     "gpu_exporter_xid_timestamp_seconds",
     "gpu_exporter_xid_timestamp_seconds",
     OWN,
     MetricType.GAUGE,
-    "When the last Xid error of each code came (Unix time).",
+    "Time of the last Xid error of each code (Unix time).",
 )
 """Our own series beside the Xid."""
 

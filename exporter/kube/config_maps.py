@@ -52,6 +52,6 @@ def _explained(what: str, error: ExporterError) -> ExporterError:
         case 404:
             return ConfigError(f"{what}: it does not exist")
         case 401 | 403:
-            return ConfigError(f"{what}: reading it is not allowed; the service account needs the verb get on it")
+            return ConfigError(f"{what}: not permitted to read it; grant the service account get on it")
         case _:
             return KubeError(f"{what}: {error}", error.status)

@@ -180,7 +180,7 @@ class ApiServer:
         except ApiException as error:  # all that the library makes one of is a failed handshake
             raise ConfigError(f"TLS with the API server failed: {sentence(error.reason)}") from None
         except ConfigException as error:
-            raise ConfigError(f"the service account's token can't be read: {sentence(error)}") from None
+            raise ConfigError(f"can't read the service account's token: {sentence(error)}") from None
         except (HTTPError, OSError) as error:
             raise self._unreachable(error) from None
         if answer.status not in _GOOD:
@@ -221,7 +221,7 @@ def need_client() -> None:
     """
     if find_spec("kubernetes") is None:
         install = "pip install 'gpu-metrics-exporter[kubernetes]'"
-        raise ConfigError(f"this needs the API server, and the Kubernetes client is not installed: {install}")
+        raise ConfigError(f"this needs the API server, but the Kubernetes client is not installed: {install}")
 
 
 def connect(kubeconfig: Path | None = None) -> ApiServer:
@@ -251,7 +251,7 @@ def connect(kubeconfig: Path | None = None) -> ApiServer:
         else:
             loader.load_kube_config(str(kubeconfig), client_configuration=configuration)
     except (config.ConfigException, YAMLError, OSError, *GARBAGE) as error:
-        raise ConfigError(f"the kubeconfig can't be used: {sentence(error)}{no_account}") from None
+        raise ConfigError(f"can't use the kubeconfig: {sentence(error)}{no_account}") from None
     configuration.retries = False
     configuration.keep_alive = True  # a watch on a peer that is gone ends within three minutes
     return ApiServer(configuration)
@@ -270,7 +270,7 @@ def _without_managed_fields(found: dict[str, Any]) -> dict[str, Any]:
 
 def no_api_server(host: str) -> KubeError:
     """Return the error of an answer that no API server gives."""
-    return KubeError(f"{host} did not answer as an API server does")
+    return KubeError(f"{host} did not answer like an API server")
 
 
 def sentence(error: object) -> str:

@@ -30,4 +30,4 @@ def read_objects(server: ApiServer, path: str, query: Query = ()) -> list[dict[s
         if not going_on:
             return found
         token = (("continue", str(going_on)),)
-    raise KubeError(f"there are more than {PAGE * MOST_PAGES} objects at {path}")
+    raise KubeError(f"{path} has more than {PAGE * MOST_PAGES} objects")

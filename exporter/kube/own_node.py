@@ -42,10 +42,10 @@ class OwnNode:
                 self._name = self._find(server)
             except KubeError as error:
                 raise KubeError(
-                    f"NODE_NAME is not set, and the API server does not tell this pod's node: {error}; set NODE_NAME"
+                    f"NODE_NAME is not set, and the API server does not name this pod's node: {error}; set NODE_NAME"
                     " from spec.nodeName"
                 ) from None
-            log.info("NODE_NAME is not set; this pod runs on node %s, says the API server", self._name)
+            log.info("NODE_NAME is not set; according to the API server, this pod runs on node %s", self._name)
         return self._name
 
     def _find(self, server: ApiServer) -> str:

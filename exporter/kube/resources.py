@@ -100,7 +100,9 @@ def find_version(server: ApiServer, group: str, versions: tuple[str, ...]) -> st
     for version in versions:
         if version in served:
             return f"{path}/{version}"
-    raise KubeError(f"the API server has none of the versions {', '.join(versions)} of {group}", HTTPStatus.NOT_FOUND)
+    raise KubeError(
+        f"the API server serves none of the versions {', '.join(versions)} of {group}", HTTPStatus.NOT_FOUND
+    )
 
 
 def read_all(server: ApiServer, selection: Selection, resource: Resource[T], version: str) -> Listed[T]:
@@ -140,7 +142,7 @@ def _read_pages(server: ApiServer, selection: Selection, resource: Resource[T], 
         if not token:
             return Listed(version, items)
         query = (*selected, ("continue", str(token)))
-    raise KubeError(f"{server.host} gives a list of more than {MOST_OBJECTS} objects for {resource.called}")
+    raise KubeError(f"{server.host} lists more than {MOST_OBJECTS} objects for {resource.called}")
 
 
 class WatchLimits(NamedTuple):

@@ -110,9 +110,9 @@ class Watch(Generic[T]):
             except ExporterError as error:
                 self._fail(error)
             except Exception as error:
-                log.exception("%s: the watch failed and begins anew", self._resource.called)
+                log.exception("%s: the watch failed and is restarted", self._resource.called)
                 self._is_listed = False
-                self._fail(ExporterError(f"unforeseen: {error!r}"))
+                self._fail(ExporterError(f"unexpected: {error!r}"))
 
     def _follow(self, server: ApiServer) -> None:
         """List and watch until something goes wrong. A watch that ends or breaks off goes on where it was."""
@@ -167,8 +167,8 @@ class Watch(Generic[T]):
         if has_bookmarks and lines.fell_silent:
             self._backoff.reset()
             raise KubeError(
-                f"the watch has brought nothing for {limits.silence_s:.0f} s, not even its bookmarks: the connection is"
-                " dead, and a new one is made"
+                f"the watch received nothing for {limits.silence_s:.0f} s, not even bookmarks: the connection is"
+                " dead and is replaced"
             )
         self._is_listed = has_bookmarks or not self._is_list_due()
         return is_fruitful or self._clock.monotonic() - opened >= self._pace.fruitful_s

@@ -14,12 +14,12 @@ _FAILURES: dict[int, tuple[type[NvmlError], str]] = {
         LibraryMissing,
         (
             "libnvidia-ml.so.1 was not found: install the NVIDIA driver, or in a container use the NVIDIA runtime "
-            "class or mount the driver's libraries; without a GPU start with --mock"
+            "class or mount the driver's libraries; without a GPU, start with --mock"
         ),
     ),
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: (
         LibraryMissing,
-        "libnvidia-ml.so.1 is too old, it lacks nvmlInitWithFlags: install a supported NVIDIA driver",
+        "libnvidia-ml.so.1 is too old, it has no nvmlInitWithFlags: install a supported NVIDIA driver",
     ),
     pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
         DriverNotLoaded,
@@ -28,15 +28,15 @@ _FAILURES: dict[int, tuple[type[NvmlError], str]] = {
     pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: (
         DriverMismatch,
         (
-            "libnvidia-ml.so.1 and the loaded NVIDIA kernel module are of different releases: reload the module or "
-            "reboot after a driver upgrade, and restart this container so that it gets the new libraries"
+            "libnvidia-ml.so.1 and the loaded NVIDIA kernel module have different versions: after a driver upgrade,"
+            " reload the module or reboot, and restart this container so that it gets the new libraries"
         ),
     ),
     pynvml.NVML_ERROR_NO_PERMISSION: (
         NotPermitted,
         (
-            "/dev/nvidiactl or /dev/nvidia* can't be opened by this user: give it access to the devices, "
-            "or in a container use the NVIDIA runtime class"
+            "this user can't open /dev/nvidiactl or /dev/nvidia*: give it access to the devices, or in a container use"
+            " the NVIDIA runtime class"
         ),
     ),
 }

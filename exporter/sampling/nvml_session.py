@@ -65,7 +65,9 @@ class NvmlSession:
         if count is None or isinstance(count, Reason):
             return f"NVML can't count the GPUs: {count}"
         if count == 0:
-            return "NVML finds no GPU on this machine: check nvidia-smi -L, and in a container that GPUs are passed in"
+            return (
+                "NVML finds no GPU on this machine: check nvidia-smi -L; in a container, check that GPUs are passed in"
+            )
         return count
 
     def end(self) -> None:
@@ -96,7 +98,7 @@ class NvmlSession:
                 return asked.result()
             self._meanwhile()
             if self._clock.monotonic() - began >= HANGING_AFTER_S:
-                trouble = f"{function} does not return: the driver is starting or hangs; check nvidia-smi"
+                trouble = f"{function} does not return: the driver is starting or hanging; check nvidia-smi"
                 self.report(trouble, is_failure=False)
         return None
 

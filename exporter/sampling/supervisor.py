@@ -25,11 +25,11 @@ from exporter.settings import DeviceKind, DeviceSelection
 
 log = logging.getLogger(__name__)
 
-NO_THREAD = "no thread can be started, so GPUs are missing: raise this container's limit of processes (pids)"
+NO_THREAD = "can't start a thread, so GPUs are missing: raise this container's limit of processes (pids)"
 
-LET_GO = "all GPUs were let go, because SIGUSR1 asked for it; SIGUSR2 takes them again"
+LET_GO = "all GPUs were let go after SIGUSR1; SIGUSR2 takes them back"
 
-STILL_HELD = "SIGUSR1 asks to let go of all GPUs, but a call on a GPU does not return yet"
+STILL_HELD = "all GPUs are to be let go after SIGUSR1, but an NVML call has not returned yet"
 
 WATCH_S = 1.0
 FIRST_RETRY_S = 1.0
@@ -145,7 +145,7 @@ class Supervisor:
             try:
                 self._watch()
             except Exception:
-                log.exception("watching the GPUs failed; trying again")
+                log.exception("watching the GPUs failed; retrying")
             self._stopping.wait(min(WATCH_S, self._sampling.interval_s))
 
     def _watch(self) -> None:
@@ -239,16 +239,16 @@ class Supervisor:
         """Say in the log which indices of -d nothing has, when they become others."""
         unmatched = unmatched_ids(self._layouts, count, self._sampling.selections)
         if unmatched and unmatched != self._unmatched:
-            log.warning("-d asks for indices that nothing has: %s", ", ".join(map(str, sorted(unmatched))))
+            log.warning("-d selects indices that do not exist: %s", ", ".join(map(str, sorted(unmatched))))
         self._unmatched = unmatched
 
     def _needs_restart(self) -> bool:
         """Say whether nothing short of starting NVML anew can help; at most once a back-off."""
         if self._driver_has_changed():
-            log.info("GPUs have been added or removed: starting NVML anew")
+            log.info("GPUs were added or removed: restarting NVML")
             return True
         if self._workers.all_lost():
-            log.warning("no GPU answers any more: starting NVML anew")
+            log.warning("no GPU is responding: restarting NVML")
             self._back_off()
             return True
         return False

@@ -145,6 +145,6 @@ class Worker:
             self.is_failing = False
         except Exception:
             if not self.is_failing:
-                log.exception("GPU %d: a collection failed; told once until one succeeds", self.device.gpu.index)
+                log.exception("GPU %d: a collection failed; logged once until one succeeds", self.device.gpu.index)
             self.is_failing = True
         return followed

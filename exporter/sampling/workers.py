@@ -82,15 +82,13 @@ class Workers:
         for index, condition in conditions.items():
             before = self._reported.get(index)
             if condition is Condition.HANGING and before is not condition:
-                log.error("GPU %d: an NVML call has not returned; its series end, the other GPUs go on", index)
+                log.error("GPU %d: an NVML call does not return; its series end, other GPUs are not affected", index)
                 self._failures(Missing(Entity(self._crew.workers[index].device.gpu), EVERYTHING, Reason.TIMEOUT))
             elif condition is Condition.LOST and before is not condition:
                 snapshot = self._crew.workers[index].snapshot
-                log.error(
-                    "GPU %d answers nothing any more: %s", index, (snapshot and snapshot.gone) or Reason.UNREADABLE
-                )
+                log.error("GPU %d is not responding: %s", index, (snapshot and snapshot.gone) or Reason.UNREADABLE)
             elif condition is Condition.SAMPLED and before in {Condition.HANGING, Condition.LOST}:
-                log.info("GPU %d answers again", index)
+                log.info("GPU %d is responding again", index)
         self._reported = conditions
         self._failures.report()
 
@@ -134,7 +132,7 @@ class Workers:
         for state in others:
             is_news = state.index in reasons and state not in self._crew.others
             if is_news and state.condition is not Condition.STARTING:
-                log.error("GPU %d does not answer: %s", state.index, reasons[state.index])
+                log.error("GPU %d is not responding: %s", state.index, reasons[state.index])
         self._crew = _Crew(workers, others)
         return not refused
 
@@ -151,7 +149,7 @@ class Workers:
             return None
         count = sum(target.entity.instance is not None for target in targets)
         instances = f", {count} MIG instances" if count else ""
-        log.info("GPU %d is sampled: %s, %s%s", gpu.index, gpu.model, gpu.uuid, instances)
+        log.info("sampling GPU %d: %s, %s%s", gpu.index, gpu.model, gpu.uuid, instances)
         return worker
 
     def _still_true(self, device: Device) -> DeviceSnapshot | None:
@@ -166,7 +164,7 @@ class Workers:
     def _stays(self, worker: Worker, wanted: Device | None) -> bool:
         """Say whether a worker keeps its place; one that is in a call does, until that returns."""
         if worker.has_died:
-            log.error("GPU %d: its thread has died; another one takes its place", worker.device.gpu.index)
+            log.error("GPU %d: its thread has died; starting another one", worker.device.gpu.index)
         elif worker.device == wanted and not worker.is_stopping:
             return True
         worker.stop()

@@ -376,7 +376,7 @@ def test_strange_id_is_counted_once_and_named_in_one_line(caplog: pytest.LogCapt
         assert attributor.unmatched_total() == (second >= STRANGE_AFTER_S)
         node.clock.advance(1.0)
     assert pods_of(attributor.attribution(), GPU) == ["web-1"]
-    assert warnings(caplog) == [f"kubelet lists ids that mean no GPU or MIG instance of this node (1): '{STRANGER}'"]
+    assert warnings(caplog) == [f"kubelet lists ids that match no GPU or MIG instance of this node (1): '{STRANGER}'"]
 
 
 def test_id_that_was_strange_for_a_moment_does_not_count(caplog: pytest.LogCaptureFixture) -> None:

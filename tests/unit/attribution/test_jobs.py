@@ -177,7 +177,7 @@ def test_what_is_no_file_is_left_out_with_one_line(folder: Folder, caplog: pytes
     assert folder.look() == folder.look() == {"4": ("5",)}
     reasons = [line.rpartition("/")[2] for line in warnings(caplog)]
     link = "it is a link, and links are not followed"
-    assert reasons == ["0: it is no regular file", "1: it is no regular file", f"2: {link}", f"3: {link}"]
+    assert reasons == ["0: it is not a regular file", "1: it is not a regular file", f"2: {link}", f"3: {link}"]
     assert folder.jobs.news().left_out == 4
 
 
@@ -255,7 +255,7 @@ def test_a_missing_folder_is_waited_for(folder: Folder, caplog: pytest.LogCaptur
     missing = folder.path / "missing"
     folder.jobs = Jobs(missing)
     assert folder.look() == folder.look() == {}
-    assert warnings(caplog) == [f"HPC jobs: {missing}: the folder can't be read: No such file or directory"]
+    assert warnings(caplog) == [f"HPC jobs: {missing}: can't read the directory: No such file or directory"]
     missing.mkdir()
     (missing / "0").write_text("1\n")
     assert folder.look() == {"0": ("1",)}

@@ -169,7 +169,7 @@ def test_a_pod_with_too_many_labels_is_named_once(caplog: pytest.LogCaptureFixtu
     for pod in ("lab/a", "lab/b", "lab/a"):
         labels.select(many, pod)
     (line,) = warnings(caplog)
-    assert line.startswith("pod lab/a has 9000 labels: the first 64 are printed")
+    assert line.startswith("pod lab/a has 9000 labels: only the first 64 are exported")
     assert "--kubernetes-pod-label-allowlist-regex" in line
 
 

@@ -99,7 +99,7 @@ def test_claim_that_can_not_be_read_counts_as_most_do_and_is_asked_for_again(
     assert len(api.asked("object")) == 1, "no storm"
     (warning,) = warnings(caplog)
     assert "answered 403 Forbidden" in warning
-    assert warning.endswith("needs get on resourceclaims of API group resource.k8s.io")
+    assert warning.endswith("grant the service account get on resourceclaims of API group resource.k8s.io")
     listed.clock.advance(10.0)
     listed.look()
     api.refusals.clear()
@@ -146,7 +146,7 @@ def test_garbage_is_no_claim(api: FakeApiServer, caplog: pytest.LogCaptureFixtur
     api.groups[GROUP] = ["v1"]
     api.answers["object"] = answer
     assert Listed(api, OWNER).look() == {OWNER: frozenset()}
-    assert "did not answer as an API server does" in warnings(caplog)[0]
+    assert "did not answer like an API server" in warnings(caplog)[0]
 
 
 @pytest.mark.parametrize("answer", [b"{}", b'{"status": null}', b'{"status": {"allocation": null}}'])

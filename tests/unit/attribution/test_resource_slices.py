@@ -183,7 +183,7 @@ def test_an_api_server_without_the_api_is_asked_again(
         publish(api, "a", device("gpu-0", GPU))
         until(lambda: bool(devices(slices)))
     (warning,) = warnings(caplog)
-    assert "has none of the versions v1, v1beta2, v1beta1 of resource.k8s.io" in warning
+    assert "serves none of the versions v1, v1beta2, v1beta1 of resource.k8s.io" in warning
 
 
 def test_a_version_that_is_dropped_while_we_watch_is_replaced(api: FakeApiServer) -> None:

@@ -14,9 +14,9 @@ from podresources.fake_pods import Container, Pod
 from tests.unit.holding import gpu
 
 PATH = "/var/lib/kubelet/pod-resources/kubelet.sock"
-MISSING = SocketMissing(f"kubelet's socket {PATH} is not there: start kubelet")
+MISSING = SocketMissing(f"kubelet's socket {PATH} does not exist: start kubelet")
 CLOSED = Unreachable(
-    f"no permission for kubelet's socket {PATH}: run as user 0, kubelet's folder is closed to all others"
+    f"no permission for kubelet's socket {PATH}: run as user 0, only root can enter kubelet's directory"
 )
 IN_POD = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 
@@ -30,7 +30,7 @@ def look(tmp_path: Path, *flags: str, environ: dict[str, str] | None = None) -> 
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (SocketSeen(MISSING), ("is not there", "kubeletPath", "/var/lib/k0s/kubelet", "microk8s")),
+        (SocketSeen(MISSING), ("does not exist", "kubeletPath", "/var/lib/k0s/kubelet", "microk8s")),
         (SocketSeen(MISSING, others=(OTHER_SOCKETS["k0s"],)), ("--pod-resources-kubelet-socket /var/lib/k0s",)),
         (SocketSeen(CLOSED, is_enforcing=True), ("SELinux", "spc_t")),
         (SocketSeen(CLOSED, is_root=False), ("Run as user 0",)),

@@ -255,7 +255,7 @@ def test_answers_of_another_form_break_nothing_and_end_nothing(cluster: FakeClus
 
 def test_without_a_cluster_each_link_is_unseen(tmp_path: Path) -> None:
     def nowhere(_kubeconfig: Path | None) -> Any:
-        raise ConfigError("the kubeconfig can't be used: there is none")
+        raise ConfigError("can't use the kubeconfig: there is none")
 
     with lab.fake_cluster(tmp_path, {}) as cluster:
         settings = cluster.look().settings

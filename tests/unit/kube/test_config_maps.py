@@ -117,7 +117,7 @@ def test_a_forbidden_config_map_is_refused_with_what_is_needed(
     api_server: FakeApiServer, kubeconfig: Path, status: int
 ) -> None:
     api_server.status = status
-    assert "the service account needs the verb get" in refusal(kubeconfig)
+    assert "grant the service account get on it" in refusal(kubeconfig)
 
 
 @pytest.mark.parametrize("status", [302, 429, 500, 503])
@@ -133,7 +133,7 @@ def test_a_failing_api_server_is_asked_once(api_server: FakeApiServer, kubeconfi
 )
 def test_an_answer_that_is_no_config_map_is_refused(api_server: FakeApiServer, kubeconfig: Path, body: bytes) -> None:
     api_server.body = body
-    assert "did not answer as an API server does" in refusal(kubeconfig, KubeError)
+    assert "did not answer like an API server" in refusal(kubeconfig, KubeError)
 
 
 def test_an_unreachable_api_server_is_an_error_that_may_pass(tmp_path: Path) -> None:
@@ -153,11 +153,11 @@ def test_a_failed_tls_handshake_is_for_the_user_to_mend(tmp_path: Path, api_serv
 def test_a_broken_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text, encoding="utf-8")
-    assert refusal(path).startswith("the kubeconfig can't be used: ")
+    assert refusal(path).startswith("can't use the kubeconfig: ")
 
 
 def test_a_missing_kubeconfig_is_refused(tmp_path: Path) -> None:
-    assert refusal(tmp_path / "none").startswith("the kubeconfig can't be used: ")
+    assert refusal(tmp_path / "none").startswith("can't use the kubeconfig: ")
 
 
 def test_outside_of_a_cluster_the_users_own_kubeconfig_is_used(api_server: FakeApiServer, kubeconfig: Path) -> None:

@@ -32,7 +32,7 @@ def test_node_is_found_by_the_own_pod_and_asked_for_once(api: FakeApiServer, cap
     (request,) = api.requests
     assert request.path == "/api/v1/namespaces/monitoring/pods", "a list, for which the account has the right"
     told = [record.getMessage() for record in caplog.records if record.name.startswith("exporter")]
-    assert told == ["NODE_NAME is not set; this pod runs on node gpu-1, says the API server"]
+    assert told == ["NODE_NAME is not set; according to the API server, this pod runs on node gpu-1"]
 
 
 @pytest.mark.parametrize("pod", [None, POD], ids=["no namespace", "a pod of another name"])
@@ -49,7 +49,7 @@ def test_node_that_nobody_knows_is_an_error_that_says_what_to_set(
     with pytest.raises(KubeError) as caught:
         find(OwnNode(None, pod, "my-exporter"), api)
     text = str(caught.value)
-    assert text.startswith("NODE_NAME is not set, and the API server does not tell this pod's node: ")
+    assert text.startswith("NODE_NAME is not set, and the API server does not name this pod's node: ")
     assert text.endswith("no pod is on a node my-exporter; set NODE_NAME from spec.nodeName")
     assert ("monitoring/exporter-x7k2p" in text) == (pod is not None)
 
@@ -63,7 +63,7 @@ def test_refusal_is_told_with_its_reason(api: FakeApiServer) -> None:
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"items": [{"spec": 7}]}', b"<html>", b'{"items": 7}'])
 def test_garbage_is_no_node(api: FakeApiServer, answer: bytes) -> None:
     api.answers["list"] = answer
-    with pytest.raises(KubeError, match="did not answer as an API server does"):
+    with pytest.raises(KubeError, match="did not answer like an API server"):
         find(OwnNode(None, POD, "host"), api)
 
 

@@ -281,8 +281,8 @@ def test_a_watch_that_brings_no_more_bookmarks_is_stale_and_begins_anew(
     assert len(api.asked("list")) == 1, "it goes on where it was"
     (warning,) = warnings(caplog)
     assert warning == (
-        "pods on node n1: the watch has brought nothing for 0 s, not even its bookmarks: the connection is dead,"
-        " and a new one is made"
+        "pods on node n1: the watch received nothing for 0 s, not even bookmarks: the connection is dead"
+        " and is replaced"
     )
     assert len(warnings(caplog, logging.INFO)) == 1, "and when it works again"
 
@@ -437,7 +437,7 @@ def test_without_any_configuration_the_watch_waits_for_one(
         api.kubeconfig.write_text(kubeconfig)
         until(lambda: followed.watch.is_current)
     (warning,) = warnings(caplog)
-    assert warning.startswith("pods on node n1: the kubeconfig can't be used: ")
+    assert warning.startswith("pods on node n1: can't use the kubeconfig: ")
 
 
 GARBAGE = [b"<html>\n", b"{}\n", b"[]\n", b"null\n", b'{"type":"ADDED","object":{"metadata":{}}}\n', b'"\xff"\n', b"\n"]
@@ -453,7 +453,7 @@ def test_a_line_that_is_no_event_is_a_failure(
         until(lambda: len(warnings(caplog)) >= 1)
         api.put("a")
         until(lambda: "a" in followed.names)
-    assert "did not answer as an API server does" in warnings(caplog)[0]
+    assert "did not answer like an API server" in warnings(caplog)[0]
 
 
 @pytest.mark.parametrize("answer", ["<html>", "[]", "{}", '{"metadata":{"resourceVersion":"1"},"items":[{}]}', ""])
@@ -465,7 +465,7 @@ def test_an_answer_that_is_no_list_is_a_failure(
         until(lambda: followed.watch.failing_since is not None)
         api.answers.clear()
         until(lambda: followed.watch.is_current)
-    assert "did not answer as an API server does" in warnings(caplog)[0]
+    assert "did not answer like an API server" in warnings(caplog)[0]
 
 
 def test_an_answer_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:
@@ -478,7 +478,7 @@ def test_an_answer_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytes
         until(lambda: len(warnings(caplog)) >= 2)
         until(lambda: followed.watch.is_current)
     assert "answered with more than 32 MiB" in warnings(caplog)[0]
-    assert "did not answer as an API server does" in warnings(caplog)[1]
+    assert "did not answer like an API server" in warnings(caplog)[1]
 
 
 def test_a_list_that_is_too_large_for_one_answer_comes_in_small_pages(
@@ -519,7 +519,7 @@ def test_a_list_without_an_end_is_a_failure(api: FakeApiServer, caplog: pytest.L
     with following(api) as followed:
         until(lambda: len(warnings(caplog)) == 1)
         assert followed.watch.latest() is None
-    assert f"a list of more than {MOST_OBJECTS} objects" in warnings(caplog)[0]
+    assert f"lists more than {MOST_OBJECTS} objects" in warnings(caplog)[0]
 
 
 def test_an_error_in_the_stream_is_a_failure(api: FakeApiServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,7 @@ def file(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "says"), [(nothing, "is not there"), (folder, "is a folder"), (file, "is not a socket")]
+    ("make", "says"), [(nothing, "does not exist"), (folder, "is a directory"), (file, "is not a socket")]
 )
 def test_what_is_no_socket_is_named(
     client: PodResourcesClient, path: Path, make: Callable[[Path], None], says: str
@@ -101,7 +101,7 @@ def test_a_socket_that_a_stopped_kubelet_left_behind_is_unreachable(client: PodR
         errors = [failure(client, path), failure(client, path)]  # of the kept connection, and of a new one
     for error in errors:
         assert isinstance(error, Unreachable)
-        assert "nobody listens" in str(error)
+        assert "nothing listens" in str(error)
 
 
 def test_a_socket_of_another_kind_is_unreachable(client: PodResourcesClient, path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_restarted_kubelets_empty_list_is_believed_after_three_seconds(path: P
         kubelet.restart()
         for later_s in (0.0, 2.9):
             clock.advance(later_s)
-            with pytest.raises(IncompleteList, match="just started and lists nobody yet"):
+            with pytest.raises(IncompleteList, match="just started and lists no pods yet"):
                 client.list()
         clock.advance(0.2)
         assert client.list() == ()

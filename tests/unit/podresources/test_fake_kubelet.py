@@ -51,13 +51,13 @@ def test_it_leaves_a_stale_socket_while_stopped_and_nothing_in_the_end(path: Pat
 
 def test_what_is_no_socket_is_left_alone(path: Path) -> None:
     path.write_text("precious")
-    with pytest.raises(OSError, match=r"can't listen on .*kubelet\.sock: something else"):
+    with pytest.raises(OSError, match=r"can't listen on .*kubelet\.sock: there is something other"):
         FakeKubelet(path).start()
     assert path.read_text() == "precious"
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="folder that is there"):
+    with pytest.raises(OSError, match="existing, writable directory"):
         FakeKubelet(tmp_path / "absent" / "kubelet.sock").start()
 
 

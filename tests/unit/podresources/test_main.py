@@ -90,5 +90,5 @@ def test_as_a_module_it_ends_with_the_exit_code(path: Path) -> None:
     command = [sys.executable, "-m", "podresources", "--socket", str(path)]
     answer = subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert answer.stderr.startswith(f"podresources: kubelet's socket {path} is not there")
+    assert answer.stderr.startswith(f"podresources: kubelet's socket {path} does not exist")
     assert answer.stderr.count("\n") == 1

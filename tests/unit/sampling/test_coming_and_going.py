@@ -142,7 +142,7 @@ def test_gpus_are_let_go_only_when_every_call_has_returned_and_it_is_said_until_
     bench.become(HANGING, SAMPLED)
     bench.sound = ()
     bench.supervisor.let_go()
-    bench.pass_until(lambda: "a call on a GPU does not return" in bench.supervisor.trouble())
+    bench.pass_until(lambda: "an NVML call has not returned" in bench.supervisor.trouble())
     assert bench.nvml.calls["nvmlShutdown"] == 0
     bench.become(RELEASED, RELEASED)
     assert bench.supervisor.trouble() == LET_GO

@@ -50,7 +50,9 @@ def test_a_gpu_that_is_lost_from_the_start_is_told_once(make: Make, caplog: pyte
     bench = make("gpus: [{profile: h100-sxm}, {profile: h100-sxm, faults: [{kind: lost, at_s: 0}]}]")
     bench.start(SAMPLED, LOST)
     bench.pass_scans(3)
-    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == ["GPU 1 does not answer: gpu_lost"]
+    assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
+        "GPU 1 is not responding: gpu_lost"
+    ]
 
 
 @pytest.mark.parametrize("getter", ["nvmlDeviceGetUUID", "nvmlDeviceGetMigMode"])

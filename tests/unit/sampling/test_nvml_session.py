@@ -164,6 +164,6 @@ def test_an_nvml_that_may_not_be_used_or_is_not_there_is_said_until_it_is(make: 
     bench = make(f"{TWO}\nfaults: [{{kind: missing, at_s: 0, until_s: 9}}, {{kind: denied, at_s: 9, until_s: 60}}]")
     bench.supervisor.start()
     bench.pass_until(lambda: "libnvidia-ml.so.1 was not found" in bench.supervisor.trouble())
-    bench.pass_until(lambda: "can't be opened by this user" in bench.supervisor.trouble())
+    bench.pass_until(lambda: "this user can't open" in bench.supervisor.trouble())
     bench.become(SAMPLED, SAMPLED)
     assert bench.supervisor.trouble() == ""

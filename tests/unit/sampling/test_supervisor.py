@@ -123,7 +123,7 @@ def test_indices_that_nothing_has_are_told_once(make: Make, caplog: pytest.LogCa
     bench.start(SAMPLED)
     bench.pass_scans(2)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["-d asks for indices that nothing has: 7, 9"]
+    assert warnings == ["-d selects indices that do not exist: 7, 9"]
 
 
 def test_a_new_plan_reaches_every_worker_and_xids_are_remembered(make: Make) -> None:

@@ -56,9 +56,9 @@ def test_a_lost_gpu_is_lost_alone_and_goes_on_as_the_same_when_it_is_back(
     bench.become(SAMPLED, SAMPLED)
     assert bench.values(1)["DCGM_FI_DEV_XID_ERROR"] == 79
     assert bench.nvml.calls["nvmlInit"] == 1, "NVML is not started anew while others answer"
-    until(lambda: bool(caplog.records) and caplog.records[-1].getMessage() == "GPU 1 answers again")
+    until(lambda: bool(caplog.records) and caplog.records[-1].getMessage() == "GPU 1 is responding again")
     errors = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert errors == ["GPU 1 answers nothing any more: gpu_lost"]
+    assert errors == ["GPU 1 is not responding: gpu_lost"]
 
 
 def test_the_xid_that_took_the_last_gpu_away_stays_while_nvml_is_started_anew_and_after_the_gpu_is_back(
@@ -145,7 +145,7 @@ def test_a_thread_that_can_not_be_started_is_tried_again_and_no_gpu_gets_two(
         assert held.acquire(timeout=PATIENCE_S)
     no_threads()
     may_go.set()
-    bench.pass_until(lambda: "no thread" in bench.supervisor.trouble())
+    bench.pass_until(lambda: "can't start a thread" in bench.supervisor.trouble())
     assert bench.supervisor.watching()
     assert bench.supervisor.nvml_works(), "NVML has no part in a limit of processes"
     assert SAMPLED not in bench.conditions()
@@ -166,7 +166,7 @@ def test_a_gpu_of_which_no_collection_succeeds_is_lost_and_does_not_hang(
     bench.supervisor.follow(plan({"MISTAKEN"}, (mistaken,)))
     until(lambda: sum("a collection failed" in message for message in caplog.messages) == 2)
     bench.become(LOST, LOST)
-    until(lambda: "GPU 1 answers nothing any more: unreadable" in caplog.messages)
+    until(lambda: "GPU 1 is not responding: unreadable" in caplog.messages)
     assert not any("not return" in message for message in caplog.messages)
     bench.supervisor.follow(plan(FIELDS, CATALOGUE))
     bench.become(SAMPLED, SAMPLED)
@@ -193,4 +193,4 @@ def test_a_worker_whose_thread_died_is_replaced(make: Make, caplog: pytest.LogCa
     assert died is not None
     bench.pass_until(lambda: (newest := bench.state(0).snapshot) is not None and newest.taken > died.taken)
     assert threads_of("gpu-0") == 1
-    assert "GPU 0: its thread has died; another one takes its place" in caplog.messages
+    assert "GPU 0: its thread has died; starting another one" in caplog.messages
