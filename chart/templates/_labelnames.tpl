@@ -59,7 +59,7 @@ honours labels its series count under their own names alone. Labels of dcgm-expo
 {{- $where = "arguments: --label-style" -}}
 {{- end -}}
 {{- if not (has $style (list "classic" "4.8.3" "4.9")) -}}
-{{- fail (printf "%s is %s, and has to be classic, 4.8.3 or 4.9" $where $style) -}}
+{{- fail (printf "%s is %s, but must be classic, 4.8.3 or 4.9" $where $style) -}}
 {{- end -}}
 {{- $style -}}
 {{- end -}}

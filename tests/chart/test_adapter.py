@@ -255,7 +255,7 @@ def test_a_metric_outlasts_a_late_and_a_failed_scrape(
     [
         (
             adapter_values(maxAge="20s"),
-            r"adapter\.maxAge: with 20s metrics would come and go, because a scrape comes every 15s",
+            r"adapter\.maxAge: with 20s metrics would come and go, because Prometheus scrapes only every 15s",
         ),
         (
             adapter_values(maxAge="40s", relistInterval="1m"),

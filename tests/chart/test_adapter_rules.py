@@ -265,12 +265,12 @@ OWN = {
     ("changes", "sentence"),
     [
         ({"metricsQuery": ""}, "a rule without seriesQuery and metricsQuery would stop the adapter"),
-        ({"metricsQuery": "sum(mine{<<.LabelMatchers>>}) by (<<.Nope>>)"}, "metricsQuery: <<.Nope>> is no placeholder"),
+        ({"metricsQuery": "sum(mine{<<.LabelMatchers>>}) by (<<.Nope>>)"}, "metricsQuery: <<.Nope>> is not a placeholder"),
         ({"metricsQuery": "sum by (<<.GroupBy>>)(mine{<<.LabelMatchers>})"}, "metricsQuery: << without >>"),
         ({"metricsQuery": "sum by (<<.GroupBy>>)(mine)"}, "metricsQuery has no <<.LabelMatchers>>, so each pod"),
         ({"metricsQuery": "sum(mine{<<.LabelMatchers>>})"}, "metricsQuery has no <<.GroupBy>>, so its answer"),
-        ({"seriesQuery": "x{"}, "seriesQuery: x{ is no selector of series"),
-        ({"seriesQuery": "rate(x[5m])"}, "seriesQuery: rate(x[5m]) is no selector of series"),
+        ({"seriesQuery": "x{"}, "seriesQuery: x{ is not a series selector"),
+        ({"seriesQuery": "rate(x[5m])"}, "seriesQuery: rate(x[5m]) is not a series selector"),
         ({"resources": {}}, "resources needs overrides or a template"),
     ],
 )

@@ -145,7 +145,7 @@ def test_no_rule_is_made_when_all_alerts_are_left_out_or_unwanted_or_the_cluster
 
 @pytest.mark.parametrize("apis", [(), ("monitoring.coreos.com/v1/PrometheusRule",)])
 def test_an_alert_that_nobody_knows_ends_the_rendering(helm: Helm, apis: tuple[str, ...]) -> None:
-    with pytest.raises(Refused, match=r"alerts\.disabled: there is no alert GpuTooHot; there are GpuLost, "):
+    with pytest.raises(Refused, match=r"alerts\.disabled: unknown alert GpuTooHot; the alerts are GpuLost, "):
         helm.template({"alerts": {"disabled": ["GpuTooHot"]}}, apis=apis)
 
 

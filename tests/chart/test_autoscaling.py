@@ -110,8 +110,8 @@ REFUSED: Mapping[str, tuple[list[Object], str]] = {
         "autoscaling[0] (inference/llm): minReplicas 5 is more than maxReplicas 4",
     ),
     "no max": ([{"name": "llm", "metrics": [GPU]}], "autoscaling[0] (monitoring/llm): maxReplicas is missing"),
-    "half a replica": ([entry(maxReplicas=1.5)], "maxReplicas is 1.5, and has to be a whole number"),
-    "no replicas at all": ([entry(minReplicas=0, maxReplicas=0)], "maxReplicas has to be 1 or more"),
+    "half a replica": ([entry(maxReplicas=1.5)], "maxReplicas is 1.5, but must be a whole number"),
+    "no replicas at all": ([entry(minReplicas=0, maxReplicas=0)], "maxReplicas must be 1 or more"),
     "no metrics": ([entry(metrics=[])], "autoscaling[0] (inference/llm): metrics is empty"),
     "two of one workload": (
         [entry(), keda(metrics=[{"preset": "vllm"}])],
@@ -121,47 +121,47 @@ REFUSED: Mapping[str, tuple[list[Object], str]] = {
         [entry(namespace=NAMESPACE), {"name": "llm", "maxReplicas": 2, "metrics": [GPU]}],
         "autoscaling[0] and autoscaling[1] both scale monitoring/llm",
     ),
-    "an unknown type": ([entry(type="vpa")], "type is vpa, and has to be hpa or keda"),
+    "an unknown type": ([entry(type="vpa")], "type is vpa, but must be hpa or keda"),
     "an unknown preset": (
         [entry(metrics=[{"preset": "vlm"}])],
-        "metrics[0]: there is no preset vlm, but gpu_utilization, ",
+        "metrics[0]: unknown preset vlm; the presets are gpu_utilization, ",
     ),
     "an unknown signal": (
         [entry(metrics=[{"preset": "tgi", "signal": "cache"}])],
         "metrics[0]: preset tgi has no signal cache, but inference_concurrency, ",
     ),
     "a signal of a GPU": ([entry(metrics=[{**GPU, "signal": "x"}])], "preset gpu_utilization is one metric"),
-    "a metric twice": ([entry(metrics=[GPU, GPU])], "metrics[1]: gpu_utilization stands twice"),
+    "a metric twice": ([entry(metrics=[GPU, GPU])], "metrics[1]: gpu_utilization is repeated"),
     "no threshold where there is no default": (
         [entry(metrics=[{"preset": "gpu_power_watts"}])],
-        "metrics[0]: threshold is missing, and gpu_power_watts has none that suits everybody",
+        "metrics[0]: threshold is missing, and gpu_power_watts has no default",
     ),
-    "a threshold of 0": ([entry(metrics=[{**GPU, "threshold": 0}])], "metrics[0]: threshold is 0, and has to be more"),
+    "a threshold of 0": ([entry(metrics=[{**GPU, "threshold": 0}])], "metrics[0]: threshold is 0, but must be more"),
     "a threshold that is none": (
         [entry(metrics=[{**GPU, "threshold": "high"}])],
-        "threshold is high, and has to be a number",
+        "threshold is high, but must be a number",
     ),
     "a query for an HPA": ([entry(metrics=[{"query": "x", "threshold": 1}])], "metrics[0] needs preset, or metric"),
     "a pod metric for KEDA": ([keda(metrics=[{"metric": "x", "threshold": 1}])], "metrics[0] needs preset, or query"),
-    "an HPA to zero": ([entry(minReplicas=0)], "an HPA does not scale to zero; take type: keda, or minReplicas 1"),
+    "an HPA to zero": ([entry(minReplicas=0)], "an HPA does not scale to zero; use type: keda, or minReplicas 1"),
     "zero without a signal": (
         [keda(minReplicas=0)],
-        "minReplicas 0 needs activation.query, a signal that is there while no pod is",
+        "minReplicas 0 needs activation.query, a signal that exists without pods",
     ),
     "a signal without zero": (
         [keda(activation={"query": "x"})],
-        "activation wakes a workload from zero, and minReplicas is not 0",
+        "activation wakes a workload from zero, but minReplicas is not 0",
     ),
-    "an HPA with a fallback": ([entry(fallback={"replicas": 2})], "fallback is KEDA's; an HPA has no such thing"),
+    "an HPA with a fallback": ([entry(fallback={"replicas": 2})], "fallback is only for KEDA; an HPA does not have it"),
     "a trigger with the name of the one that wakes": (
         [
             keda(
                 minReplicas=0, activation={"query": "x"}, metrics=[{"query": "y", "name": "activation", "threshold": 1}]
             )
         ],
-        "metrics[0]: activation stands twice",
+        "metrics[0]: activation is repeated",
     ),
-    "a kind of nowhere": ([entry(kind="Rollout")], "kind Rollout needs its apiVersion"),
+    "a kind of nowhere": ([entry(kind="Rollout")], "kind Rollout needs an apiVersion"),
 }
 
 

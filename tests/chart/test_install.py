@@ -304,7 +304,7 @@ def test_two_releases_live_in_one_namespace(cluster: Cluster) -> None:
 def test_a_second_adapter_is_refused_with_the_name_of_the_first(cluster: Cluster) -> None:
     adapter = {"adapter": {"deploy": True}}
     cluster.install(adapter, release="blue")
-    served = "served already, by the Service blue-dcgm-exporter-adapter in namespace monitoring"
+    served = "already served by the Service blue-dcgm-exporter-adapter in namespace monitoring"
     with pytest.raises(Refused, match=served):
         cluster.install(adapter, release="green")
     cluster.upgrade(adapter, release="blue")

@@ -23,7 +23,7 @@
 {{/* What can't work is refused in one sentence. */}}
 {{- define "dcgm-exporter.checkAdapter" -}}
 {{- if not (or .Values.adapter.rules.create .Values.adapter.rules.name) -}}
-{{- fail "adapter.deploy: the adapter needs rules; set adapter.rules.create, or adapter.rules.name to a ConfigMap that is there" -}}
+{{- fail "adapter.deploy: the adapter needs rules; set adapter.rules.create, or set adapter.rules.name to an existing ConfigMap" -}}
 {{- end -}}
 {{- if .Values.checkCluster -}}
 {{- with lookup "apiregistration.k8s.io/v1" "APIService" "" "v1beta1.custom.metrics.k8s.io" -}}
@@ -31,7 +31,7 @@
 {{- $where := index (default dict .metadata.annotations) "meta.helm.sh/release-namespace" -}}
 {{- if not (and (eq (toString $owner) $.Release.Name) (eq (toString $where) $.Release.Namespace)) -}}
 {{- $service := default dict .spec.service -}}
-{{- fail (printf "adapter.deploy: custom.metrics.k8s.io is served already, by the Service %s in namespace %s; give that adapter the rules (rules.existing: %s) and set adapter.deploy to false" $service.name $service.namespace (include "dcgm-exporter.adapterRulesName" $)) -}}
+{{- fail (printf "adapter.deploy: custom.metrics.k8s.io is already served by the Service %s in namespace %s; give that adapter the rules (rules.existing: %s) and set adapter.deploy to false" $service.name $service.namespace (include "dcgm-exporter.adapterRulesName" $)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

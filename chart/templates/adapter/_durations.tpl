@@ -28,10 +28,10 @@ failed, or the metric would come and go.
 {{- if .Values.adapter.maxAge -}}
 {{- $age := include "dcgm-exporter.milliseconds" (list "adapter.maxAge" .Values.adapter.maxAge) | int64 -}}
 {{- if lt $age (mul 2 $scrape) -}}
-{{- fail (printf "adapter.maxAge: with %s metrics would come and go, because a scrape comes every %ds; take at least twice that" .Values.adapter.maxAge (div $scrape 1000)) -}}
+{{- fail (printf "adapter.maxAge: with %s metrics would come and go, because Prometheus scrapes only every %ds; use at least twice that" .Values.adapter.maxAge (div $scrape 1000)) -}}
 {{- end -}}
 {{- if lt $age $relist -}}
-{{- fail (printf "adapter.maxAge: %s is less than the relist interval of %ds, which prometheus-adapter refuses" .Values.adapter.maxAge (div $relist 1000)) -}}
+{{- fail (printf "adapter.maxAge: %s is less than the relist interval of %ds, which prometheus-adapter rejects" .Values.adapter.maxAge (div $relist 1000)) -}}
 {{- end -}}
 {{- $age -}}
 {{- else -}}

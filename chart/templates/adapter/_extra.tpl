@@ -10,11 +10,11 @@ Prometheus' own grammar inside of the query is not looked at.
 {{- end -}}
 {{- $string := "\"([^\"\\\\]|\\\\.)*\"|'([^'\\\\]|\\\\.)*'|`[^`]*`" -}}
 {{- if not (regexMatch (printf "^\\s*[a-zA-Z_:][a-zA-Z0-9_:]*\\s*$|^\\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\\s*\\{([^{}\"'`]|%s)*\\}\\s*$" $string) $rule.seriesQuery) -}}
-{{- fail (printf "%s: seriesQuery: %s is no selector of series, such as x{pod!=\"\"}" $where $rule.seriesQuery) -}}
+{{- fail (printf "%s: seriesQuery: %s is not a series selector such as x{pod!=\"\"}" $where $rule.seriesQuery) -}}
 {{- end -}}
 {{- $resources := default dict $rule.resources -}}
 {{- if not (or $resources.overrides $resources.template) -}}
-{{- fail (printf "%s: resources needs overrides or a template, which say what label names a pod" $where) -}}
+{{- fail (printf "%s: resources needs overrides or a template, which say which label names a pod" $where) -}}
 {{- end -}}
 {{- include "dcgm-exporter.checkPlaceholders" (list (printf "%s: metricsQuery" $where) $rule.metricsQuery) -}}
 {{- end -}}
@@ -24,18 +24,18 @@ Prometheus' own grammar inside of the query is not looked at.
 {{- $where := index . 0 -}}
 {{- $query := index . 1 -}}
 {{- $placeholder := "<<[^<>]*>>" -}}
-{{- if regexMatch "<<|>>" (regexReplaceAll $placeholder $query "") -}}{{- fail (printf "%s: << without >>, or the other way round" $where) -}}{{- end -}}
+{{- if regexMatch "<<|>>" (regexReplaceAll $placeholder $query "") -}}{{- fail (printf "%s: << without >>, or >> without <<" $where) -}}{{- end -}}
 {{- range $one := regexFindAll $placeholder $query -1 -}}
 {{- range regexFindAll "\\.[A-Za-z]+" $one -1 -}}
 {{- if not (has . (list ".Series" ".LabelMatchers" ".LabelValuesByName" ".GroupBy" ".GroupBySlice")) -}}
-{{- fail (printf "%s: %s is no placeholder of prometheus-adapter" $where $one) -}}
+{{- fail (printf "%s: %s is not a placeholder of prometheus-adapter" $where $one) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if not (regexMatch "<<[^<>]*[.](LabelMatchers|LabelValuesByName)" $query) -}}
-{{- fail (printf "%s has no <<.LabelMatchers>>, so each pod would get the values of all" $where) -}}
+{{- fail (printf "%s has no <<.LabelMatchers>>, so every pod would get the values of all pods" $where) -}}
 {{- end -}}
 {{- if not (regexMatch "<<[^<>]*[.]GroupBy" $query) -}}
-{{- fail (printf "%s has no <<.GroupBy>>, so its answer would name no pod" $where) -}}
+{{- fail (printf "%s has no <<.GroupBy>>, so its result would name no pod" $where) -}}
 {{- end -}}
 {{- end -}}

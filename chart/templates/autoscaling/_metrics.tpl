@@ -11,7 +11,7 @@ The query is in the adapter's grammar and gives one number a pod.
 {{- range $metric := include "dcgm-exporter.gpuMetrics" $root | fromJsonArray -}}
 {{- $names = append $names $metric.metric -}}
 {{- if eq $metric.metric $item.preset -}}
-{{- if $item.signal -}}{{- fail (printf "%s: preset %s is one metric; signal goes with a model server's preset" $where $item.preset) -}}{{- end -}}
+{{- if $item.signal -}}{{- fail (printf "%s: preset %s is one metric; signal is only for a model server's preset" $where $item.preset) -}}{{- end -}}
 {{- $found = dict "metric" $metric.metric "threshold" $metric.threshold "query" (include "dcgm-exporter.gpuQuery" (list $root $metric (list "<<.LabelMatchers>>"))) "isGpu" true -}}
 {{- end -}}
 {{- end -}}
@@ -32,7 +32,7 @@ The query is in the adapter's grammar and gives one number a pod.
 {{- $_ := set $found "threshold" (get .signals $signal).threshold -}}
 {{- end -}}
 {{- if not $found -}}
-{{- fail (printf "%s: there is no preset %s, but %s" $where $item.preset (concat $names (keys $presets | sortAlpha) | join ", ")) -}}
+{{- fail (printf "%s: unknown preset %s; the presets are %s" $where $item.preset (concat $names (keys $presets | sortAlpha) | join ", ")) -}}
 {{- end -}}
 {{- toJson $found -}}
 {{- end -}}

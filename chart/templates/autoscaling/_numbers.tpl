@@ -6,7 +6,7 @@ strings, and YAML's large numbers would come out as 8e+04. WHERE and KEY are for
 {{- $value := index . 2 -}}
 {{- $text := kindIs "float64" $value | ternary (printf "%f" $value) (toString $value) -}}
 {{- if not (regexMatch "^[0-9]+(\\.[0-9]+)?$" $text) -}}
-{{- fail (printf "%s: %s is %v, and has to be a number such as 5 or 0.8" (index . 0) (index . 1) $value) -}}
+{{- fail (printf "%s: %s is %v, but must be a number such as 5 or 0.8" (index . 0) (index . 1) $value) -}}
 {{- end -}}
 {{- contains "." $text | ternary (regexReplaceAll "\\.?0+$" $text "") $text -}}
 {{- end -}}
@@ -15,7 +15,7 @@ strings, and YAML's large numbers would come out as 8e+04. WHERE and KEY are for
 {{- define "dcgm-exporter.positiveNumber" -}}
 {{- $text := include "dcgm-exporter.number" . -}}
 {{- if eq (float64 $text) 0.0 -}}
-{{- fail (printf "%s: %s is 0, and has to be more" (index . 0) (index . 1)) -}}
+{{- fail (printf "%s: %s is 0, but must be more" (index . 0) (index . 1)) -}}
 {{- end -}}
 {{- $text -}}
 {{- end -}}
@@ -24,7 +24,7 @@ strings, and YAML's large numbers would come out as 8e+04. WHERE and KEY are for
 {{- define "dcgm-exporter.replicas" -}}
 {{- $value := kindIs "invalid" (index . 2) | ternary (index . 3) (index . 2) -}}
 {{- if not (regexMatch "^[0-9]+$" (toString $value)) -}}
-{{- fail (printf "%s: %s is %v, and has to be a whole number" (index . 0) (index . 1) $value) -}}
+{{- fail (printf "%s: %s is %v, but must be a whole number" (index . 0) (index . 1) $value) -}}
 {{- end -}}
 {{- $value -}}
 {{- end -}}

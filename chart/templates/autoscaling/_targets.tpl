@@ -29,13 +29,13 @@ What can't work ends the rendering with a sentence that names the entry.
 {{- $kind := default "Deployment" $entry.kind -}}
 {{- $type := default "hpa" $entry.type -}}
 {{- $where := printf "%s (%s/%s)" (index . 1) $namespace $entry.name -}}
-{{- if not (has $type (list "hpa" "keda")) -}}{{- fail (printf "%s: type is %s, and has to be hpa or keda" $where $type) -}}{{- end -}}
-{{- if not (or $entry.apiVersion (has $kind (list "Deployment" "StatefulSet" "ReplicaSet"))) -}}{{- fail (printf "%s: kind %s needs its apiVersion" $where $kind) -}}{{- end -}}
+{{- if not (has $type (list "hpa" "keda")) -}}{{- fail (printf "%s: type is %s, but must be hpa or keda" $where $type) -}}{{- end -}}
+{{- if not (or $entry.apiVersion (has $kind (list "Deployment" "StatefulSet" "ReplicaSet"))) -}}{{- fail (printf "%s: kind %s needs an apiVersion" $where $kind) -}}{{- end -}}
 {{- if kindIs "invalid" $entry.maxReplicas -}}{{- fail (printf "%s: maxReplicas is missing" $where) -}}{{- end -}}
 {{- $min := include "dcgm-exporter.replicas" (list $where "minReplicas" $entry.minReplicas 1) | int -}}
 {{- $max := include "dcgm-exporter.replicas" (list $where "maxReplicas" $entry.maxReplicas 1) | int -}}
 {{- if gt $min $max -}}{{- fail (printf "%s: minReplicas %d is more than maxReplicas %d" $where $min $max) -}}{{- end -}}
-{{- if lt $max 1 -}}{{- fail (printf "%s: maxReplicas has to be 1 or more" $where) -}}{{- end -}}
+{{- if lt $max 1 -}}{{- fail (printf "%s: maxReplicas must be 1 or more" $where) -}}{{- end -}}
 {{- if not $entry.metrics -}}{{- fail (printf "%s: metrics is empty, so there is nothing to scale on" $where) -}}{{- end -}}
 {{- include (printf "dcgm-exporter.check-%s" $type) (list $where $entry $min) -}}
 {{- $target := dict "where" $where "name" $entry.name "namespace" $namespace "kind" $kind "type" $type "min" $min "max" $max -}}
@@ -51,9 +51,9 @@ What can't work ends the rendering with a sentence that names the entry.
 {{- define "dcgm-exporter.check-hpa" -}}
 {{- $where := index . 0 -}}
 {{- $entry := index . 1 -}}
-{{- if eq (index . 2 | int) 0 -}}{{- fail (printf "%s: an HPA does not scale to zero; take type: keda, or minReplicas 1" $where) -}}{{- end -}}
+{{- if eq (index . 2 | int) 0 -}}{{- fail (printf "%s: an HPA does not scale to zero; use type: keda, or minReplicas 1" $where) -}}{{- end -}}
 {{- range list "activation" "cooldownPeriod" "fallback" "pods" "pollingInterval" -}}
-{{- if hasKey $entry . -}}{{- fail (printf "%s: %s is KEDA's; an HPA has no such thing" $where .) -}}{{- end -}}
+{{- if hasKey $entry . -}}{{- fail (printf "%s: %s is only for KEDA; an HPA does not have it" $where .) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -63,10 +63,10 @@ What can't work ends the rendering with a sentence that names the entry.
 {{- $activation := default dict (index . 1).activation -}}
 {{- if eq (index . 2 | int) 0 -}}
 {{- if not $activation.query -}}
-{{- fail (printf "%s: minReplicas 0 needs activation.query, a signal that is there while no pod is, such as requests at a gateway" $where) -}}
+{{- fail (printf "%s: minReplicas 0 needs activation.query, a signal that exists without pods, such as requests at a gateway" $where) -}}
 {{- end -}}
 {{- else if $activation -}}
-{{- fail (printf "%s: activation wakes a workload from zero, and minReplicas is not 0" $where) -}}
+{{- fail (printf "%s: activation wakes a workload from zero, but minReplicas is not 0" $where) -}}
 {{- end -}}
 {{- end -}}
 
@@ -86,15 +86,15 @@ What can't work ends the rendering with a sentence that names the entry.
 {{- else if and (eq $type "keda") $item.query -}}
 {{- $one = dict "metric" (default (printf "query-%d" $i) $item.name) "ownQuery" $item.query -}}
 {{- else if eq $type "hpa" -}}
-{{- fail (printf "%s needs preset, or metric: the name of a pod metric that the adapter has" $where) -}}
+{{- fail (printf "%s needs preset, or metric: the name of a pod metric of the adapter" $where) -}}
 {{- else -}}
-{{- fail (printf "%s needs preset, or query: what KEDA asks Prometheus" $where) -}}
+{{- fail (printf "%s needs preset, or query: the PromQL query for KEDA" $where) -}}
 {{- end -}}
-{{- if has $one.metric $names -}}{{- fail (printf "%s: %s stands twice" $where $one.metric) -}}{{- end -}}
+{{- if has $one.metric $names -}}{{- fail (printf "%s: %s is repeated" $where $one.metric) -}}{{- end -}}
 {{- $names = append $names $one.metric -}}
 {{- $threshold := kindIs "invalid" $item.threshold | ternary $one.threshold $item.threshold -}}
-{{- if kindIs "invalid" $threshold -}}{{- fail (printf "%s: threshold is missing, and %s has none that suits everybody" $where $one.metric) -}}{{- end -}}
-{{- if and $item.authenticationRef (ne $type "keda") -}}{{- fail (printf "%s: authenticationRef is KEDA's; an HPA asks the adapter" $where) -}}{{- end -}}
+{{- if kindIs "invalid" $threshold -}}{{- fail (printf "%s: threshold is missing, and %s has no default" $where $one.metric) -}}{{- end -}}
+{{- if and $item.authenticationRef (ne $type "keda") -}}{{- fail (printf "%s: authenticationRef is only for KEDA; an HPA asks the adapter" $where) -}}{{- end -}}
 {{- $one = merge $one (pick $item "authenticationRef" "authModes") -}}
 {{- $_ := set $one "threshold" (include "dcgm-exporter.positiveNumber" (list $where "threshold" $threshold)) -}}
 {{- $metrics = append $metrics $one -}}

@@ -5,10 +5,10 @@
 {{- $port := regexFind "[0-9]*$" $address -}}
 {{- $host := trimSuffix (printf ":%s" $port) $address -}}
 {{- if ne $port (toString .Values.service.port) -}}
-{{- fail (printf "service.port is %v, and the exporter listens at %s (service.address, or -a): Service and probes would find nobody" .Values.service.port $address) -}}
+{{- fail (printf "service.port is %v, but the exporter listens on %s (service.address, or -a): the Service and the probes would not reach it" .Values.service.port $address) -}}
 {{- end -}}
 {{- if regexMatch "^(127[.].*|localhost|\\[::1\\])$" $host -}}
-{{- fail (printf "service.address: at %s the exporter hears its own pod alone: Service and probes would find nobody" $address) -}}
+{{- fail (printf "service.address: on %s only the exporter's own pod can reach it, not the Service and the probes" $address) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -5,7 +5,7 @@
 {{- $isOver := false -}}
 {{- range .Values.arguments -}}
 {{- if $isOver -}}
-{{- fail (printf "arguments: %s stands behind --, where nothing is a flag" .) -}}
+{{- fail (printf "arguments: %s comes after --, where flags are not read" .) -}}
 {{- else if eq . "--" -}}
 {{- $isOver = true -}}
 {{- else if and $waiting (or (eq (get $flags $waiting).arity "value") (not (hasPrefix "-" .))) -}}
@@ -15,7 +15,7 @@
 {{- $waiting = "" -}}
 {{- $name := regexReplaceAll "^--?" (regexFind "^[^=]*" .) "" -}}
 {{- if not (regexMatch "^--?[^-=]" .) -}}
-{{- fail (printf "arguments: %q belongs to no flag; a switch takes its value behind an equals sign, as --kubernetes=true" .) -}}
+{{- fail (printf "arguments: %q belongs to no flag; give a switch its value with an equals sign, as in --kubernetes=true" .) -}}
 {{- end -}}
 {{- if not (hasKey $flags $name) -}}
 {{- fail (printf "arguments: the exporter has no flag %s; docs/flags.md lists them" (regexFind "^[^=]*" .)) -}}

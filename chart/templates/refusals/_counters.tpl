@@ -29,13 +29,13 @@
 {{- fail (printf "healthCounters: %s the exporter's counters file; put the rows there" $other) -}}
 {{- end -}}
 {{- if and $other .Values.customMetrics -}}
-{{- fail (printf "customMetrics is never read, because %s the exporter's counters file; keep one of the two" $other) -}}
+{{- fail (printf "customMetrics is never read, because %s the exporter's counters file; keep only one" $other) -}}
 {{- end -}}
 {{- if and (default dict .Values.config).metrics (or $map $file) (or .Values.config.metrics.fields .Values.config.metrics.file) -}}
-{{- fail (printf "config.metrics is never read, because %s the exporter's counters file; keep one of the two, for instance by arguments: []" (empty $map | ternary (printf "-f %s is" $file) (printf "-m %s is" $map))) -}}
+{{- fail (printf "config.metrics is never read, because %s the exporter's counters file; keep only one, for example with arguments: []" (empty $map | ternary (printf "-f %s is" $file) (printf "-m %s is" $map))) -}}
 {{- end -}}
 {{- $packaged := (.Files.Get "files/known/names.yaml" | fromYaml).countersFiles -}}
 {{- if and (hasPrefix $folder $file) (not $hasOwnMount) (not (has (trimPrefix $folder $file) $packaged)) -}}
-{{- fail (printf "arguments: -f %s: no such file is there; the exporter brings %s, and extraVolumeMounts can bring others" $file (join ", " $packaged)) -}}
+{{- fail (printf "arguments: -f %s: there is no such file; the image has %s, and extraVolumeMounts can add others" $file (join ", " $packaged)) -}}
 {{- end -}}
 {{- end -}}

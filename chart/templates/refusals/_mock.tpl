@@ -9,7 +9,7 @@
 {{- if .Values.mock.devicePlugin -}}{{- fail "mock.devicePlugin needs kubernetes.podMapping: true" -}}{{- end -}}
 {{- end -}}
 {{- if not (has .Values.mock.profile $names) -}}
-{{- fail (printf "mock.profile is %s, and has to be one of %s" .Values.mock.profile (join ", " $names)) -}}
+{{- fail (printf "mock.profile is %s, but must be one of %s" .Values.mock.profile (join ", " $names)) -}}
 {{- end -}}
 {{- with .Values.mock.scenario -}}
 {{- range $key := keys . | sortAlpha -}}
@@ -20,7 +20,7 @@
 {{- if not (and .gpus (kindIs "slice" .gpus)) -}}{{- fail "mock.scenario: gpus is missing, the list of GPUs" -}}{{- end -}}
 {{- range $i, $gpu := .gpus -}}
 {{- if not (has (toString $gpu.profile) $profiles) -}}
-{{- fail (printf "mock.scenario: gpus[%d]: profile is %v, and has to be one of %s" $i $gpu.profile (join ", " $profiles)) -}}
+{{- fail (printf "mock.scenario: gpus[%d]: profile is %v, but must be one of %s" $i $gpu.profile (join ", " $profiles)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

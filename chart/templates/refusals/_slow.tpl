@@ -16,7 +16,7 @@ acts on values of long ago. NOTES say so; it is refused where an entry of autosc
 {{- range $target := include "dcgm-exporter.targets" . | fromJsonArray -}}
 {{- range $target.metrics -}}
 {{- if or (has .metric $names) (regexMatch "DCGM_FI_|gpu_exporter_" (printf "%v %v" .metric .ownQuery)) -}}
-{{- fail (printf "%s scales on GPU metrics, and %s %s is too long for that; take 2m at most, 15s if you can" $target.where $key $interval) -}}
+{{- fail (printf "%s scales on GPU metrics, and %s %s is too long for that; use 2m at most, better 15s" $target.where $key $interval) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -1,10 +1,10 @@
 {{/* Values that were written for another chart: NVIDIA's image, and the GPU Operator's block. */}}
 {{- define "dcgm-exporter.refuseOthersValues" -}}
 {{- if regexMatch "(^|/)nvidia/k8s/dcgm-exporter$" .Values.image.repository -}}
-{{- fail (printf "image.repository: %s is NVIDIA's program, which never gets ready in this chart; take image out of your values, or name your copy of this chart's image" .Values.image.repository) -}}
+{{- fail (printf "image.repository: %s is NVIDIA's program, which never becomes ready in this chart; remove image from your values, or name your copy of this chart's image" .Values.image.repository) -}}
 {{- end -}}
 {{- if regexMatch "^[0-9]+[.][0-9]+[.][0-9]+-[0-9]+[.][0-9]+[.][0-9]+(-[a-z0-9.]+)?$" .Values.image.tag -}}
-{{- fail (printf "image.tag: %s is a release of NVIDIA's program; take it out of your values, or name a tag of this chart's image" .Values.image.tag) -}}
+{{- fail (printf "image.tag: %s is a release of NVIDIA's program; remove it from your values, or name a tag of this chart's image" .Values.image.tag) -}}
 {{- end -}}
 {{- with .Values.dcgmExporter -}}
 {{- $places := dict
@@ -23,6 +23,6 @@
 {{- with get $places $key -}}{{- $answers = append $answers (printf "its %s to %s" $key .) -}}{{- end -}}
 {{- end -}}
 {{- $own := "set dcgmExporter.enabled=false there, and here" -}}
-{{- fail (printf "dcgmExporter is the GPU Operator's block: %s take the block away%s" $own (empty $answers | ternary "" (printf ", and give %s" (join ", " $answers)))) -}}
+{{- fail (printf "dcgmExporter is the GPU Operator's block: %s remove the block%s" $own (empty $answers | ternary "" (printf ", and give %s" (join ", " $answers)))) -}}
 {{- end -}}
 {{- end -}}
