@@ -30,16 +30,18 @@ def judge_adapter(seen: Adapter, *, is_needed: bool) -> Finding:
     """Say whether the adapter is there, answers, and whose it is."""
     if not seen.service:
         if is_needed:
-            return broken(f"nobody serves {CUSTOM}", _INSTALL)
-        return holds(f"nobody serves {CUSTOM}, and no HorizontalPodAutoscaler asks for it")
+            return broken(f"{CUSTOM} is not served", _INSTALL)
+        return holds(f"{CUSTOM} is not served, and no HorizontalPodAutoscaler needs it")
     if seen.trouble:
         namespace = seen.service.partition("/")[0]
         return broken(
-            f"{seen.service} serves {CUSTOM}, and is not available: {seen.trouble}",
-            f"kubectl get pods -n {namespace}; kubectl describe and logs say why it does not run.",
+            f"{seen.service} serves {CUSTOM}, but is not available: {seen.trouble}",
+            f"kubectl get pods -n {namespace}; kubectl describe and logs show why it does not run.",
         )
     if seen.image and "prometheus-adapter" not in seen.image:
-        return holds(f"{seen.service} answers; it is no prometheus-adapter ({seen.image}), so its rules are not read")
+        return holds(
+            f"{seen.service} answers; it is not a prometheus-adapter ({seen.image}), so its rules are not checked"
+        )
     rules = f"; its rules are in ConfigMap {seen.config_map}" if seen.rules is not None else ""
     return holds(f"{seen.service} answers{rules}")
 
@@ -64,7 +66,7 @@ def rule(look: Surroundings) -> Iterator[Finding]:
     wanted = wanted_metrics(look)
     adapter = find_adapter(look)
     if not wanted and not adapter.service:
-        yield holds("no HorizontalPodAutoscaler asks for a metric of pods")
+        yield holds("no HorizontalPodAutoscaler uses a pod metric")
     elif not adapter.service or adapter.trouble:
         yield unseen("this needs the adapter")
     else:
@@ -88,9 +90,9 @@ def judge_rule(adapter: Adapter, wanted: Mapping[str, Collection[str]], seen: Ru
         if name not in seen.known:
             yield _judge_unknown(adapter, name, f"{some(askers)} asks for {name}", seen)
     if not wanted:
-        usual = "" if _USUAL in seen.known else f", {_USUAL} not among them"
+        usual = "" if _USUAL in seen.known else f", but not {_USUAL}"
         count = len(seen.known)
-        yield holds(f"the adapter knows {count} metrics of pods{usual}; no HorizontalPodAutoscaler asks for one")
+        yield holds(f"the adapter knows {count} pod metrics{usual}; no HorizontalPodAutoscaler uses one")
     elif wanted.keys() <= set(seen.known):
         yield holds(f"the adapter knows {some(wanted)}")
 
@@ -99,22 +101,24 @@ def _judge_unknown(adapter: Adapter, name: str, who: str, seen: RulesSeen) -> Fi
     if adapter.rules is None:
         return broken(
             f"{who}, which {adapter.service} does not know",
-            f"One adapter alone can serve {CUSTOM}: give it a rule of that name, or have KEDA ask Prometheus.",
+            f"Only one adapter can serve {CUSTOM}: give it a rule of that name, or let KEDA query Prometheus.",
         )
     if not re.search(rf"\b{re.escape(name)}\b", adapter.rules):
         return broken(
-            f"{who}, and ConfigMap {adapter.config_map} has no rule of that name",
-            "Take this chart's rules, which have GPU and serving metrics together, or merge yours; restart the"
-            " adapter: it reads rules at its start only.",
+            f"{who}, but ConfigMap {adapter.config_map} has no rule of that name",
+            "Use this chart's rules, which cover GPU and serving metrics, or merge yours with them. Restart the"
+            " adapter: it reads rules only at its start.",
         )
     if ":" in adapter.asks and seen.hosts and adapter.asks not in seen.hosts:
         return broken(
-            f"{who}: there is a rule, but the adapter asks {adapter.asks}, and no Prometheus was found there",
+            f"{who}: there is a rule, but the adapter queries {adapter.asks}, and no Prometheus was found there",
             f"Set prometheus.url to one of: {some(seen.hosts, most=1)}.",
         )
     if seen.pods_named == 0:
-        return unseen(f"{who}: there is a rule, and no series names a pod yet", "It is known when a pod holds a GPU.")
+        return unseen(
+            f"{who}: there is a rule, but no series names a pod yet", "The metric exists once a pod holds a GPU."
+        )
     return broken(
-        f"{who}: there is a rule, and the adapter has found no series for it",
-        "Mend what is broken above. If nothing is, it looks again within a minute; its log says what it found.",
+        f"{who}: there is a rule, but the adapter has found no series for it",
+        "Fix what is broken above. If nothing is, wait a minute: the adapter looks again; its log says what it found.",
     )

@@ -71,7 +71,7 @@ def _trouble(registered: Object) -> str:
     for one in registered.get("status", {}).get("conditions", ()):
         if one["type"] == "Available":
             return "" if one["status"] == "True" else f"{one.get('reason')}: {one.get('message')}"
-    return "it was registered a moment ago"
+    return "it was registered just now"
 
 
 def _deployment(look: Surroundings, namespace: str, service: str) -> dict[str, Any] | None:

@@ -24,13 +24,13 @@ from exporter.doctor.surroundings import Object, Surroundings
 from exporter.errors import KubeError
 
 CURES: Mapping[str, str] = {
-    "FailedGetScale": "scaleTargetRef names what is not there: write the name and kind of the Deployment into it.",
-    "FailedGetPodsMetric": "Mend the first broken link above; the autoscaler goes on by itself within 15 s.",
-    "FailedGetObjectMetric": "Mend the first broken link above; the autoscaler goes on by itself within 15 s.",
-    "FailedGetExternalMetric": "See keda: who serves external.metrics.k8s.io gives no value.",
-    "FailedGetResourceMetric": "CPU and memory come from metrics-server: install it, and give the pods requests.",
+    "FailedGetScale": "The target in scaleTargetRef does not exist: set it to the kind and name of the Deployment.",
+    "FailedGetPodsMetric": "Fix the first broken link above; the autoscaler then continues by itself within 15 s.",
+    "FailedGetObjectMetric": "Fix the first broken link above; the autoscaler then continues by itself within 15 s.",
+    "FailedGetExternalMetric": "See keda: the server of external.metrics.k8s.io returns no value.",
+    "FailedGetResourceMetric": "CPU and memory come from metrics-server: install it, and set requests for the pods.",
     "AmbiguousSelector": "Two autoscalers select the same pods: delete one.",
-    "InvalidSelector": "The target has no selector of pods: scaleTargetRef must name what has pods.",
+    "InvalidSelector": "The target has no pod selector: scaleTargetRef must name a workload with pods.",
 }
 """What to do about each reason of a condition that is False."""
 
@@ -92,14 +92,14 @@ def values(look: Surroundings) -> Iterator[Finding]:
             asked += 1
             yield _look_at_values(look, hpa, metric["pods"]["metric"]["name"])
     if not asked:
-        yield holds("no HorizontalPodAutoscaler asks for a metric of pods")
+        yield holds("no HorizontalPodAutoscaler uses a pod metric")
 
 
 def _look_at_values(look: Surroundings, hpa: Object, metric: str) -> Finding:
     namespace = hpa["metadata"]["namespace"]
     scaled = scaled_by(look, hpa)
     if scaled is None:
-        return unseen(f"{place_of(hpa)} scales what is not there")
+        return unseen(f"{place_of(hpa)} has a target that does not exist")
     found = values_of(look, namespace, metric, scaled.selector)
     return judge_values(f"{metric} of {place_of(hpa)}", found, scaled.pods)
 
@@ -115,23 +115,26 @@ def judge_values(what: str, found: Mapping[str, int], pods: Sequence[Object]) ->
         name, (why, cure) = min(without.items())
         beside = f"; others: {some(texts)}" if found else ""
         return broken(
-            f"{what}: without one: {len(without)} of {len(counted)} pods, such as {name}: {why}{beside}", cure
+            f"{what}: no value for {len(without)} of {len(counted)} pods, for example {name}: {why}{beside}", cure
         )
     if not found:
-        return unseen(f"{what}: there is no pod", "Scale the Deployment to one replica, or see why it has no pods.")
+        return unseen(f"{what}: there is no pod", "Scale the Deployment to one replica, or check why it has no pods.")
     return holds(f"{what}: {some(texts)}")
 
 
 def _why_no_value(pod: Object, what: str) -> tuple[str, str]:
     trouble = why_not_ready(pod)
     if pod.get("status", {}).get("phase") == "Pending":
-        return f"it has not started, {trouble}", "kubectl describe pod: no node may have a free GPU."
+        return f"it has not started, {trouble}", "kubectl describe pod: maybe no node has a free GPU."
     if what.startswith("gpu_") and not holds_gpu(pod):
-        return "it holds no GPU", "Ask for one in the pod's limits: nvidia.com/gpu: 1. An idle GPU counts for nobody."
+        return (
+            "it holds no GPU",
+            "Request one in the pod's limits: nvidia.com/gpu: 1. A GPU that no pod holds counts for no pod.",
+        )
     node = pod["spec"].get("nodeName", "")
     return (
-        f"nothing came from node {node}",
-        "A new pod takes a scrape and a look of the adapter. Else see that node's exporter, and the first broken link.",
+        f"no series came from node {node}",
+        "A new pod needs a scrape and an adapter query. Else check the node's exporter and the first broken link.",
     )
 
 
@@ -142,10 +145,10 @@ def hpa(look: Surroundings) -> Iterator[Finding]:
         try:
             decision = _decision(look, one)
         except KubeError as error:
-            decision = f"what it decides can't be told: {error}"
+            decision = f"its decision is not known: {error}"
         yield judge_hpa(one, decision)
     if not found:
-        yield holds("no HorizontalPodAutoscaler goes by metrics of pods or of Prometheus")
+        yield holds("no HorizontalPodAutoscaler uses pod metrics or metrics from Prometheus")
 
 
 def judge_hpa(hpa: Object, decision: str) -> Finding:
@@ -153,11 +156,11 @@ def judge_hpa(hpa: Object, decision: str) -> Finding:
     seen = f"{place_of(hpa)} {decision}"
     conditions = hpa.get("status", {}).get("conditions") or ()
     if not conditions:
-        return unseen(f"{seen}; no controller has looked at it yet", "It is looked at each 15 s.")
+        return unseen(f"{seen}; no controller has handled it yet", "The controller looks every 15 s.")
     for one in conditions:
         is_broken = one["type"] in {"ScalingActive", "AbleToScale"} and one["status"] != "True"
         if is_broken and one.get("reason") != "ScalingDisabled":
-            cure = CURES.get(one.get("reason", ""), "kubectl describe hpa says more.")
+            cure = CURES.get(one.get("reason", ""), "See kubectl describe hpa.")
             return broken(f"{seen}. It says: {one.get('reason')}: {one.get('message')}", cure)
     return holds(seen)
 
@@ -166,7 +169,7 @@ def _decision(look: Surroundings, hpa: Object) -> str:
     scaled = scaled_by(look, hpa)
     if scaled is None:
         ref = hpa["spec"]["scaleTargetRef"]
-        return f"scales {ref['kind']} {ref['name']}, which is not there"
+        return f"scales {ref['kind']} {ref['name']}, which does not exist"
     if scaled.wanted == 0 and hpa["spec"].get("minReplicas", 1) != 0:
         return "does nothing while its target has 0 replicas"
     metrics = hpa["spec"].get("metrics") or ()
@@ -175,8 +178,8 @@ def _decision(look: Surroundings, hpa: Object) -> str:
     left_out = [_name_of(one) for one in metrics if one not in known]
     bounds = Bounds(hpa["spec"].get("minReplicas", 1), hpa["spec"]["maxReplicas"], scaled.wanted)
     if not proposals:
-        return f"goes by {some(left_out)}, which is not reckoned here"
-    beside = f" (without {some(left_out)}, which is not reckoned here)" if left_out else ""
+        return f"uses {some(left_out)}, which doctor does not compute"
+    beside = f" (without {some(left_out)}, which doctor does not compute)" if left_out else ""
     return f"{decide(proposals, bounds)}{beside}"
 
 
@@ -188,7 +191,7 @@ def _proposal(look: Surroundings, hpa: Object, metric: Object, scaled: Scaled) -
         try:
             found = values_of(look, namespace, metric["pods"]["metric"]["name"], scaled.selector)
         except KubeError as error:
-            return Proposal(None, f"{_name_of(metric)} can't be had: {error}")
+            return Proposal(None, f"{_name_of(metric)} can't be read: {error}")
         return propose_for_pods(found, pods, target, scaled.wanted, tolerance)
     asked = metric["external"]
     selector = _selector_text(asked["metric"].get("selector") or {})
@@ -196,7 +199,7 @@ def _proposal(look: Surroundings, hpa: Object, metric: Object, scaled: Scaled) -
     try:
         found_external = look.entry(path, **({"labelSelector": selector} if selector else {}))
     except KubeError as error:
-        return Proposal(None, f"{asked['metric']['name']} can't be had: {error}")
+        return Proposal(None, f"{asked['metric']['name']} can't be read: {error}")
     items = (found_external or {}).get("items") or ()
     if not items:
         return Proposal(None, f"{asked['metric']['name']} has no value")

@@ -29,8 +29,8 @@ RIGHTS = (
 
 _IMAGE = re.compile(r"(?:^|/)(?:gpu-metrics-exporter|dcgm-exporter)(?::[^/]*)?(?:@.*)?$")
 _GPU_RESOURCES = ("nvidia.com/gpu", "nvidia.com/mig-")
-_INSTALL = "helm install dcgm-exporter ./chart -n monitoring, as chart/README.md says."
-_USE_KUBECONFIG = "Run doctor where a kubeconfig is: --kubeconfig PATH, or KUBECONFIG."
+_INSTALL = "helm install dcgm-exporter ./chart -n monitoring; see chart/README.md."
+_USE_KUBECONFIG = "Run doctor where there is a kubeconfig: --kubeconfig PATH, or KUBECONFIG."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def api(look: Surroundings) -> Iterator[Finding]:
     if look.api_trouble is None:
         yield holds(f"the API server answers: {look.api.host}")
     elif look.is_in_pod:
-        yield unseen(f"this pod can't ask the API server: {look.api_trouble}", _USE_KUBECONFIG)
+        yield unseen(f"this pod can't reach the API server: {look.api_trouble}", _USE_KUBECONFIG)
     else:
         yield unseen(str(look.api_trouble), _USE_KUBECONFIG)
 
@@ -63,10 +63,10 @@ def rights(look: Surroundings) -> Iterator[Finding]:
 def judge_rights(lacking: Collection[Right]) -> Finding:
     """Say what this user may not look at; nothing of the exporter is broken by that."""
     if not lacking:
-        return holds("this user may read all that matters here")
+        return holds("this user may read everything that doctor needs")
     return unseen(
         f"this user may not {some(map(str, lacking), most=len(RIGHTS))}",
-        "Take a kubeconfig of somebody who may; kubectl auth can-i --list shows yours.",
+        "Use a kubeconfig with these rights; kubectl auth can-i --list shows yours.",
     )
 
 
@@ -84,7 +84,7 @@ def daemonset(look: Surroundings) -> Iterator[Finding]:
 def judge_daemonset(sets: Collection[Object], pods: Collection[ExporterPod], gpu_nodes: set[str]) -> Iterator[Finding]:
     """Say which GPU nodes have no exporter that runs."""
     if not sets:
-        yield broken("no DaemonSet of the cluster runs this exporter or dcgm-exporter", _INSTALL)
+        yield broken("no DaemonSet in the cluster runs this exporter or dcgm-exporter", _INSTALL)
         return
     names = some(f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in sets)
     without = gpu_nodes - {pod.node for pod in pods}
@@ -98,11 +98,11 @@ def judge_daemonset(sets: Collection[Object], pods: Collection[ExporterPod], gpu
     if without:
         yield broken(
             f"{len(without)} of {len(gpu_nodes)} GPU nodes have no exporter of {names}: {some(without)}",
-            "See nodeSelector, affinity and tolerations of the DaemonSet against labels and taints of the node.",
+            "Compare nodeSelector, affinity and tolerations of the DaemonSet with the node's labels and taints.",
         )
     if not pods:
         yield broken(
-            f"{names} has no pod", "Its nodeSelector or affinity fits no node: kubectl get nodes --show-labels."
+            f"{names} has no pod", "Its nodeSelector or affinity matches no node: kubectl get nodes --show-labels."
         )
     elif not without and not any(pod.trouble for pod in pods):
         yield holds(f"{names}: all its pods are ready: {len(pods)}")

@@ -79,7 +79,7 @@ def propose_for_pods(
         level = thousandths(round(filled * target_milli))
         mean += f", known of {len(values)}; with {' and '.join(lacking)} it counts as {level}"
     if tolerance.covers(filled) or (ratio < 1.0 < filled) or (filled < 1.0 < ratio):
-        return Proposal(current, f"{mean}, which is near enough")
+        return Proposal(current, f"{mean}, which is within the tolerance")
     wanted = math.ceil(filled * (len(values) + len(gaps)))
     if (filled < 1.0 and wanted > current) or (filled > 1.0 and wanted < current):
         wanted = current
@@ -88,10 +88,10 @@ def propose_for_pods(
 
 def propose_for_total(total_milli: int, target_milli: int, current: int, tolerance: Tolerance) -> Proposal:
     """Decide on one total that is shared by the pods there are: AverageValue of a metric that is not of pods."""
-    why = f"the total is {thousandths(total_milli)}, at {thousandths(target_milli)} a pod"
+    why = f"the total is {thousandths(total_milli)}, at {thousandths(target_milli)} per pod"
     ratio = total_milli / (target_milli * current) if current else math.inf
     if tolerance.covers(ratio):
-        return Proposal(current, f"{why}, which is near enough")
+        return Proposal(current, f"{why}, which is within the tolerance")
     return Proposal(math.ceil(total_milli / target_milli), why)
 
 
@@ -100,7 +100,7 @@ def propose_for_value(value_milli: int, target_milli: int, current: int, toleran
     why = f"the value is {thousandths(value_milli)} of {thousandths(target_milli)}"
     ratio = value_milli / target_milli
     if current and tolerance.covers(ratio):
-        return Proposal(current, f"{why}, which is near enough")
+        return Proposal(current, f"{why}, which is within the tolerance")
     return Proposal(math.ceil(ratio * (current or 1)), why)
 
 

@@ -26,20 +26,20 @@ MOST_SILENT = 3
 LONGEST_SILENCE_S = 10.0
 """After that kubelet, which is asked each second, is said not to answer; its last answer counts for longer."""
 
-_PORT_FORWARD = "Or ask one yourself: kubectl port-forward, and --url http://localhost:9400/metrics."
+_PORT_FORWARD = "Or check one directly: kubectl port-forward, and --url http://localhost:9400/metrics."
 _LET_IN = (
-    "Take a kubeconfig that may get pods/proxy; or kubectl port-forward, and --url http://localhost:9400/metrics. Where"
-    " the exporter wants a password: --url https://USER:PASSWORD@HOST:9400/metrics."
+    "Use a kubeconfig that may get pods/proxy; or kubectl port-forward, and --url http://localhost:9400/metrics. If the"
+    " exporter needs a password: --url https://USER:PASSWORD@HOST:9400/metrics."
 )
-_POD_MAPPING = "Start the exporter with -k; in the chart kubernetes.podMapping: true, which is the default."
+_POD_MAPPING = "Start the exporter with -k; in the chart kubernetes.podMapping: true, the default."
 
 CURES: Mapping[str, str] = {
     Why.KUBELET_SILENT: "kubelet does not answer the exporter: run doctor in its pod; see docs/attribution.md. With"
     " SELinux set podSecurityContext.seLinuxOptions.type: spc_t; on k0s and microk8s set kubeletPath.",
-    Why.KUBELET_STARTING: "kubelet has just started, and lists its pods in a moment; else see its log.",
-    Why.UNKNOWN_DEVICE_ID: "The device plugin's ids mean no GPU: restart it after a change of MIG. Ids must be UUIDs.",
-    Why.OTHER_RESOURCE: "The GPU is given out under another resource: name it by --nvidia-resource-names.",
-    Why.NO_RESOURCE_SLICES: "DRA gives the GPU out: --kubernetes-enable-dra, and the right to list resourceslices.",
+    Why.KUBELET_STARTING: "kubelet has just started and will list its pods soon; otherwise see its log.",
+    Why.UNKNOWN_DEVICE_ID: "The device plugin's ids match no GPU: restart it after a change of MIG. Ids must be UUIDs.",
+    Why.OTHER_RESOURCE: "The GPU is allocated under another resource: add it to --nvidia-resource-names.",
+    Why.NO_RESOURCE_SLICES: "DRA allocates the GPU: set --kubernetes-enable-dra, and allow listing resourceslices.",
     Why.LISTED_TWICE: "kubelet lists one GPU for two pods: see kubelet's log, or restart it.",
 }
 """What to do about each reason for which a GPU has no owner. That it is held by nobody, or in parts, is none."""
@@ -162,25 +162,25 @@ def exporter(look: Surroundings) -> Iterator[Finding]:
 def judge_exporter(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
     """Say which exporters answer, and what of their own state is wrong."""
     if not pages:
-        yield unseen("no exporter was found to ask", "Name one: --url http://localhost:9400/metrics.")
+        yield unseen("no exporter was found", "Give one: --url http://localhost:9400/metrics.")
     forbidden = [page for page in pages if page.is_forbidden]
     if forbidden:
-        yield unseen(f"{forbidden[0].place} lets this user not in: {forbidden[0].trouble}", _LET_IN)
+        yield unseen(f"{forbidden[0].place} does not let this user in: {forbidden[0].trouble}", _LET_IN)
     for page in pages:
         if page.series is None and not page.is_forbidden:
             yield broken(
-                f"{page.place} does not answer: {page.trouble}",
+                f"{page.place} is not responding: {page.trouble}",
                 f"See its log; delete the pod if it hangs. {_PORT_FORWARD}",
             )
         for one in page.named("gpu_exporter_kube_watch_up"):
             if one.value == 0:
                 resource = one.labels.get("resource", "")
                 yield broken(
-                    f"the API server tells {page.place} nothing of {resource}",
+                    f"the API server sends {page.place} nothing about {resource}",
                     f"Its service account needs list and watch on {resource}: kubernetes.rbac.create in the chart.",
                 )
         if any(one.value == 0 for one in page.named("gpu_exporter_config_reload_success")):
-            yield broken(f"{page.place} could not read its counters file again", "Its log names the line; mend it.")
+            yield broken(f"{page.place} could not reload its counters file", "Its log names the line; fix it.")
     good = [page for page in pages if page.series is not None]
     if good:
         yield _judge_values(good)
@@ -191,13 +191,13 @@ def _judge_values(pages: Sequence[ExporterPage]) -> Finding:
     kinds = {one.labels.get("source") for page in pages for one in page.named("gpu_exporter_build_info")}
     foreign = sum(not page.is_ours for page in pages)
     mock = ", of MOCK GPUs" if "mock" in kinds else ""
-    others = f"; of them dcgm-exporter or another one: {foreign}" if foreign else ""
+    others = f"; dcgm-exporter or others among them: {foreign}" if foreign else ""
     if lacking:
         return broken(
             f"{some(lacking)} has no {LOADS[0]}",
-            f"If gpus holds, its counters file does not ask for it. MIG instances have none: they need {LOADS[2]}.",
+            f"If gpus is fine, the counters file lacks it. MIG instances do not support it: they need {LOADS[2]}.",
         )
-    return holds(f"exporters that answer: {len(pages)}{mock}{others}")
+    return holds(f"exporters that respond: {len(pages)}{mock}{others}")
 
 
 def gpus(look: Surroundings) -> Iterator[Finding]:
@@ -213,12 +213,12 @@ def judge_gpus(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
     count = 0
     for page in pages:
         if any(one.value == 0 for one in page.named("gpu_exporter_nvml_up")):
-            yield broken(f"NVML does not work at {page.place}", "Run doctor in that pod; /health there says why.")
+            yield broken(f"NVML does not work at {page.place}", "Run doctor in that pod; its /health says why.")
             continue
         if any(one.value == 1 for one in page.named("gpu_exporter_released")):
             yield broken(
-                f"{page.place} has let go of all GPUs, because SIGUSR1 asked for it",
-                "SIGUSR2 to its process takes them again: docs/releasing-gpus.md.",
+                f"{page.place} has let go of all GPUs after SIGUSR1",
+                "Send SIGUSR2 to its process to take them back: docs/releasing-gpus.md.",
             )
             continue
         up = page.named("gpu_exporter_gpu_up")
@@ -227,11 +227,12 @@ def judge_gpus(pages: Sequence[ExporterPage]) -> Iterator[Finding]:
         if lost:
             yield broken(
                 f"GPU {some(lost)} at {page.place} is not sampled",
-                "It is lost, hangs or was let go: /health there says which; for a lost one see dmesg for Xid 79.",
+                "It is lost, hanging or was let go: its /health says which. If it is lost, look for Xid 79 in dmesg.",
             )
         if not up:
             yield broken(
-                f"{page.place} exports no GPU", "See -d, NVIDIA_VISIBLE_DEVICES, and driver and devices in its pod."
+                f"{page.place} exports no GPU",
+                "Check -d, NVIDIA_VISIBLE_DEVICES, and the driver and devices in its pod.",
             )
     if count:
         yield holds(f"GPUs: {count}, on pages: {len(pages)}")
@@ -256,12 +257,12 @@ def judge_owners(pages: Sequence[ExporterPage], *, has_cluster: bool) -> Iterato
     for reason, cure in CURES.items():
         if reason in places:
             count, where = len(places[reason]), some(set(places[reason]))
-            yield broken(f"GPUs without an owner by reason {reason}: {count}, at {where}", cure)
+            yield broken(f"GPUs without an owner, reason {reason}: {count}, at {where}", cure)
     held = {held for page in pages for held in page.holders}
     if held:
-        yield holds(f"pods that hold GPUs: {len(held)}, such as {some(held)}")
+        yield holds(f"pods that hold GPUs: {len(held)}, for example {some(held)}")
     elif Why.NO_POD in places:
-        yield holds("no pod holds a GPU, so pod is empty on all; that is as it should be")
+        yield holds("no pod holds a GPU, so the label pod is empty everywhere, as it should be")
     elif not places and all(page.named("gpu_exporter_owners_known") or not page.is_ours for page in pages):
         yield unseen("no page says who holds its GPUs")
 
@@ -270,7 +271,9 @@ def _judge_asking(page: ExporterPage, *, has_cluster: bool) -> Iterator[Finding]
     """Say whether an exporter asks kubelet, and gets an answer."""
     if page.is_ours and not page.named("gpu_exporter_owners_known"):
         mark = Mark.BROKEN if has_cluster else Mark.UNSEEN
-        yield Finding(mark, f"{page.place} does not ask who holds its GPUs: its series have no label pod", _POD_MAPPING)
+        yield Finding(
+            mark, f"{page.place} does not ask kubelet who holds its GPUs: its series have no label pod", _POD_MAPPING
+        )
     if page.kubelet_silent_s > LONGEST_SILENCE_S:
         silence = f"kubelet has not answered {page.place} for {page.kubelet_silent_s:.0f} s"
         yield broken(silence, CURES[Why.KUBELET_SILENT])

@@ -20,7 +20,7 @@ def keda(look: Surroundings) -> Iterator[Finding]:
     if not server.service or server.trouble:
         yield broken(
             f"{EXTERNAL} is not served{f': {server.trouble}' if server.trouble else ''}",
-            "KEDA's metrics server does not run: kubectl get pods -n keda. One server alone can be registered for it.",
+            "KEDA's metrics server is not running: kubectl get pods -n keda. Only one server can serve this API.",
         )
     for one in found:
         yield judge_scaled_object(one)
@@ -35,20 +35,22 @@ def judge_scaled_object(scaled: Object) -> Finding:
         for one in scaled["spec"].get("triggers", ())
         if "serverAddress" in (one.get("metadata") or {})
     ]
-    where = f" Its triggers ask {some(addresses)}." if addresses else ""
+    where = f" Its triggers query {some(addresses)}." if addresses else ""
     ready = conditions.get("Ready", {})
     if conditions.get("Paused", {}).get("status") == "True":
-        return broken(f"{place} is paused", "Take its annotation autoscaling.keda.sh/paused away, and paused-replicas.")
+        return broken(f"{place} is paused", "Remove its annotations autoscaling.keda.sh/paused and paused-replicas.")
     if ready.get("status") == "False":
         return broken(
             f"{place} is not ready: {ready.get('reason')}: {ready.get('message')}",
-            f"Mend what it names. KEDA tries again with growing pauses.{where}",
+            f"Fix what it names. KEDA retries at growing intervals.{where}",
         )
     if conditions.get("Fallback", {}).get("status") == "True":
         return broken(
-            f"{place} goes by its fallback: its trigger gives no value", f"See Prometheus and the query.{where}"
+            f"{place} uses its fallback: its trigger returns no value", f"Check Prometheus and the query.{where}"
         )
     if not conditions:
-        return unseen(f"{place}: KEDA has not looked at it yet", "kubectl get pods -n keda: its operator must run.")
+        return unseen(
+            f"{place}: KEDA has not handled it yet", "kubectl get pods -n keda: its operator must be running."
+        )
     is_active = conditions.get("Active", {}).get("status") == "True"
-    return holds(f"{place} is ready and {'active' if is_active else 'at rest: its trigger is below the activation'}")
+    return holds(f"{place} is ready and {'active' if is_active else 'idle: its trigger is below the activation'}")

@@ -20,12 +20,12 @@ OTHER_SOCKETS = {
 }
 """Where kubelet serves PodResources on Kubernetes of other folders, by what that is called."""
 
-_ASK = "Start the exporter with -k; in the chart kubernetes.podMapping: true, which is the default."
+_ASK = "Start the exporter with -k; in the chart kubernetes.podMapping: true, the default."
 _SELINUX = (
-    "SELinux enforces here: podSecurityContext: {seLinuxOptions: {type: spc_t}} in the chart's values. On the node,"
-    " ausearch -m avc shows the refusal."
+    "SELinux is enforcing here: set podSecurityContext: {seLinuxOptions: {type: spc_t}} in the chart's values. On the"
+    " node, ausearch -m avc shows the denial."
 )
-_ELSEWHERE = "Mount kubelet's pod-resources folder: kubeletPath in the chart's values. " + ", ".join(
+_ELSEWHERE = "Mount kubelet's pod-resources directory: kubeletPath in the chart's values. " + ", ".join(
     f"{name} has it at {path.parent}" for name, path in OTHER_SOCKETS.items()
 )
 
@@ -61,7 +61,7 @@ def _why_not_asked(look: Surroundings) -> Finding | None:
     if not look.belongs_here:
         return unseen(NOT_HERE)
     if settings.mock is not None and "pod-resources-kubelet-socket" not in settings.given:
-        return unseen("a mock has a kubelet of its own, which it alone can ask")
+        return unseen("a mock has its own kubelet, which only the mock can ask")
     if settings.kubernetes:
         return None
     if look.is_in_pod:
@@ -92,7 +92,7 @@ def judge_socket(path: str, seen: SocketSeen) -> Finding:
         return holds(f"kubelet answers on {path}")
     sentence, _, cure = str(seen.answer).partition(": ")
     if isinstance(seen.answer, SocketMissing) and seen.others:
-        return broken(sentence, f"--pod-resources-kubelet-socket {seen.others[0]}: that one is here.")
+        return broken(sentence, f"--pod-resources-kubelet-socket {seen.others[0]}: use that one.")
     if isinstance(seen.answer, SocketMissing):
         return broken(sentence, f"{_ELSEWHERE}.")
     if isinstance(seen.answer, Unreachable) and "permission" in sentence:
@@ -122,27 +122,27 @@ def judge_allocations(claims: Claims, entities: int, *, has_dra: bool) -> Iterat
     """Say who holds GPUs, and whose holder can't be told."""
     if claims.unmatched and entities:
         yield broken(
-            f"kubelet lists ids that mean no GPU of this node: {some(claims.unmatched)}",
-            "The device plugin names GPUs otherwise than by UUID, or they have changed since: restart it.",
+            f"kubelet lists ids that match no GPU of this node: {some(claims.unmatched)}",
+            "The device plugin does not use UUIDs, or the GPUs have changed since it started: restart it.",
         )
     for entity, resource in sorted(claims.uncounted, key=str):
         yield broken(
-            f"GPU {entity.gpu.index} is given out as {resource}, which is not counted as a GPU",
+            f"GPU {entity.gpu.index} is allocated as {resource}, which the exporter does not count as a GPU",
             f"--nvidia-resource-names {resource}; in the chart as an argument.",
         )
     if claims.lacks_slices and not has_dra:
         yield broken(
-            "GPUs are given out by DRA, which is not read",
-            "--kubernetes-enable-dra; in the chart kubernetesDRA.enabled.",
+            "GPUs are allocated by DRA, but the exporter does not read it",
+            "Set --kubernetes-enable-dra; in the chart kubernetesDRA.enabled.",
         )
     held = {claim.entity for claim in claims.claims}
     pods = {claim.pod for claim in claims.claims}
     if held:
-        yield holds(f"held: {len(held)} of {entities} GPUs or MIG instances, by pods: {len(pods)}")
+        yield holds(f"held: {len(held)} of {entities} GPUs or MIG instances, pods: {len(pods)}")
     elif claims.lacks_slices and has_dra:
-        yield holds("GPUs are given out by DRA; the API server knows which")
+        yield holds("GPUs are allocated by DRA; the API server knows which")
     elif not (claims.unmatched or claims.uncounted or claims.lacks_slices):
-        yield holds(f"no pod holds one of {entities} GPUs or MIG instances, so pod is empty on all")
+        yield holds(f"no pod holds one of {entities} GPUs or MIG instances, so the label pod is empty everywhere")
 
 
 def _sentence_case(text: str) -> str:

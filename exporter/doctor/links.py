@@ -53,5 +53,5 @@ def examine(surroundings: Surroundings) -> Iterator[Examined]:
         except ExporterError as error:
             yield Examined(link.subject, link.name, unseen(str(error)))
         except GARBAGE as error:
-            what = f"what was answered has not the form that it should have: {type(error).__name__} {error}"
+            what = f"the answer has an unexpected form: {type(error).__name__} {error}"
             yield Examined(link.subject, link.name, unseen(what))

@@ -15,17 +15,19 @@ from exporter.settings import Settings
 
 _PROFILING = "DCGM_FI_PROF_"
 
-NOT_HERE = "no NVIDIA GPU is in this machine, and it is no pod"
-_GO_THERE = "For this part: kubectl exec -n NAMESPACE POD -- gpu-metrics-exporter doctor, in an exporter's pod."
+NOT_HERE = "this machine has no NVIDIA GPU, and this is not a pod"
+_GO_THERE = "To check the node: kubectl exec -n NAMESPACE POD -- gpu-metrics-exporter doctor, in an exporter's pod."
 _RUNTIME = (
-    "In a pod: runtimeClassName: nvidia with NVIDIA_VISIBLE_DEVICES=all, or gpuAccess: hostDriver of this chart. Else"
-    " install NVIDIA's driver."
+    "In a pod: set runtimeClassName: nvidia with NVIDIA_VISIBLE_DEVICES=all, or this chart's gpuAccess.mode:"
+    " hostDriver. Otherwise install NVIDIA's driver."
 )
-_PERMIT = "Give this user the devices: run as root, or chmod them to the driver's 0666; in a pod use runtimeClassName."
+_PERMIT = (
+    "Give this user access: run as root, or chmod the devices to the driver's 0666; in a pod, use runtimeClassName."
+)
 _REASONS = {
-    Reason.GPU_LOST: "it has fallen off the bus: see dmesg for Xid 79, and reset it or restart the machine",
-    Reason.NOT_PERMITTED: "it can't be opened by this user",
-    Reason.TIMEOUT: "it does not answer",
+    Reason.GPU_LOST: "it has fallen off the bus: look for Xid 79 in dmesg, and reset the GPU or restart the machine",
+    Reason.NOT_PERMITTED: "this user can't open it",
+    Reason.TIMEOUT: "it is not responding",
     Reason.DRIVER_GONE: "the driver was unloaded",
 }
 
@@ -47,11 +49,11 @@ def judge_driver(settings: Settings, seen: NvmlSeen) -> Finding:
         if isinstance(seen.error, NotPermitted):
             return broken(sentence, _PERMIT)
         return broken(
-            str(seen.error), "See dmesg and nvidia-smi: a GPU may hang. The exporter goes on with the others."
+            str(seen.error), "Check dmesg and nvidia-smi: a GPU may hang. The exporter still serves the others."
         )
     if settings.mock is not None:
-        return holds(f"MOCK GPUs of {settings.mock}, no real ones")
-    return holds(f"driver {seen.driver}, NVML answers")
+        return holds(f"MOCK GPUs of {settings.mock}, not real ones")
+    return holds(f"driver {seen.driver}, NVML works")
 
 
 def permissions(look: Surroundings) -> Iterator[Finding]:
@@ -79,8 +81,8 @@ def judge_permissions(devices: list[str], closed: list[str], *, has_wsl: bool) -
     if devices:
         return holds(f"{user} can open {len(devices)} files /dev/nvidia*")
     if has_wsl:
-        return holds("WSL: /dev/dxg stands for all GPUs")
-    return broken("there is no /dev/nvidia* here", _RUNTIME)
+        return holds("WSL: /dev/dxg represents all GPUs")
+    return broken("there is no /dev/nvidia*", _RUNTIME)
 
 
 def devices(look: Surroundings) -> Iterator[Finding]:
@@ -97,14 +99,14 @@ def judge_devices(seen: NvmlSeen, driven: int) -> Iterator[Finding]:
     """Say which GPUs answer, of those that the kernel module drives."""
     for index, reason in seen.silent.items():
         why = _REASONS.get(reason, str(reason))
-        yield broken(f"GPU {index} gives no answer: {why}", "The other GPUs are exported all the same.")
+        yield broken(f"GPU {index} is not responding: {why}", "The exporter still serves the other GPUs.")
     if seen.unselected:
         numbers = some(map(str, seen.unselected))
-        yield broken(f"-d asks for {numbers}, which nothing has", "Take the numbers that nvidia-smi -L shows.")
+        yield broken(f"-d selects {numbers}, which does not exist", "Use the numbers that nvidia-smi -L shows.")
     if seen.error is not None and not seen.models:
-        yield unseen("NVML has named no GPU")
+        yield unseen("NVML lists no GPU")
     elif not seen.models and not seen.silent:
-        yield broken("NVML works, and shows no GPU", "In a container set NVIDIA_VISIBLE_DEVICES=all.")
+        yield broken("NVML works, but lists no GPU", "In a container, set NVIDIA_VISIBLE_DEVICES=all.")
     elif seen.models:
         models = sorted(set(seen.models.values()))
         counted = ", ".join(f"{list(seen.models.values()).count(model)} x {model}" for model in models)
@@ -119,14 +121,14 @@ def judge_devices(seen: NvmlSeen, driven: int) -> Iterator[Finding]:
 def counters(look: Surroundings) -> Iterator[Finding]:
     """Look what the counters file asks for."""
     if not look.belongs_here and not look.settings.given.keys() & {"collectors", "configmap-data", "config-file"}:
-        yield unseen("the counters of the cluster's exporters are on their pages; see exporter")
+        yield unseen("see exporter for the counters of the cluster's exporters")
         return
     try:
         with given_by(counters_place(look.settings)):
             source = counters_source(look.settings)
             parsed = parse_counters(source.read(), source.name, ANSWERED)
     except ConfigError as error:
-        yield broken(str(error), "gpu-metrics-exporter check, with the same flags, says what a file must be like.")
+        yield broken(str(error), "gpu-metrics-exporter check, with the same flags, shows what is wrong with a file.")
         return
     names = {counter.field for counter in parsed.counters}
     yield judge_counters(source.name, names, len(parsed.warnings))
@@ -136,10 +138,10 @@ def judge_counters(source: str, fields: set[str], warnings: int) -> Finding:
     """Say whether a counters file has what autoscalers need."""
     if not fields.intersection(LOADS):
         return broken(
-            f"{source} has no {LOADS[0]}, of which gpu_utilization is made",
+            f"{source} has no {LOADS[0]}, which gpu_utilization needs",
             f"Add a line: {LOADS[0]}, gauge, GPU utilization.",
         )
-    left_out = f", {warnings} lines left out: `check` says why" if warnings else ""
+    left_out = f", {warnings} lines ignored: `check` says why" if warnings else ""
     return holds(f"{source}: {len(fields)} fields{left_out}")
 
 
@@ -158,7 +160,8 @@ def judge_profiling(without_gpm: dict[str, Reason]) -> Finding:
     denied = [model for model, why in without_gpm.items() if why is Reason.NOT_PERMITTED]
     if denied:
         return broken(
-            f"profiling of {some(denied)} is not permitted", "Run as root, or lift NVreg_RestrictProfilingToAdminUsers."
+            f"profiling of {some(denied)} is not permitted",
+            "Run as root, or set NVreg_RestrictProfilingToAdminUsers=0.",
         )
     if without_gpm:
         return holds(f"no GPM on {some(without_gpm)} (Hopper and newer have it), so {_PROFILING}* have no series")

@@ -64,7 +64,7 @@ def _look(library: Any, settings: Settings, seen: NvmlSeen) -> None:
     seen.driver = "of an unknown release" if isinstance(driver, Reason) else str(driver)
     count = count_gpus(calls)
     if isinstance(count, Reason):
-        seen.error = NvmlError(f"NVML does not say how many GPUs there are: {count}")
+        seen.error = NvmlError(f"NVML can't count the GPUs: {count}")
         return
     layouts: dict[int, Layout] = {}
     for index in range(count):

@@ -77,13 +77,13 @@ def judge_labels(seen: LabelsSeen) -> Finding:
     if not seen.rows:
         return broken(
             f"Prometheus has no series {LOADS[0]}",
-            "If target holds, its relabelling drops them: see metricRelabelings.",
+            "If target is fine, relabeling drops them: check metricRelabelings.",
         )
     if renamed and not seen.knows_renamed:
         return broken(
             f"Prometheus has renamed pod to exported_pod, pods: {renamed}; pod is the exporter's own there",
-            "Write honorLabels: true below port: metrics of the ServiceMonitor, or delete a hand-made one beside the"
-            " chart's; or take this chart's adapter rules, which know both names.",
+            "Set honorLabels: true in the ServiceMonitor's endpoint, or delete a ServiceMonitor that duplicates the"
+            " chart's; or use this chart's adapter rules, which know both names.",
         )
     if renamed:
         return holds(f"pods that series name: {renamed}, as exported_pod, which the adapter's rules know")
@@ -91,7 +91,7 @@ def judge_labels(seen: LabelsSeen) -> Finding:
         return holds(f"pods that series name: {own}")
     if seen.holders:
         return broken(
-            f"pods that hold GPUs: {seen.holders}, and no series in Prometheus names one",
-            "If it stays so: relabelling, or overrideHonorLabels of Prometheus, drops the exporter's labels.",
+            f"pods that hold GPUs: {seen.holders}, but no series in Prometheus names one",
+            "If this lasts, relabeling or Prometheus' overrideHonorLabels drops the exporter's labels.",
         )
-    return holds("no series names a pod, for none is known to hold a GPU")
+    return holds("no series names a pod, because no pod is known to hold a GPU")

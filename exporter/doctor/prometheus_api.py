@@ -40,7 +40,7 @@ class Prometheus:
             status = error.status if isinstance(error, KubeError) else 0
             raise FetchError(f"{self.place}: {error}", status) from None
         except GARBAGE:
-            raise FetchError(f"{self.place} does not answer as Prometheus does") from None
+            raise FetchError(f"{self.place} does not answer like Prometheus") from None
 
     def vector(self, query: str) -> list[tuple[Mapping[str, str], float]]:
         """Return labels and value of each series of a query.
@@ -52,7 +52,7 @@ class Prometheus:
         try:
             return [(one["metric"], float(one["value"][1])) for one in found["result"]]
         except GARBAGE:
-            raise FetchError(f"{self.place} does not answer as Prometheus does") from None
+            raise FetchError(f"{self.place} does not answer like Prometheus") from None
 
 
 def find_prometheus(look: Surroundings) -> list[Prometheus]:

@@ -24,6 +24,6 @@ def parse_quantity(text: str) -> Fraction:
     """
     match = _QUANTITY.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text[:80]!r} is no quantity")
+        raise ValueError(f"{text[:80]!r} is not a quantity")
     number = Fraction(match["number"])
     return number * Fraction(10) ** int(match["power"]) if match["power"] else number * _SUFFIXES[match["suffix"] or ""]

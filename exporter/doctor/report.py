@@ -64,7 +64,7 @@ def summary(findings: Iterable[Examined], screen: Screen) -> str:
     found = list(findings)
     first = next((one for one in found if one.finding.mark is Mark.BROKEN), None)
     unseen = sum(one.finding.mark is Mark.UNSEEN for one in found)
-    beside = f" {unseen} could not be looked at from here." if unseen else ""
+    beside = f" {unseen} could not be checked from here." if unseen else ""
     found_out = f"The first broken link is {first.link}. Begin with its cure." if first else "No broken link was found."
     return textwrap.fill(f"{found_out}{beside}", screen.columns)
 

@@ -10,9 +10,9 @@ from exporter.doctor.prometheus_api import Prometheus, find_prometheus
 from exporter.doctor.surroundings import Object, Surroundings
 from exporter.errors import FetchError, KubeError, NotLetIn
 
-_NAME_ONE = "Name it: --prometheus http://localhost:9090, after kubectl port-forward."
+_NAME_ONE = "Give its URL: --prometheus http://localhost:9090, after kubectl port-forward."
 _NAME_USER = (
-    "Name it with a user: --prometheus https://USER:PASSWORD@HOST, or take a kubeconfig that may reach services."
+    "Give its URL with a user: --prometheus https://USER:PASSWORD@HOST, or use a kubeconfig that may reach services."
 )
 _DENIED = {401, 403}
 
@@ -87,13 +87,13 @@ def judge_prometheus(seen: ChosenPrometheus) -> Finding:
     if seen.prometheus is not None:
         return holds(f"{seen.prometheus.place} answers; targets: {len(seen.targets)}")
     if not seen.troubles:
-        return unseen("no Service of the cluster leads to a Prometheus", _NAME_ONE)
+        return unseen("no Service in the cluster leads to a Prometheus", _NAME_ONE)
     trouble = seen.troubles[0]
     if trouble.status in _DENIED or isinstance(trouble, NotLetIn):
         return unseen(str(trouble), _NAME_USER)
     return broken(
         str(trouble),
-        "Bring it back: kubectl get pods -A -l app.kubernetes.io/name=prometheus. It may have lost its data.",
+        "Repair it: kubectl get pods -A -l app.kubernetes.io/name=prometheus. It may have lost its data.",
     )
 
 
@@ -138,11 +138,11 @@ def judge_target(
     for name, found in down.items():
         for one in found:
             yield broken(
-                f"Prometheus does not reach {name}: {one.error or 'not scraped yet'} ({one.url})",
-                "If exporter holds, a NetworkPolicy or the port is in between; else mend exporter first.",
+                f"Prometheus can't reach {name}: {one.error or 'not scraped yet'} ({one.url})",
+                "If exporter is fine, check NetworkPolicies and the port; otherwise fix exporter first.",
             )
     if not names and not targets:
-        yield unseen("no exporter is known that Prometheus could scrape")
+        yield unseen("no exporter was found that Prometheus could scrape")
     elif without:
         yield _judge_unscraped(without, monitors)
     elif not any(down.values()):
@@ -154,16 +154,16 @@ def _judge_unscraped(without: Collection[str], monitors: MonitorsSeen) -> Findin
     if monitors.selecting:
         return broken(
             f"{seen}, though {some(monitors.selecting)} selects it",
-            "A new monitor takes up to three minutes. Else Prometheus does not take it: set"
-            " serviceMonitorSelectorNilUsesHelmValues=false at kube-prometheus-stack, or"
-            " serviceMonitor.additionalLabels here; and the monitor's namespace must be one that Prometheus may read.",
+            "A new monitor takes up to three minutes. Otherwise Prometheus does not select it: set"
+            " serviceMonitorSelectorNilUsesHelmValues=false in kube-prometheus-stack, or"
+            " serviceMonitor.additionalLabels here. Prometheus must also be allowed to read the monitor's namespace.",
         )
     if monitors.can_be_read:
         return broken(
             f"{seen}: no ServiceMonitor or PodMonitor selects it",
-            "serviceMonitor.enabled: true in the chart; or a scrape job of your own with honor_labels: true.",
+            "Set serviceMonitor.enabled: true in the chart, or add a scrape job with honor_labels: true.",
         )
-    return broken(seen, "See its ServiceMonitor, and the page /targets of Prometheus.")
+    return broken(seen, "Check its ServiceMonitor and Prometheus' page /targets.")
 
 
 def _monitors(look: Surroundings) -> MonitorsSeen:

@@ -108,7 +108,7 @@ def _serves(url: str) -> bool:
         fetch(url)
     except NotLetIn as error:
         with_login = url.replace("://", "://USER:PASSWORD@")
-        raise NotLetIn(f"{error}; where it wants a password: --url {with_login}", error.status) from None
+        raise NotLetIn(f"{error}; if it needs a password: --url {with_login}", error.status) from None
     except FetchError as error:
         if error.status:
             raise

@@ -265,7 +265,10 @@ OWN = {
     ("changes", "sentence"),
     [
         ({"metricsQuery": ""}, "a rule without seriesQuery and metricsQuery would stop the adapter"),
-        ({"metricsQuery": "sum(mine{<<.LabelMatchers>>}) by (<<.Nope>>)"}, "metricsQuery: <<.Nope>> is not a placeholder"),
+        (
+            {"metricsQuery": "sum(mine{<<.LabelMatchers>>}) by (<<.Nope>>)"},
+            "metricsQuery: <<.Nope>> is not a placeholder",
+        ),
         ({"metricsQuery": "sum by (<<.GroupBy>>)(mine{<<.LabelMatchers>})"}, "metricsQuery: << without >>"),
         ({"metricsQuery": "sum by (<<.GroupBy>>)(mine)"}, "metricsQuery has no <<.LabelMatchers>>, so each pod"),
         ({"metricsQuery": "sum(mine{<<.LabelMatchers>>})"}, "metricsQuery has no <<.GroupBy>>, so its answer"),

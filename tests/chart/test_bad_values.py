@@ -66,7 +66,10 @@ OWN_FILE = {
         (target(maxReplicas=None), "autoscaling[0] (monitoring/llm): maxReplicas is missing"),
         (target(metrics=[]), "autoscaling[0] (monitoring/llm): metrics is empty"),
         (target(metric="gpu_utilization"), "at '/autoscaling/0': additional properties 'metric'"),
-        (target(metrics=[{"preset": "gpu_utilisation"}]), "metrics[0]: unknown preset gpu_utilisation; the presets are "),
+        (
+            target(metrics=[{"preset": "gpu_utilisation"}]),
+            "metrics[0]: unknown preset gpu_utilisation; the presets are ",
+        ),
         (target(metrics=[{"preset": "gpu_utilization", "threshold": "50%"}]), "metrics[0]: threshold is 50%"),
         (target(metrics=[{"preset": "gpu_utilization", "threshold": 0}]), "metrics[0]: threshold is 0"),
         (target(metrics=[{"preset": "gpu_power_watts"}]), "metrics[0]: threshold is missing"),

@@ -75,7 +75,10 @@ def test_a_monitor_is_made_even_where_the_operator_is_not_known(kind: str, helm:
     ("monitors", "sentence"),
     [
         ([{"runtime": "vllm"}], "servingMonitors[0]: name is missing, the name of the model server"),
-        ([{"name": "a", "runtime": "vlm"}], f"servingMonitors[0] ({NAMESPACE}/a): unknown runtime vlm; the runtimes are nim, "),
+        (
+            [{"name": "a", "runtime": "vlm"}],
+            f"servingMonitors[0] ({NAMESPACE}/a): unknown runtime vlm; the runtimes are nim, ",
+        ),
         (
             [{"name": "a", "runtime": "ray-serve"}],
             "matchLabels is missing, and ray-serve's pods have no label app; ray.io/cluster names them",

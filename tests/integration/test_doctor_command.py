@@ -41,7 +41,7 @@ def run(*arguments: str, **variables: str) -> tuple[int, bytes, bytes]:
 def test_without_anything_to_look_at_it_ends_with_the_code_of_the_worst_finding() -> None:
     code, out, err = run(*NO_CLUSTER, LANG="C.UTF-8")
     assert (code, err) == (1, b"")
-    assert "✗ exporter     http://127.0.0.1:9 does not answer: http://127.0.0.1:9/metrics refuses" in out.decode()
+    assert "✗ exporter     http://127.0.0.1:9 is not responding: http://127.0.0.1:9/metrics refuses" in out.decode()
     assert out.decode().splitlines()[-1].startswith("The first broken link is exporter. Begin with its cure. ")
     assert run("doctor", "--kubeconfig=/nowhere")[0] == 3
 

@@ -33,8 +33,8 @@ def values(*percent: float) -> dict[str, int]:
     ("found", "there", "current", "expected"),
     [
         (values(83, 83, 83), pods(3), 3, Proposal(5, "the mean is 83 of 50")),
-        (values(45, 55), pods(2), 2, Proposal(2, "the mean is 50 of 50, which is near enough")),
-        (values(55, 55), pods(2), 2, Proposal(2, "the mean is 55 of 50, which is near enough")),
+        (values(45, 55), pods(2), 2, Proposal(2, "the mean is 50 of 50, which is within the tolerance")),
+        (values(55, 55), pods(2), 2, Proposal(2, "the mean is 55 of 50, which is within the tolerance")),
         (values(56), pods(1), 1, Proposal(2, "the mean is 56 of 50")),
         (values(10, 10, 10, 10), pods(4), 4, Proposal(1, "the mean is 10 of 50")),
         (values(0, 0), pods(2), 2, Proposal(0, "the mean is 0 of 50")),
@@ -47,7 +47,8 @@ def values(*percent: float) -> dict[str, int]:
             2,
             Proposal(
                 2,
-                "the mean is 90 of 50, known of 1; with 1 without a value it counts as 45, which is near enough",
+                "the mean is 90 of 50, known of 1; with 1 without a value it counts as 45, which is within the"
+                " tolerance",
             ),
         ),
         (
@@ -76,7 +77,7 @@ def test_a_tolerance_of_the_autoscalers_own_counts() -> None:
 
 
 def test_a_total_is_shared_and_a_value_is_compared() -> None:
-    assert propose_for_total(14_000, 5_000, 1, USUAL) == Proposal(3, "the total is 14, at 5 a pod")
+    assert propose_for_total(14_000, 5_000, 1, USUAL) == Proposal(3, "the total is 14, at 5 per pod")
     assert propose_for_total(15_500, 5_000, 3, USUAL).replicas == 3
     assert propose_for_total(14_000, 5_000, 0, USUAL).replicas == 3
     assert propose_for_value(120_000, 50_000, 2, USUAL) == Proposal(5, "the value is 120 of 50")

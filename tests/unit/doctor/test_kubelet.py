@@ -56,7 +56,7 @@ def test_a_kubelet_that_answers_and_a_socket_that_is_missing(tmp_path: Path) -> 
         assert "GPU-of-another-node" in found.seen
     with FakeKubelet(tmp_path / "kubelet.sock", ()):
         [found] = allocations(look(tmp_path, "-k", "--mock"))
-        assert found.seen == "no pod holds one of 8 GPUs or MIG instances, so pod is empty on all"
+        assert found.seen == "no pod holds one of 8 GPUs or MIG instances, so the label pod is empty everywhere"
 
 
 def test_a_pod_that_does_not_ask_kubelet_is_broken_and_a_machine_is_not(tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_whose_holder_can_not_be_told_is_named_with_the_flag_that_helps() -> Non
     uncounted, dra, good = judge_allocations(claims, 2, has_dra=False)
     assert "--nvidia-resource-names example.com/gpu" in uncounted.cure
     assert "--kubernetes-enable-dra" in dra.cure
-    assert good.seen == "held: 1 of 2 GPUs or MIG instances, by pods: 1"
+    assert good.seen == "held: 1 of 2 GPUs or MIG instances, pods: 1"
     assert [found.mark for found in judge_allocations(Claims((), lacks_slices=True), 2, has_dra=True)] == [Mark.HOLDS]

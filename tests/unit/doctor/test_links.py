@@ -100,36 +100,40 @@ BREAKAGES: list[tuple[str, str, tuple[Change, ...]]] = [
     ("daemonset", "has no pod", (setting(lab.EXPORTERS, []),)),
     ("daemonset", "CrashLoopBackOff: back-off 5m", (exporter_pod(**CRASHING),)),
     ("daemonset", "1 of 2 GPU nodes have no exporter of monitoring/exporter: gpu-2", (gpu_nodes("gpu-1", "gpu-2"),)),
-    ("exporter", "does not answer", (setting(lab.EXPORTER, (502, "connection refused")),)),
+    ("exporter", "is not responding", (setting(lab.EXPORTER, (502, "connection refused")),)),
     ("exporter", "no DCGM_FI_DEV_GPU_UTIL", (page("GPU_UTIL", "GPU_TEMP"),)),
-    ("exporter", "tells monitoring/exporter-a nothing of pods", (page("gpu_exporter_nvml_up 1\n", WATCH_DOWN),)),
-    ("exporter", "counters file again", (page("nvml_up 1", "config_reload_success 0"),)),
+    ("exporter", "sends monitoring/exporter-a nothing about pods", (page("gpu_exporter_nvml_up 1\n", WATCH_DOWN),)),
+    ("exporter", "could not reload its counters file", (page("nvml_up 1", "config_reload_success 0"),)),
     ("gpus", "GPU 0 at monitoring/exporter-a is not sampled", (page('gpu="0"} 1\n', 'gpu="0"} 0\n'),)),
     ("gpus", "NVML does not work", (page("nvml_up 1", "nvml_up 0"),)),
     ("gpus", "has let go of all GPUs", (page("nvml_up 1", "released 1"),)),
     ("gpus", "GPU 0 at monitoring/exporter-a is not sampled", (setting(lab.EXPORTER, ALL_LOST),)),
     ("gpus", "exports no GPU", (page("gpu_exporter_gpu_up", "gpu_exporter_gpu_down"),)),
-    ("owners", "does not ask who holds", (page("gpu_exporter_owners_known 1\n", ""),)),
+    ("owners", "does not ask kubelet who holds", (page("gpu_exporter_owners_known 1\n", ""),)),
     ("owners", "kubelet_silent", (owner("kubelet_silent"),)),
     ("owners", "unknown_device_id", (owner("unknown_device_id"),)),
     ("owners", "for 101 s", (page("seconds 999", "seconds 899"),)),
     ("prometheus", "no endpoints available", (setting(TARGETS, (503, "no endpoints available")),)),
-    ("prometheus", "does not answer as Prometheus does", (setting(TARGETS, "<html>"),)),
+    ("prometheus", "does not answer like Prometheus", (setting(TARGETS, "<html>"),)),
     ("target", "no ServiceMonitor or PodMonitor selects it", (targets(),)),
     ("target", "though monitoring/dcgm-exporter selects it", (targets(), setting(lab.MONITORS, [MONITOR]))),
     ("target", "context deadline exceeded", (targets(lab.target("down", "context deadline exceeded")),)),
     ("labels", "no series DCGM_FI_DEV_GPU_UTIL", (series(),)),
     ("labels", "honorLabels: true", (series({"pod": "exporter-a", "exported_pod": "web-0"}),)),
     ("labels", "no series in Prometheus names one", (series({"pod": "exporter-a"}),)),
-    ("adapter", "nobody serves", (setting(lab.APISERVICES, []),)),
+    ("adapter", "is not served", (setting(lab.APISERVICES, []),)),
     ("adapter", "MissingEndpoints: no endpoints", (setting(lab.APISERVICES, [UNAVAILABLE]),)),
     ("rule", "has no rule of that name", (setting(lab.HPAS, [asking_for("gpu_utilisation")]),)),
     ("rule", "the adapter has found no series for it", (NO_METRICS,)),
-    ("rule", "asks prometheus.monitoring.svc:9090, and no Prometheus was found there", (NO_METRICS, *OTHER_PROMETHEUS)),
+    (
+        "rule",
+        "queries prometheus.monitoring.svc:9090, and no Prometheus was found there",
+        (NO_METRICS, *OTHER_PROMETHEUS),
+    ),
     ("values", "it holds no GPU", (NO_VALUES, web({}))),
     ("values", "it has not started, 0/3 nodes", (NO_VALUES, web({}, **PENDING))),
-    ("values", "nothing came from node gpu-1", (setting(lab.VALUES, (404, "no such metric")),)),
-    ("hpa", "Deployment web, which is not there", (NO_SCALE, setting(lab.HPAS, [failing("FailedGetScale")]))),
+    ("values", "no series came from node gpu-1", (setting(lab.VALUES, (404, "no such metric")),)),
+    ("hpa", "Deployment web, which does not exist", (NO_SCALE, setting(lab.HPAS, [failing("FailedGetScale")]))),
     ("hpa", "FailedGetPodsMetric: why", (setting(lab.HPAS, [failing("FailedGetPodsMetric")]),)),
     ("hpa", "Two autoscalers", (setting(lab.HPAS, [failing("AmbiguousSelector")]),)),
     ("keda", "is paused", with_keda(Ready="True", Paused="True")),
@@ -232,7 +236,7 @@ def test_somebody_elses_adapter_is_named(cluster: FakeCluster) -> None:
     deployment = cluster.answers[lab.DEPLOYMENTS][0]["spec"]["template"]["spec"]
     deployment["containers"][0]["image"] = "datadog/cluster-agent:7"
     deployment["volumes"] = []
-    assert "no prometheus-adapter (datadog/cluster-agent:7)" in text_about(cluster.examined(), "adapter")
+    assert "not a prometheus-adapter (datadog/cluster-agent:7)" in text_about(cluster.examined(), "adapter")
     cluster.answers["/apis/custom.metrics.k8s.io/v1beta1"] = {"resources": []}
     assert "One adapter alone" in text_about(cluster.examined(), "rule")
 

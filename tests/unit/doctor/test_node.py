@@ -48,7 +48,7 @@ def test_a_laptop_has_no_gpu_to_look_at(tmp_path: Path) -> None:
 def test_a_mock_is_looked_at_as_a_gpu_is(tmp_path: Path) -> None:
     look = Surroundings(Asked(settings("--mock=a100-sxm"), root=tmp_path))
     assert marks(look) == [Mark.HOLDS] * 5
-    assert next(driver(look)).seen == "MOCK GPUs of a100-sxm, no real ones"
+    assert next(driver(look)).seen == "MOCK GPUs of a100-sxm, not real ones"
     assert next(profiling(look)).seen.startswith("no GPM on NVIDIA A100")
 
 
@@ -94,17 +94,17 @@ def test_each_gpu_that_gives_no_answer_is_named_beside_those_that_do() -> None:
     seen = NvmlSeen(models={0: "H100", 2: "H100"}, silent={1: Reason.GPU_LOST}, selected=2, unselected=frozenset({9}))
     lost, unselected, others = judge_devices(seen, 8)
     only(lost, Mark.BROKEN, "GPU 1", "Xid 79")
-    only(unselected, Mark.BROKEN, "-d asks for 9")
+    only(unselected, Mark.BROKEN, "-d selects 9")
     only(others, Mark.HOLDS, "2 x H100", "the driver has 8")
     [nothing] = judge_devices(NvmlSeen(), 0)
-    only(nothing, Mark.BROKEN, "shows no GPU")
+    only(nothing, Mark.BROKEN, "lists no GPU")
     [unnamed] = judge_devices(NvmlSeen(error=NvmlError("x")), 0)
     only(unnamed, Mark.UNSEEN)
 
 
 def test_a_counters_file_without_load_leaves_autoscalers_nothing(tmp_path: Path) -> None:
     only(judge_counters("a.csv", {"DCGM_FI_DEV_GPU_TEMP"}, 0), Mark.BROKEN, "no DCGM_FI_DEV_GPU_UTIL")
-    only(judge_counters("a.csv", {"DCGM_FI_PROF_GR_ENGINE_ACTIVE"}, 2), Mark.HOLDS, "1 fields, 2 lines left out")
+    only(judge_counters("a.csv", {"DCGM_FI_PROF_GR_ENGINE_ACTIVE"}, 2), Mark.HOLDS, "1 fields, 2 lines ignored")
     missing = Surroundings(Asked(settings("-f", str(tmp_path / "none.csv"))))
     only(next(counters(missing)), Mark.BROKEN, "none.csv", "check")
 

@@ -74,11 +74,11 @@ def test_whatever_was_seen_a_terminal_takes_no_command_of_it(
     ("found", "code", "last"),
     [
         ([GOOD], 0, "No broken link was found."),
-        ([GOOD, DARK], 3, "No broken link was found. 1 could not be looked at from here."),
+        ([GOOD, DARK], 3, "No broken link was found. 1 could not be checked from here."),
         (
             [DARK, BAD, BAD._replace(link="rule"), GOOD],
             1,
-            "The first broken link is adapter. Begin with its cure. 1 could not be looked at from here.",
+            "The first broken link is adapter. Begin with its cure. 1 could not be checked from here.",
         ),
         ([], 0, "No broken link was found."),
     ],
