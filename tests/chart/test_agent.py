@@ -117,6 +117,6 @@ def test_a_config_map_that_a_variable_names_has_its_role_and_is_made_where_it_is
 
 
 def test_notes_say_that_scrapes_are_too_far_apart(helm: Helm) -> None:
-    said = "no\n   autoscaler should act on values as old as that"
+    said = "and\n   autoscalers should not act on such old values"
     assert said in helm.notes({"serviceMonitor": {"interval": "2m1s"}}, apis=ALL_APIS)
     assert said not in helm.notes({"serviceMonitor": {"interval": "2m"}}, apis=ALL_APIS)

@@ -93,7 +93,7 @@ def test_the_fleet_counts_shared_and_divided_gpus_once(style: str, lab: Lab, hel
 
 def test_the_fleet_counts_an_exporter_that_two_monitors_scrape_once(lab: Lab, helm: Helm) -> None:
     fleet = render(helm)["fleet"]
-    for title, count in (("Versions", len(SCRAPED_STYLES)), ("Lost GPUs", len(SCRAPED_STYLES)), ("In trouble", 1)):
+    for title, count in (("Versions", len(SCRAPED_STYLES)), ("Lost GPUs", len(SCRAPED_STYLES)), ("With problems", 1)):
         until(partial(has_number, lab, of_panel(fleet, title), count), what=f"{title} is {count}")
 
 
@@ -132,7 +132,7 @@ ENERGY_IN_JOULES = {
 
 
 def test_energy_is_all_that_a_gpu_has_used_whoever_has_held_it(helm: Helm, tmp_path: Path) -> None:
-    energy = of_panel(render(helm)["fleet"], "Energy of the time shown", node=".*")
+    energy = of_panel(render(helm)["fleet"], "Energy over the time range", node=".*")
     assert contradictions(ENERGY_OF_FOUR_OWNERS, [Question(energy, {"{}": 20})], tmp_path) == ""
     both = ENERGY_OF_FOUR_OWNERS | ENERGY_IN_JOULES
     assert contradictions(both, [Question(energy, {"{}": 30})], tmp_path) == ""

@@ -182,7 +182,7 @@ def test_notes_tell_the_next_command_and_it_works(bare_cluster: Cluster) -> None
     [command] = re.findall(r"^ *helm (upgrade dcgm-exporter CHART .*)$", notes, re.MULTILINE)
     cluster.install_crds()
     notes = cluster.helm(*command.replace("CHART", str(CHART)).split()).output
-    assert "ServiceMonitor dcgm-exporter-metrics is made" in notes
+    assert "ServiceMonitor dcgm-exporter-metrics is created" in notes
     assert cluster.get("servicemonitor", "dcgm-exporter-metrics", "-n", NAMESPACE)
     assert "DCGM_EXPORTER_KUBERNETES_ENABLE_POD_LABELS" in str(daemon_set(cluster))
 
@@ -197,7 +197,7 @@ def run(cluster: Cluster, commands: Iterable[str]) -> str:
 
 
 def test_a_release_of_dcgm_exporter_s_chart_is_upgraded_in_place(cluster: Cluster, tmp_path: Path) -> None:
-    """Same names, selectors and service: nothing is made anew that has to stay, and nothing of the old is left.
+    """Same names, selectors and service: nothing is created anew that has to stay, and nothing of the old is left.
 
     The commands are those of docs/coming-from-dcgm-exporter.md, but for the last: it asks pods, and there is no node.
     """

@@ -154,7 +154,7 @@ def test_no_password_stands_outside_secrets(helm: Helm) -> None:
             merged(TLS, {"tlsServerConfig": {"keyFilename": "tls.crt"}}),
             "tlsServerConfig: certFilename, keyFilename and caFilename must differ",
         ),
-        ({"basicAuth": {"users": {"a:b": "x"}}}, 'basicAuth.users: "a:b" can\'t be a name; names have no colon'),
+        ({"basicAuth": {"users": {"a:b": "x"}}}, 'basicAuth.users: "a:b" is not a valid name; names have no colon'),
         ({"basicAuth": {"users": {"ann": ""}}}, "basicAuth.users: the password of ann has 0 bytes; bcrypt takes 1 to"),
         ({"basicAuth": {"users": {"ann": "ü" * 37}}}, "basicAuth.users: the password of ann has 74 bytes; "),
         (merged(TLS, {"arguments": ["--web-config-file=/x"]}), "tlsServerConfig.enabled: --web-config-file /x is a "),

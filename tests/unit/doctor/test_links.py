@@ -238,7 +238,7 @@ def test_somebody_elses_adapter_is_named(cluster: FakeCluster) -> None:
     deployment["volumes"] = []
     assert "not a prometheus-adapter (datadog/cluster-agent:7)" in text_about(cluster.examined(), "adapter")
     cluster.answers["/apis/custom.metrics.k8s.io/v1beta1"] = {"resources": []}
-    assert "One adapter alone" in text_about(cluster.examined(), "rule")
+    assert "Only one adapter" in text_about(cluster.examined(), "rule")
 
 
 def test_a_kubeconfig_without_rights_breaks_nothing(cluster: FakeCluster) -> None:
