@@ -40,6 +40,7 @@ def value(machine: Machine, name: str) -> str:
 
 def runs_unprivileged(machine: Machine) -> None:
     machine.until(lambda: is_ready(machine))
+    assert ".TH" in machine.run(f"cat /usr/local/share/man/man8/{UNIT}.8")
     status = machine.run(f"cat /proc/{value(machine, 'MainPID')}/status")
     assert re.search(r"^CapBnd:\s+0+$", status, re.MULTILINE)
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
@@ -54,9 +55,23 @@ def listens_while_it_restarts(machine: Machine) -> None:
     machine.run(f"systemctl stop {UNIT}.service")
     machine.run("curl -s --max-time 60 localhost:9400/ready")  # and that starts it again
     machine.until(lambda: value(machine, "ActiveState") == "active")
+    listens_on_another_port(machine)
+
+
+def listens_on_another_port(machine: Machine) -> None:
+    [drop_in] = commands("Listen on one address, or on systemd's socket", "ini")
+    folder = f"/etc/systemd/system/{UNIT}.socket.d"
+    machine.run(f"mkdir {folder}; cat > {folder}/override.conf <<'END'\n{drop_in}END\nsystemctl daemon-reload")
+    machine.run(f"systemctl restart {UNIT}.socket {UNIT}")
+    machine.until(lambda: "8 sampled" in machine.says("curl -s localhost:9500/ready"))
+    assert machine.says("curl -s localhost:9400/ready") == ""
+    machine.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {UNIT}.socket {UNIT}")
+    machine.until(lambda: is_ready(machine))
 
 
 def asks_for_a_password(machine: Machine) -> None:
+    password = machine.run("cat /etc/gpu-metrics-exporter/prometheus.password")
+    assert "DCGM_FI_DEV_GPU_UTIL{" in machine.says(f"curl -sk -u prometheus:{password} https://localhost:9400/metrics")
     assert "HTTP request to an HTTPS server" in machine.says("curl -s localhost:9400/metrics")
     assert machine.says("curl -sk https://localhost:9400/metrics") == "Unauthorized"
     machine.run(f"sed -i /WEB_CONFIG/d {SETTINGS}; systemctl restart {UNIT}")
@@ -64,7 +79,11 @@ def asks_for_a_password(machine: Machine) -> None:
 
 
 def has_read_the_counters_again(machine: Machine) -> None:
-    assert "✓ exporter" in machine.run(commands("See what it does")[0])
+    [looks] = commands("See what it does")
+    said = machine.run(looks)
+    assert "✓ exporter" in said
+    assert "MOCK, of h100-sxm" in said  # which only the service's settings say
+    assert "The settings are valid." in said
     machine.until(lambda: "counters read from" in machine.says(f"journalctl --no-pager --unit {UNIT}"))
 
 
@@ -83,7 +102,9 @@ def shows_the_job(machine: Machine) -> None:
 
 def is_gone(machine: Machine) -> None:
     assert machine.says("getent passwd gpu-metrics-exporter; ss -lnt 2>/dev/null | grep 9400") == ""
-    assert machine.run("find / -xdev -name '*gpu-metrics*' -not -path '/root/*' -not -path '/var/log/*'") == ""
+    named = r"\( -name '*gpu-metrics*' -o -name 'gpu-jobs*' \)"
+    assert machine.run(f"find / -xdev {named} -not -path '/root/*' -not -path '/var/log/*'") == ""
+    assert "gpu-jobs" not in machine.run("ls /run")
 
 
 AFTER: Mapping[str, Callable[[Machine], None]] = {
