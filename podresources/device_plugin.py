@@ -87,10 +87,11 @@ class DevicePlugin:
             self._is_ending.wait(_AGAIN_S if trouble else _LOOK_S)
 
     def _try_to_serve(self) -> str:
-        """Serve where kubelet is there, as long as it knows; returns why it can't be done, or nothing."""
+        """Serve for as long as kubelet knows of it; returns why it can't be done, or nothing."""
         try:
-            if self._kubelet.exists():
-                self._serve_until_removed()
+            if not self._kubelet.exists():
+                return f"there is no {self._kubelet}"
+            self._serve_until_removed()
         except grpc.RpcError as error:
             return f"{error.code().name}, {error.details()}"
         except (OSError, RuntimeError) as error:  # gRPC has a RuntimeError for a socket that it can't make

@@ -96,8 +96,11 @@ def test_it_registers_again_when_a_kubelet_that_starts_has_removed_its_socket(re
         assert registry.next_one().resource_name == "nvidia.com/gpu"
 
 
-def test_it_waits_for_a_kubelet_that_is_not_there_yet_and_leaves_no_socket(tmp_path: Path) -> None:
+def test_it_waits_for_a_kubelet_that_is_not_there_yet_and_leaves_no_socket(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with DevicePlugin(UUIDS, folder=tmp_path):
+        until(lambda: f"trying again: there is no {tmp_path}/kubelet.sock" in caplog.text, lambda: caplog.text)
         registry = Registry(tmp_path)
         endpoint = tmp_path / registry.next_one().endpoint
         assert endpoint.is_socket()
