@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.chart.dashboard_lab import variables
-from tests.chart.dashboards import NAMES, queries
+from tests.chart.dashboards import NAMES, legends, queries
 from tests.chart.helm import Helm
 from tests.chart.promql import Question, contradictions
 from tests.chart.test_alerts import promtool
@@ -74,3 +74,4 @@ def test_panels_show_exporters_that_run_in_no_pod(dashboard: str, title: str, fo
     asked = queries(shown, {**variables("classic"), "node": "node-1"})
     [expr] = [query.expr for query in asked if query.panel == title]
     assert contradictions(WITHOUT_POD, [Question(f"count({expr})", {"{}": 1})], tmp_path) == ""
+    assert "exporter_pod" not in legends(shown)

@@ -33,6 +33,7 @@ selector are a field under either of its names.
 {{- $_ := set $words "onCordonedNode" (include "dcgm-exporter.onCordonedNode" $root) -}}
 {{- $_ := set $words "scaledOn" (include "dcgm-exporter.scaledOn" $root) -}}
 {{- $_ := set $words "chartScrape" (include "dcgm-exporter.monitorKind" $root | empty | ternary "exporter_pod=~\".*\"" "exporter_pod!=\"\"") -}}
+{{- $_ := set $words "exporterName" (include "dcgm-exporter.monitorKind" $root | empty | ternary "instance" "exporter_pod") -}}
 {{- $_ := set $words "unlessWithoutGpus" (include "dcgm-exporter.unlessWithoutGpus" $root) -}}
 {{- $_ := set $words "window" (include "dcgm-exporter.rateWindow" $root) -}}
 {{- $_ := set $words "exporter" (include "dcgm-exporter.fullname" $root) -}}
