@@ -2,7 +2,8 @@
 
 ExporterError
 ├─ ConfigError               the user can mend it; the program ends with exit code 2
-│  └─ RecordingError         a recording is damaged or of another version
+│  ├─ RecordingError         a recording is damaged or of another version
+│  └─ MissingExtra           a package is not installed that only an extra of this one brings
 ├─ NvmlError                 the driver or its library does not work; retried with back-off, or exit code 1
 │  ├─ LibraryMissing         libnvidia-ml.so.1 can't be loaded
 │  ├─ DriverMismatch         library and kernel module are of different releases
@@ -32,6 +33,15 @@ class ConfigError(ExporterError):
 
 class RecordingError(ConfigError):
     """A recording can't be read; names file, record and field."""
+
+
+class MissingExtra(ConfigError):
+    """A package is not installed that an extra of this one brings; `lack` says which, `cure` how to install it."""
+
+    def __init__(self, lack: str, extra: str) -> None:
+        self.lack = lack
+        self.cure = f"in a clone of the source: pip install '.[{extra}]'; of a release: pip install 'WHEEL[{extra}]'"
+        super().__init__(f"{lack}; {self.cure}")
 
 
 class NvmlError(ExporterError):

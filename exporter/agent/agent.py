@@ -204,7 +204,7 @@ class Agent:
 
 def _mock_machine(settings: Settings) -> "MockMachine | None":
     if settings.mock is None:
-        log.info("gpu-metrics-exporter %s reads real GPUs through NVML", __version__)
+        log.info("gpu-metrics-exporter %s looks for real GPUs through NVML", __version__)
         return None
     quiet_grpc()
     from exporter.agent.mock_machine import MockMachine  # noqa: PLC0415  (memory that real nodes need not spend)

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from exporter import __version__
@@ -21,7 +22,7 @@ from exporter.cli.go_flags import suggestion
 from exporter.cli.help import help_text
 from exporter.cli.logs import configure_logging
 from exporter.cli.process_one import flags_of_process_one
-from exporter.errors import ConfigError, ExporterError, KubeError
+from exporter.errors import ConfigError, ExporterError, KubeError, MissingExtra
 
 log = logging.getLogger(__name__)
 
@@ -133,12 +134,10 @@ def _record(asked: Serve, _environ: Mapping[str, str]) -> int:
 
 
 def _top(asked: Serve, _environ: Mapping[str, str]) -> int:
-    try:
-        from exporter.top.top import top  # noqa: PLC0415  (no other command needs it)
-    except ModuleNotFoundError as error:
-        if error.name != "rich":
-            raise
-        raise ConfigError("top needs the package rich: pip install 'gpu-metrics-exporter[top]'") from None
+    if find_spec("rich") is None:
+        raise MissingExtra("top needs the package rich, which is not installed", "top")
+    from exporter.top.top import top  # noqa: PLC0415  (no other command needs it)
+
     return top(asked.settings, asked.options)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from exporter.doctor.finding import Finding, broken, holds, some, unseen
 from exporter.doctor.surroundings import Object, Surroundings
-from exporter.errors import KubeError
+from exporter.errors import KubeError, MissingExtra
 from exporter.kube import Right, is_allowed
 
 RIGHTS = (
@@ -49,6 +49,8 @@ def api(look: Surroundings) -> Iterator[Finding]:
     """Look whether the API server answers."""
     if look.api_trouble is None:
         yield holds(f"the API server answers: {look.api.host}")
+    elif isinstance(look.api_trouble, MissingExtra):
+        yield unseen(look.api_trouble.lack, f"{look.api_trouble.cure}.")
     elif look.is_in_pod:
         yield unseen(f"this pod can't reach the API server: {look.api_trouble}", _USE_KUBECONFIG)
     else:

@@ -5,11 +5,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from exporter.doctor.finding import Examined, Mark
+from exporter.doctor.finding import Examined, Mark, Subject
 
 OK, BROKEN, UNSEEN = 0, 1, 3
 """Exit codes. 2 is that of a wrong setting, here as everywhere."""
 
+_OF_A_NODE = {Subject.NODE, Subject.KUBELET}
 _SIGNS = {Mark.HOLDS: "✓", Mark.BROKEN: "✗", Mark.UNSEEN: "?"}
 _PLAIN_SIGNS = {Mark.HOLDS: "ok", Mark.BROKEN: "NO", Mark.UNSEEN: "?"}
 _COLOURS = {Mark.HOLDS: "32", Mark.BROKEN: "31;1", Mark.UNSEEN: "33"}
@@ -65,13 +66,26 @@ def summary(findings: Iterable[Examined], screen: Screen) -> str:
     first = next((one for one in found if one.finding.mark is Mark.BROKEN), None)
     unseen = sum(one.finding.mark is Mark.UNSEEN for one in found)
     beside = f" {unseen} could not be checked from here." if unseen else ""
-    found_out = f"The first broken link is {first.link}. Begin with its cure." if first else "No broken link was found."
+    if first:
+        found_out = f"The first broken link is {first.link}. Begin with its cure."
+    elif found and unseen == len(found):
+        found_out, beside = "No link could be checked from here. Begin with the cure of api.", ""
+    else:
+        found_out = "No broken link was found."
     return textwrap.fill(f"{found_out}{beside}", screen.columns)
 
 
 def exit_code(findings: Iterable[Examined]) -> int:
-    """Return what the worst finding stands for."""
-    marks = {one.finding.mark for one in findings}
+    """Return what the worst finding stands for.
+
+    A cluster is usually looked at from outside of its nodes. No script could do anything about a node's links there, so
+    they don't count where none of them was seen, and the cluster was.
+    """
+    marks_of: dict[bool, set[Mark]] = {True: set(), False: set()}
+    for one in findings:
+        marks_of[one.subject in _OF_A_NODE].add(one.finding.mark)
+    is_outside = marks_of[True] == {Mark.UNSEEN} and Mark.HOLDS in marks_of[False]
+    marks = marks_of[False] if is_outside else marks_of[True] | marks_of[False]
     return BROKEN if Mark.BROKEN in marks else UNSEEN if Mark.UNSEEN in marks else OK
 
 

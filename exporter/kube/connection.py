@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from exporter.errors import AnswerTooLarge, ConfigError, KubeError
+from exporter.errors import AnswerTooLarge, ConfigError, KubeError, MissingExtra
 
 CONNECT_S = 5.0
 """How long connecting may take. Nothing is tried again here."""
@@ -217,11 +217,10 @@ def need_client() -> None:
     """Do nothing where the Kubernetes client is installed, which is an extra of this package.
 
     Raises:
-        ConfigError: It is not.
+        MissingExtra: It is not.
     """
     if find_spec("kubernetes") is None:
-        install = "pip install 'gpu-metrics-exporter[kubernetes]'"
-        raise ConfigError(f"this needs the API server, but the Kubernetes client is not installed: {install}")
+        raise MissingExtra("this needs the API server, but the Kubernetes client is not installed", "kubernetes")
 
 
 def connect(kubeconfig: Path | None = None) -> ApiServer:

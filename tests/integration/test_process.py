@@ -123,6 +123,7 @@ def test_an_unknown_counter_is_refused_with_file_and_line(tmp_path: Path) -> Non
 def test_without_nvml_the_program_ends_with_1_and_says_what_to_do(start: Start, no_nvml: dict[str, str]) -> None:
     program = start(**no_nvml)
     assert program.ends() == 1
+    assert "looks for real GPUs through NVML" in program.log().splitlines()[0]
     problems = [line for line in program.log().splitlines() if " INFO " not in line]
     assert len(problems) == 1
     assert " ERROR libnvidia-ml.so.1 was not found: install the NVIDIA driver" in problems[0]
@@ -139,7 +140,7 @@ def test_in_kubernetes_or_without_validation_it_serves_on_without_nvml(
     assert "libnvidia-ml.so.1 was not found" in program.get("/ready")[1]
     assert program.value("gpu_exporter_nvml_up") == 0
     assert program.names() == set()
-    assert "reads real GPUs through NVML" in program.log().splitlines()[0]
+    assert "looks for real GPUs through NVML" in program.log().splitlines()[0]
     program.must_end()
 
 

@@ -1,10 +1,11 @@
-"""The program where the Kubernetes client is not installed: `pip install gpu-metrics-exporter` without its extra."""
+"""The program without its extras: neither the Kubernetes client nor rich is installed."""
 
+import re
 from pathlib import Path
 
 from tests.integration.program import ended
 
-INSTALL = "pip install 'gpu-metrics-exporter[kubernetes]'"
+INSTALL = "in a clone of the source: pip install '.[kubernetes]'"
 NEEDS = {
     "--kubernetes-enable-pod-labels": ("-k",),
     "--kubernetes-enable-pod-uid": ("-k",),
@@ -27,3 +28,12 @@ def test_pods_from_kubelet_alone_need_no_client(tmp_path: Path) -> None:
     line = ("check", "--mock", "-k", f"--pod-resources-kubelet-socket={tmp_path}/kubelet.sock")
     [done] = ended(line, missing=("kubernetes",))
     assert done.code == 0, done.said
+
+
+def test_doctor_and_top_say_what_to_install_by_no_name_that_a_stranger_could_register() -> None:
+    doctor, top = ended(("doctor",), ("top", "--once"), missing=("kubernetes", "rich"))
+    assert INSTALL in re.sub(r"\s+", " ", doctor.said)
+    assert "--kubeconfig PATH" not in doctor.said
+    assert top.code == 2
+    assert "in a clone of the source: pip install '.[top]'" in top.said
+    assert "gpu-metrics-exporter[" not in doctor.said + top.said

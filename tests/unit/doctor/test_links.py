@@ -12,6 +12,7 @@ from exporter.attribution.owners import Why
 from exporter.doctor.exporters import CURES
 from exporter.doctor.finding import Mark
 from exporter.doctor.links import LINKS, examine
+from exporter.doctor.report import exit_code
 from exporter.doctor.surroundings import MOST_SILENCES, Asked, Surroundings
 from exporter.errors import ConfigError, KubeError
 from tests.unit.doctor import fake_cluster as lab
@@ -194,6 +195,7 @@ def test_a_cluster_that_is_whole_has_no_broken_link(cluster: FakeCluster) -> Non
     assert {one.link for one in found} == {link.name for link in LINKS}
     decision = "team-a/web would scale to 2, because the mean is 83 of 50"
     assert [one.finding.seen for one in found if one.link == "hpa"] == [decision]
+    assert exit_code(found) == 0
 
 
 def test_each_broken_link_is_the_first_that_is_named(cluster: FakeCluster) -> None:
@@ -249,6 +251,7 @@ def test_a_kubeconfig_without_rights_breaks_nothing(cluster: FakeCluster) -> Non
     found = cluster.examined()
     assert {one.finding.mark for one in found if one.link != "api"} == {Mark.UNSEEN}
     assert "this user may not get configmaps" in text_about(found, "rights")
+    assert exit_code(found) == 3
 
 
 def test_answers_of_another_form_break_nothing_and_end_nothing(cluster: FakeCluster) -> None:

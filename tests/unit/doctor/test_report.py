@@ -11,6 +11,8 @@ WIDE = Screen(100, "utf-8", has_colours=False)
 GOOD = Examined(Subject.NODE, "driver", holds("driver 580.159.04, NVML answers"))
 BAD = Examined(Subject.SCALING, "adapter", broken("nobody serves custom.metrics.k8s.io", "Install this chart."))
 DARK = Examined(Subject.CLUSTER, "api", unseen("no kubeconfig", "Name one."))
+FAR = Examined(Subject.KUBELET, "socket", unseen("no exporter belongs on this machine"))
+ANSWERS = Examined(Subject.CLUSTER, "api", holds("the API server answers"))
 
 
 def shown(found: Examined, screen: Screen) -> list[str]:
@@ -81,6 +83,11 @@ def test_whatever_was_seen_a_terminal_takes_no_command_of_it(
             "The first broken link is adapter. Begin with its cure. 1 could not be checked from here.",
         ),
         ([], 0, "No broken link was found."),
+        ([DARK, DARK], 3, "No link could be checked from here. Begin with the cure of api."),
+        ([FAR, ANSWERS], 0, "No broken link was found. 1 could not be checked from here."),
+        ([FAR, ANSWERS, DARK], 3, "No broken link was found. 2 could not be checked from here."),
+        ([FAR, GOOD, ANSWERS], 3, "No broken link was found. 1 could not be checked from here."),
+        ([FAR, DARK], 3, "No link could be checked from here. Begin with the cure of api."),
     ],
 )
 def test_the_worst_finding_is_the_exit_code_and_the_first_broken_link_the_last_line(
