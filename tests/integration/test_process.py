@@ -161,7 +161,7 @@ def test_sigusr1_lets_go_of_all_gpus_and_sigusr2_takes_them_again(start: Start) 
     program.until(lambda: program.names() == set())
     program.until(lambda: program.value("gpu_exporter_nvml_up") == 0)
     status, text = program.get("/health")
-    assert (status, "SIGUSR2 takes them again" in text) == (200, True)
+    assert (status, "SIGUSR2 takes them back" in text) == (200, True)
     page = program.get("/metrics")[1]
     ups = re.findall(r"^gpu_exporter_gpu_up\{.*\} (\S+)$", page, re.MULTILINE)
     assert ups
