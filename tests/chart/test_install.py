@@ -179,6 +179,8 @@ def test_notes_tell_the_next_command_and_it_works(bare_cluster: Cluster) -> None
     cluster = bare_cluster
     notes = cluster.install(GUIDE).output
     assert "does not know ServiceMonitors" in notes
+    settings = re.findall(r"(\w+)NilUsesHelmValues=false", notes)
+    assert settings == ["serviceMonitorSelector", "ruleSelector"]
     [command] = re.findall(r"^ *helm (upgrade dcgm-exporter CHART .*)$", notes, re.MULTILINE)
     cluster.install_crds()
     notes = cluster.helm(*command.replace("CHART", str(CHART)).split()).output
@@ -199,7 +201,7 @@ def run(cluster: Cluster, commands: Iterable[str]) -> str:
 def test_a_release_of_dcgm_exporter_s_chart_is_upgraded_in_place(cluster: Cluster, tmp_path: Path) -> None:
     """Same names, selectors and service: nothing is created anew that has to stay, and nothing of the old is left.
 
-    The commands are those of docs/coming-from-dcgm-exporter.md, but for the last: it asks pods, and there is no node.
+    The commands are those of docs/coming-from-dcgm-exporter.md, up to `helm test`: it asks pods, and there is no node.
     """
     (tmp_path / "templates").mkdir()
     (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: dcgm-exporter, version: 4.8.2}")
@@ -207,12 +209,15 @@ def test_a_release_of_dcgm_exporter_s_chart_is_upgraded_in_place(cluster: Cluste
     cluster.helm("install", "dcgm-exporter", str(tmp_path), values={"serviceMonitor": {"interval": "20s"}})
     before, service = cluster.manifest(), cluster.get("service", "dcgm-exporter", "-n", NAMESPACE)
     identity = cluster.get("daemonset", "dcgm-exporter", "-n", NAMESPACE)["metadata"]["uid"]
-    looked, values, upgrade, status, test, doctor = commands(section(FROM_DCGM, "A release of NVIDIA's chart"))
+    steps = commands(section(FROM_DCGM, "A release of NVIDIA's chart"))
+    looked, values, nodes, upgrade, status, desired, test, *doctor = steps
     assert test.startswith("helm test")
-    assert doctor == "gpu-metrics-exporter doctor"
+    assert doctor[-1] == ".venv/bin/gpu-metrics-exporter doctor"
+    assert run(cluster, [nodes]) == ""
     assert "dcgm-exporter-4.8.2" in run(cluster, [looked])
     assert "interval: 20s" in run(cluster, [values])
     assert "successfully rolled out" in run(cluster, [upgrade, status])
+    assert "DESIRED" in run(cluster, [desired])
     after = cluster.get("daemonset", "dcgm-exporter", "-n", NAMESPACE)
     assert after["metadata"]["uid"] == identity
     assert after["spec"]["template"]["spec"]["containers"][0]["image"] == "REGISTRY/gpu-metrics-exporter:0.1.0"

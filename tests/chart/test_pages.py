@@ -86,6 +86,19 @@ def test_a_key_that_old_charts_had_and_never_read_is_refused(helm: Helm) -> None
         helm.template({"mapPodsMetrics": False})
 
 
+def test_of_two_counters_files_the_page_s_flags_keep_the_one_that_was_in_use(helm: Helm) -> None:
+    """A chart before 4.0 mounts customMetrics as the file that its -f names; one of 4.x as another one."""
+    [row] = [line for line in FROM_DCGM.splitlines() if line.startswith("| `-f /etc/dcgm-exporter/dcp-metrics-inc")]
+    assert re.findall("`--set ([^`]*)`", row) == ["arguments=null", "customMetrics="]
+    file = ["-f", "/etc/dcgm-exporter/dcp-metrics-included.csv"]
+    given = {"customMetrics": "DCGM_FI_DEV_GPU_TEMP, gauge, Temperature.", "arguments": file}
+    with pytest.raises(Refused, match="customMetrics is never read"):
+        helm.template(given)
+    kept = helm.template(given | {"arguments": None})
+    assert given["customMetrics"] in str(kept.all("ConfigMap"))
+    assert looks.exporter(helm.template(given | {"customMetrics": ""}))["args"] == file
+
+
 def test_the_operator_s_values_are_not_this_chart_s_and_their_places_are_named(helm: Helm) -> None:
     given = yaml.safe_load(blocks(section(OPERATOR, "The operator runs this exporter"), "yaml")[0])
     with pytest.raises(Refused, match="dcgmExporter is the GPU Operator's block") as refused:
