@@ -107,6 +107,7 @@ def test_on_gpu_nodes_the_commands_run_and_the_values_render(reader: Reader, fol
             table.becomes(first_line(step), AS_PRINTED, partial(reader.follow, step), within_s=0)
     rendered = Helm(build("helm")["helm"]).template(yaml.safe_load((folder / "walk-through.yaml").read_text()))
     assert looks.exporter(rendered)["image"].startswith("REGISTRY/gpu-metrics-exporter:")
+    assert looks.pod(rendered)["runtimeClassName"] == "nvidia"
     assert [one["metadata"]["name"] for one in rendered.all("HorizontalPodAutoscaler")] == ["gpu-workload-hpa"]
 
 
