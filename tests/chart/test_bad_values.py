@@ -100,7 +100,7 @@ OWN_FILE = {
         ({"arguments": "-f x"}, "at '/arguments': got string, want array"),
         ({"gpuAccess": {"mode": "device"}}, "at '/gpuAccess/mode': value must be one of"),
         ({"image": {"repository": "nvcr.io/nvidia/k8s/dcgm-exporter"}}, "image.repository: nvcr.io/nvidia/k8s/dcgm"),
-        ({"image": {"repository": "mirror/nvidia/k8s/dcgm-exporter"}}, "remove image from your values"),
+        ({"image": {"repository": "mirror/nvidia/k8s/dcgm-exporter"}}, "name your copy of this chart's image"),
         ({"image": {"tag": "4.5.3-4.8.2-distroless"}}, "image.tag: 4.5.3-4.8.2-distroless is a release of NVIDIA's"),
         ({"arguments": ["--kubernets"]}, "arguments: the exporter has no flag --kubernets"),
         ({"arguments": ["-f"]}, "arguments: --f needs a value"),

@@ -1,7 +1,7 @@
 {{/* Values that were written for another chart: NVIDIA's image, and the GPU Operator's block. */}}
 {{- define "dcgm-exporter.refuseOthersValues" -}}
 {{- if regexMatch "(^|/)nvidia/k8s/dcgm-exporter$" .Values.image.repository -}}
-{{- fail (printf "image.repository: %s is NVIDIA's program, which never becomes ready in this chart; remove image from your values, or name your copy of this chart's image" .Values.image.repository) -}}
+{{- fail (printf "image.repository: %s is NVIDIA's program, which never becomes ready in this chart; name your copy of this chart's image there, as docs/image.md says" .Values.image.repository) -}}
 {{- end -}}
 {{- if regexMatch "^[0-9]+[.][0-9]+[.][0-9]+-[0-9]+[.][0-9]+[.][0-9]+(-[a-z0-9.]+)?$" .Values.image.tag -}}
 {{- fail (printf "image.tag: %s is a release of NVIDIA's program; remove it from your values, or name a tag of this chart's image" .Values.image.tag) -}}
