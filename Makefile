@@ -7,37 +7,37 @@ ARGS ?=
 .DEFAULT_GOAL = help
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-# The lines below that say what a target does stand behind two number signs.
+# `make help` prints what follows two number signs.
 .PHONY: help
-help: ## what stands here
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run test lint format golden docs stubs bench device-test clean
 
-run: $(VENV)/installed ## serve http://localhost:9400/metrics, of mock GPUs where there is no real one
+run: $(VENV)/installed ## serve http://localhost:9400/metrics, with mock GPUs if there are no real ones
 	@if $(BIN)/python -c 'import pynvml; pynvml.nvmlInit()' 2>/dev/null; \
 	then exec $(BIN)/python -m exporter $(ARGS); \
 	else exec $(BIN)/python -m exporter --mock $(ARGS); fi
 
 # Four at a time also on two cores: tests of the whole program spend half of their time waiting for it.
-test: $(VENV)/installed-dev ## the fast tests, four at a time
+test: $(VENV)/installed-dev ## run the fast tests, four at a time
 	$(BIN)/python -m pytest --numprocesses=4 $(ARGS)
 
-lint: $(VENV)/installed-dev ## ruff, mypy --strict, lines of prose
+lint: $(VENV)/installed-dev ## run ruff, mypy --strict and the checks of prose
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
 
-format: $(VENV)/installed-dev ## let ruff mend what it can, and wrap long lines of prose
+format: $(VENV)/installed-dev ## let ruff fix what it can, and wrap long lines of prose
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/python tools/prose.py --wrap
 
-golden: $(VENV)/installed-dev ## write the golden scrapes anew; the diff is the review
+golden: $(VENV)/installed-dev ## regenerate the golden scrapes; review the diff
 	$(BIN)/python -m pytest tests/golden --regenerate
 
-docs: $(VENV)/installed-dev ## write what is generated: fields.py, docs/flags.md and fields.md, what the chart knows, the plot, the version
+docs: $(VENV)/installed-dev ## regenerate fields.py, docs/flags.md, docs/fields.md, the chart's tables, the plot, the version
 	$(BIN)/python tools/generate_fields.py > exporter/fields.py
 	$(BIN)/python tools/fields_doc.py > docs/fields.md
 	$(BIN)/python -m exporter.cli.flags_doc > docs/flags.md
@@ -46,13 +46,13 @@ docs: $(VENV)/installed-dev ## write what is generated: fields.py, docs/flags.md
 	$(BIN)/python tools/duty_plot.py
 	$(BIN)/python -m tools.write_version
 
-stubs: $(VENV)/installed-dev ## write the Python messages of kubelet's APIs anew, after a change of a .proto file
+stubs: $(VENV)/installed-dev ## regenerate the Python messages of kubelet's APIs after a change of a .proto file
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. podresources/v1/podresources.proto podresources/v1beta1/deviceplugin.proto tests/kubelet/dra_v1/*.proto
 
-bench: $(VENV)/installed-dev ## how long a collection, a page and attribution take
+bench: $(VENV)/installed-dev ## measure how long a collection, a page and attribution take
 	$(BIN)/python -m pytest tests/benchmarks -W ignore --benchmark-columns=min,median,max $(ARGS)
 
-device-test: $(VENV)/installed-dev ## tests on a real GPU
+device-test: $(VENV)/installed-dev ## run the tests on a real GPU
 	$(BIN)/python -m pytest tests/device $(ARGS)
 
 $(VENV)/installed: pyproject.toml
@@ -66,48 +66,48 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
-clean: ## remove all that is made here, but for caches outside the tree
+clean: ## remove everything built here, except caches outside the tree
 	rm -rf $(VENV) .venv-3.* build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .PHONY: tools kubelet-test
 
 # Builds the real Kubernetes parts that tests run, into a cache outside the tree. ARGS names groups; all without it.
-tools: ## build the real Kubernetes parts that tests run; ARGS names groups
+tools: ## build the real Kubernetes components for tests; ARGS selects groups
 	$(PYTHON) -m tests.tools.build $(ARGS)
 
 # On Linux, as root. A real kubelet, in a network of its own; installs and builds what is missing.
-kubelet-test: $(VENV)/installed-dev ## tests on a real kubelet (root, Linux)
+kubelet-test: $(VENV)/installed-dev ## run the tests on a real kubelet (root, Linux)
 	$(BIN)/python -m tests.kubelet $(ARGS)
 
 .PHONY: chart-test chart-helms
 
-# On Linux, as root. The chart in a real cluster; builds and fetches what is missing. ARGS=--regenerate writes tests/chart/golden anew.
-chart-test: $(VENV)/installed-dev ## tests of the chart on real Kubernetes parts (root, Linux)
+# On Linux, as root. The chart in a real cluster; builds and fetches what is missing. ARGS=--regenerate rewrites tests/chart/golden.
+chart-test: $(VENV)/installed-dev ## test the chart on real Kubernetes components (root, Linux)
 	$(BIN)/python -m tests.chart --numprocesses=2 --dist=loadfile $(ARGS)
 
 # The same machine, shorter: lint, rendering and goldens with every helm from the oldest that the chart's README promises.
-chart-helms: $(VENV)/installed-dev ## tests of the chart with other versions of helm
+chart-helms: $(VENV)/installed-dev ## test the chart with other versions of helm
 	$(BIN)/python -m tests.chart --numprocesses=2 --all-helms -k any_helm $(ARGS)
 
 .PHONY: rules
 
 # For a Prometheus without the chart. Takes the helm on the PATH, or builds one with Go.
-rules: $(VENV)/installed ## alerts, the adapter's rules and dashboards as files, in dist/
+rules: $(VENV)/installed ## write alerts, the adapter's rules and dashboards as files into dist/
 	$(BIN)/python -m tools.release.chart_files dist
 
 .PHONY: image release lock
 
 # On Linux, as root, with buildah and mmdebstrap: the container image as an archive. No daemon, no registry. ARCH=arm64
 # puts one together for that architecture.
-image: ## the container image as an archive (root, Linux)
+image: ## build the container image as an archive (root, Linux)
 	$(PYTHON) -m tools.image $(if $(ARCH),--arch $(ARCH)) $(or $(ARGS),dist/gpu-metrics-exporter$(if $(ARCH),-$(ARCH)).tar)
 
 # On Linux, as root, of a commit: all that is published, in dist/. docs/releases.md says how to publish it.
-release: $(VENV)/installed-dev ## wheel, source, images, chart, dashboards, rules, bills of materials, checksums (root, Linux)
+release: $(VENV)/installed-dev ## build wheel, sdist, images, chart, dashboards, rules, SBOMs, checksums (root, Linux)
 	$(BIN)/python -m tools.release dist
 
 # The image's dependencies and their hashes. Versions stay where they can; ARGS=--upgrade takes the newest that are allowed.
-lock: $(VENV)/installed ## the image's dependencies and their hashes
+lock: $(VENV)/installed ## update the image's dependencies and their hashes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --no-python-downloads --generate-hashes \
 		--custom-compile-command 'make lock' --extra kubernetes --extra top --output-file requirements.lock $(ARGS) pyproject.toml
@@ -115,20 +115,20 @@ lock: $(VENV)/installed ## the image's dependencies and their hashes
 .PHONY: demo reaction
 
 # On Linux, as root. The whole chain to play with: docs/demo.md. Builds and fetches what is missing.
-demo: $(VENV)/installed-dev ## the whole chain to play with: docs/demo.md (root, Linux)
+demo: $(VENV)/installed-dev ## run the whole chain to try it out: docs/demo.md (root, Linux)
 	@$(BIN)/python -m tests.e2e.demo
 
 # On Linux, as root, half an hour. Measures the reaction time, and writes the figures into docs/reaction-time.md.
-reaction: $(VENV)/installed-dev ## measure the reaction time, half an hour (root, Linux)
+reaction: $(VENV)/installed-dev ## measure the reaction time, takes half an hour (root, Linux)
 	$(BIN)/python -m tests.e2e.reaction build/reaction $(ARGS)
 
 .PHONY: e2e e2e-full
 
 # On Linux, as root. The whole chain from mock GPUs to autoscalers: docs/testing-e2e.md. Builds and fetches what is missing.
-e2e: $(VENV)/installed-dev ## the whole chain from mock GPUs to autoscalers (root, Linux)
+e2e: $(VENV)/installed-dev ## test the whole chain from mock GPUs to autoscalers (root, Linux)
 	$(BIN)/python -m tests.e2e $(ARGS)
 
-e2e-full: $(VENV)/installed-dev ## the same, with every case
+e2e-full: $(VENV)/installed-dev ## the same, with all cases
 	$(BIN)/python -m tests.e2e --full $(ARGS)
 
 .PHONY: bare-metal-test

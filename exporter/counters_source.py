@@ -84,7 +84,7 @@ class CountersConfigMap:
 
 
 class CountersText:
-    """Text that stands in another file, read before, and stays as it is."""
+    """Text from another file that was read before; it never changes."""
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name

@@ -1,9 +1,9 @@
 """Every error that the exporter raises, as one tree.
 
 ExporterError
-├─ ConfigError               the user can mend it; the program ends with exit code 2
+├─ ConfigError               the user can fix it; the program ends with exit code 2
 │  ├─ RecordingError         a recording is damaged or of another version
-│  └─ MissingExtra           a package is not installed that only an extra of this one brings
+│  └─ MissingExtra           a package that only an extra installs is missing
 ├─ NvmlError                 the driver or its library does not work; retried with back-off, or exit code 1
 │  ├─ LibraryMissing         libnvidia-ml.so.1 can't be loaded
 │  ├─ DriverMismatch         library and kernel module are of different releases

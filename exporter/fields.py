@@ -29,7 +29,7 @@ class FieldInfo(NamedTuple):
 
 
 def find(name: str) -> FieldInfo | None:
-    """Return the field that a name stands for, of whatever generation; also one that DCGM has no more."""
+    """Return the field that a name stands for, of any generation; also one that DCGM has removed."""
     newest = ALIASES.get(name, name)
     return FIELDS.get(newest) or RETIRED.get(newest)
 
@@ -908,7 +908,7 @@ FIELDS: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _ROWS}
 """Every field by its newest name, in the order of the ids."""
 
 RETIRED: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _RETIRED_ROWS}
-"""Every field that DCGM has no more; another field may have its id by now."""
+"""Every field that DCGM has removed; another field may have its id by now."""
 
 ALIASES: Mapping[str, str] = {
     "DCGM_FI_DRIVER_VERSION": "DCGM_FI_SYSTEM_DRIVER_VERSION",

@@ -61,7 +61,7 @@ def fetch(url: str, deadline_s: float = DEADLINE_S) -> str:
 
 
 def without_login(url: str) -> str:
-    """Return a URL without the name and the password that may stand in it, also of what is no good URL."""
+    """Return a URL without its user and password, also if the URL is malformed."""
     return _LOGIN.sub(r"\1", url)
 
 

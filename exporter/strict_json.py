@@ -1,4 +1,4 @@
-"""JSON that users write, in which no key stands twice, as for YAML."""
+"""JSON that users write, without repeated keys, as for YAML."""
 
 import json
 from typing import Any

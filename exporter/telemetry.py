@@ -20,7 +20,7 @@ class OwnerNews(NamedTuple):
     """How attribution fares: whether owners are known, when kubelet answered last (Unix time), what went wrong.
 
     `watches` says for each resource that is watched on the API server whether its changes come. `labels_left_out`
-    counts the labels of this node's pods that are not printed; None where none are asked for.
+    counts the labels of this node's pods that are not printed; None if pod labels are off.
     """
 
     known: bool

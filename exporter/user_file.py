@@ -21,7 +21,7 @@ def read_text(path: str | Path, what: str, most_bytes: int = MIB) -> str:
         most_bytes: The largest file that is read.
 
     Raises:
-        ConfigError: It can't be read, is no regular file, is too large, or is not UTF-8 text.
+        ConfigError: It can't be read, is not a regular file, is too large, or is not UTF-8 text.
     """
     return text_of(read_bytes(path, what, most_bytes), str(path))
 
@@ -61,7 +61,7 @@ def text_of(content: bytes, place: str) -> str:
 
 
 def _read(path: str | Path, most_bytes: int) -> bytes | None:
-    """Return what a regular file begins with; None for anything else, such as a pipe that stands there by now."""
+    """Return what a regular file begins with; None for anything else, such as a pipe that has replaced it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor)
         return file.read(most_bytes) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None

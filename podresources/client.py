@@ -76,7 +76,7 @@ class PodResourcesClient:
         """Return who holds what at the moment.
 
         Raises:
-            PodResourcesError: kubelet did not answer, or not with a list. The next call connects anew.
+            PodResourcesError: kubelet did not answer, or not with a list. The next call reconnects.
         """
         try:
             answer = self._ask(self._current_channel())

@@ -74,7 +74,7 @@ KubeletFault = Hang | Slow | Refuse | RateLimit | AnswerBytes | CutOff
 class FakeKubelet:
     """A PodResources server; as a context manager it serves within the block and leaves no socket behind.
 
-    Whoever starts it must stop it: a process does not end while a call hangs in it.
+    The caller must stop it: a process does not end while a call hangs in it.
 
     Pods and faults may be set at any time, from any thread, and outlast a restart.
     """
@@ -164,7 +164,7 @@ class FakeKubelet:
         }
 
     def _method(self, make: _MakeAnswer, request: type[Message]) -> "grpc.RpcMethodHandler[Any, bytes]":
-        """Return a handler that subjects what `make` answers to the fault of the moment."""
+        """Return a handler that subjects what `make` answers to the current fault."""
 
         def answer(request: Any, context: grpc.ServicerContext) -> bytes:
             with self._change:

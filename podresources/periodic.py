@@ -50,7 +50,7 @@ class Periodic:
         """End the thread; returns within a second, also while a look hangs, and does nothing if it never ran.
 
         Args:
-            interrupt: Ends a look that waits; called when no other one can begin any more.
+            interrupt: Ends a look that waits; called when no other one can begin.
         """
         self._stopping.set()
         if interrupt is not None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables of chart/README.md anew: values, the lists' keys, and what can be scaled on.
+"""Rewrite the tables of chart/README.md: values, the lists' keys, and what can be scaled on.
 
 Values and their comments are those of values.yaml; the keys of lists are described in values.schema.json.
 

@@ -43,7 +43,7 @@ class FieldInfo(NamedTuple):
 
 
 def find(name: str) -> FieldInfo | None:
-    """Return the field that a name stands for, of whatever generation; also one that DCGM has no more."""
+    """Return the field that a name stands for, of any generation; also one that DCGM has removed."""
     newest = ALIASES.get(name, name)
     return FIELDS.get(newest) or RETIRED.get(newest)
 
@@ -95,7 +95,7 @@ def generate(tables: Tables) -> Iterator[str]:
     yield "FIELDS: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _ROWS}\n"
     yield '"""Every field by its newest name, in the order of the ids."""\n\n'
     yield "RETIRED: Mapping[str, FieldInfo] = {row[1]: FieldInfo(*row) for row in _RETIRED_ROWS}\n"
-    yield '"""Every field that DCGM has no more; another field may have its id by now."""\n\n'
+    yield '"""Every field that DCGM has removed; another field may have its id by now."""\n\n'
     yield "ALIASES: Mapping[str, str] = {\n"
     yield from aliases(tables)
     yield "}\n"

@@ -54,7 +54,7 @@ def long_lines(text: str) -> Iterator[int]:
 
 
 def wrapped(text: str) -> str:
-    """Return a document of which the paragraphs and items with a line that is too long are wrapped anew."""
+    """Return a document of which the paragraphs and items with a line that is too long are rewrapped."""
     made: list[str] = []
     for _, lines, is_prose in blocks(text):
         is_wrapped = is_prose and not lines[0].startswith("#") and any(map(is_long, lines))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the version, which stands in exporter/__init__.py, where other files must have it: `make docs` does it.
+"""Copy the version from exporter/__init__.py into the other files that have it: `make docs` runs this.
 
 python -m tools.write_version
 """

@@ -1,4 +1,4 @@
-"""What /health and /ready say of GPUs and owners, in one line."""
+"""What /health and /ready say about GPUs and owners, in one line."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def health(supervisor: Supervisor, owners: Callable[[], str], *, require_gpus: b
 def ready(supervisor: Supervisor, owners_settled: Callable[[], bool], owners: Callable[[], str]) -> Health:
     """Say whether all is known that can be: GPUs and NVML are read or in trouble, and kubelet, if need be, was asked.
 
-    A node in trouble is ready, too. Its metrics say so, and an update of a DaemonSet that waits for readiness goes on.
+    A node in trouble is ready, too. Its metrics say so, and a DaemonSet update that waits for readiness continues.
     """
     states = supervisor.states()
     is_known = supervisor.listed() or supervisor.trouble()

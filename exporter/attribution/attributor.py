@@ -17,7 +17,7 @@ from podresources.poller import Polled
 
 LOOK_S = 0.25
 SILENT_AFTER_S = 60.0
-"""After what time without an answer kubelet's last one says nothing any more."""
+"""How long kubelet's last answer stays valid if no new one arrives."""
 
 _NOTHING = Attribution({})
 

@@ -74,13 +74,13 @@ class EntityIndex:
         return None if device.minor is None else self._by_minor.get(device.minor)
 
     def find_instance(self, gpu_uuid: str, profile: str) -> Entity | None:
-        """Return the MIG instance that a GPU has of a profile, if it has one of it and no more."""
+        """Return the MIG instance that a GPU has of a profile, if it has exactly one."""
         of_gpu = (entity for (gpu, _), entity in self._instances.items() if gpu == gpu_uuid)
         found = [entity for entity in of_gpu if entity.instance is not None and entity.instance.profile == profile]
         return found[0] if len(found) == 1 else None
 
     def find_within(self, text: str) -> Entity | None:
-        """Return what an id that `find` does not know names all the same: that whose UUID, or nvidiaN, stands in it."""
+        """Return what an id that `find` does not know names: the entity whose UUID or nvidiaN it contains."""
         if name := _NAME_WITHIN.match(text):
             return self._gpus.get(int(name["minor"]))
         found = (self._by_uuid.get(uuid) or self._gpus.get(uuid) for uuid in _UUID.findall(text))

@@ -34,7 +34,7 @@ SETTLED_S = 2.0
 """A file that is younger may change once more within the same tick of its clock."""
 
 STALE_AFTER_S = 60.0
-"""After what time without a look the jobs of the last one say nothing any more."""
+"""How long the last known jobs stay valid if the directory can't be read."""
 
 _NAME = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))?|(GPU|MIG)-[0-9a-fA-F-]+")
 _NO_JOBS: Mapping[str, tuple[str, ...]] = MappingProxyType({})

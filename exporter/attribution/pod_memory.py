@@ -1,7 +1,7 @@
 """What only time tells of pods: which have ended, and of which what was known is no longer true.
 
 kubelet's list and the API server's view of the node lag behind each other, each by as much as it likes. kubelet names
-pods by namespace and name alone, so that one that was made anew looks like the one before.
+pods by namespace and name alone, so that a recreated pod looks like the old one.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class PodMemory:
         self._forgotten: dict[PodKey, _Forgotten] = {}
 
     def judge(self, evidence: Evidence, now: float) -> Evidence:
-        """Return evidence without what is not to be believed any more, and with the pods that have ended.
+        """Return evidence without what can no longer be trusted, and with the pods that have ended.
 
         Args:
             evidence: What kubelet and the API server say.

@@ -41,7 +41,7 @@ def slices_of(node: OwnNode) -> Resource[DeviceSlice]:
 def devices_of(slices: Slices) -> DraDevices:
     """Return the devices by pool and name, each as the pool's newest generation that has it says.
 
-    A driver that publishes a pool anew does so slice by slice, and a running pod keeps a device that is no longer
+    A driver republishes a pool slice by slice, and a running pod keeps a device that is no longer
     offered, so that older generations count, too.
     """
     oldest_first = sorted(slices.values(), key=lambda part: part.generation)

@@ -18,7 +18,7 @@ MOST_NAMED = 10
 
 
 class StrangeIds:
-    """Remembers since when each id has meant nothing. One that comes to mean something counts anew if it strays again.
+    """Remembers since when each id has meant nothing. One that matched in between starts over.
 
     Attributes:
         total: How many have been met.

@@ -1,4 +1,4 @@
-"""All readings the exporter knows: one module a subject, each a table of declarations."""
+"""All readings the exporter knows: one module per subject, each a table of declarations."""
 
 from math import ceil
 
@@ -87,7 +87,7 @@ def catalogue(
 
 
 CATALOGUE = catalogue()
-"""Every reading as it is where nobody sets anything."""
+"""Every reading, with default settings."""
 
 OWN_SERIES: tuple[Counter, ...] = (xids.LISTENING_SINCE, xids.LAST_SEEN, driver_events.EVENTS_TOTAL)
 """Series under this exporter's own names, which no counters file asks for."""

@@ -21,7 +21,7 @@ _RINGS = {
     BusySource.ENCODER: (pynvml.NVML_ENC_UTILIZATION_SAMPLES, "encoder_", "the encoder was busy"),
     BusySource.DECODER: (pynvml.NVML_DEC_UTILIZATION_SAMPLES, "decoder_", "the decoder was busy"),
 }
-"""The driver's ring, what stands in the names, and when it counts."""
+"""The driver's ring, its part of the series' names, and when it counts."""
 
 _UNITS = {
     pynvml.NVML_GPM_METRIC_GRAPHICS_UTIL: ("graphics", "the graphics or compute engine was active"),
@@ -29,7 +29,7 @@ _UNITS = {
     pynvml.NVML_GPM_METRIC_ANY_TENSOR_UTIL: ("tensor", "tensor cores were active, mean over all"),
     pynvml.NVML_GPM_METRIC_DRAM_BW_UTIL: ("dram", "the memory transferred data, as a share of its bandwidth"),
 }
-"""GPM's metrics: what stands in the names, and when it counts."""
+"""GPM's metrics: their part of the series' names, and when they count."""
 
 
 def _counter(name: str, text: str) -> Counter:

@@ -9,7 +9,7 @@ from exporter.catalogue.reading import Field, Reading, Tracked, Tracker
 from exporter.model import Labels
 
 WINDOW_MS = 300_000
-"""The window of DCGM_EXP_CLOCK_EVENTS_COUNT where nobody sets one."""
+"""The default window of DCGM_EXP_CLOCK_EVENTS_COUNT."""
 
 REASON_NAMES = {
     pynvml.nvmlClocksEventReasonGpuIdle: "gpu_idle",

@@ -1,4 +1,4 @@
-"""Health of a GPU's parts: what of the other fields is a warning, and what a failure. Thresholds stand here alone.
+"""Health of a GPU's parts: which values of other fields are a warning or a failure. All thresholds are here.
 
 They are those of DCGM's health watches (its documentation, and the limits in DcgmGPUHardwareLimits.h), without what
 needs a diagnosis or a week's memory, and with rows that wait to be remapped, which DCGM's diagnosis warns of.
@@ -41,7 +41,7 @@ def among(*codes: int) -> Rule:
 
 
 def some_are_down(states: Sequence[float]) -> bool | None:
-    """Say whether links are down while others are up; where none is up, as on a card without a bridge, none is used."""
+    """Say whether links are down while others are up; if none is up, as on a card without a bridge, none is used."""
     return 0 in states if any(states) else None
 
 

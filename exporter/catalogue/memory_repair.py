@@ -1,4 +1,4 @@
-"""Memory that the GPU has put out of use: rows from Ampere on, pages before; and whether it can go on."""
+"""Memory that the GPU has put out of use: rows from Ampere on, pages before; and whether more can be put out of use."""
 
 import pynvml
 

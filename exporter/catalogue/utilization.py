@@ -53,5 +53,5 @@ OTHERS = (
 
 
 def readings(*, mean_gpu_util: bool) -> tuple[Reading, ...]:
-    """Return the readings; the GPU's utilization is a mean or that of the moment."""
+    """Return the readings; the GPU's utilization is a mean or the current value."""
     return (MEAN_GPU_UTIL if mean_gpu_util else GPU_UTIL, *OTHERS)

@@ -9,7 +9,7 @@ from exporter.counters import Counter, MetricType
 from exporter.model import Labels
 
 WINDOW_MS = 300_000
-"""The window of DCGM_EXP_XID_ERRORS_COUNT where nobody sets one."""
+"""The default window of DCGM_EXP_XID_ERRORS_COUNT."""
 
 OF_APPLICATIONS = frozenset({13, 31, 43, 45, 68, 109})
 """Codes that are nearly always an application's fault: NVIDIA's device plugin leaves a GPU in service after them."""
@@ -30,7 +30,7 @@ LAST_SEEN = Counter(
 )
 """Our own series beside the Xid."""
 
-# What dcgm-exporter prints as err_msg, so that label matchers go on working; the source of both is
+# What dcgm-exporter prints as err_msg, so that label matchers keep working; the source of both is
 # https://docs.nvidia.com/deploy/xid-errors/.
 MESSAGES = {
     0: "No Error",

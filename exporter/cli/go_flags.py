@@ -30,11 +30,11 @@ def read_arguments(arguments: Sequence[str], flags: Mapping[str, Arity]) -> Iter
     """Split a command line into flags.
 
     Args:
-        arguments: What stands behind the program's name.
+        arguments: The arguments after the program's name.
         flags: Every name and shorthand that exists, without dashes.
 
     Yields:
-        The name without dashes, as written, and the value, None where none was; in the line's order.
+        The name without dashes, as written, and the value, or None if there is none; in the line's order.
 
     Raises:
         ConfigError: for a flag that does not exist, a value that is missing, an argument that is no flag.

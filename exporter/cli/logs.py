@@ -1,4 +1,4 @@
-"""Log lines: text or JSON, to standard error, also of what nobody expected."""
+"""Log lines: text or JSON, to standard error, also of unexpected errors."""
 
 import json
 import logging
@@ -62,7 +62,7 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if isinstance(sys.exception(), OSError):
-            return  # nobody reads standard error any more, or its disk is full: work goes on
+            return  # nothing reads standard error now, or its disk is full: work continues
         try:
             text = self.format(
                 logging.makeLogRecord({**vars(record), "msg": f"{record.msg} {record.args!r}", "args": ()})

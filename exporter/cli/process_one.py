@@ -19,7 +19,7 @@ def flags_of_process_one(command_line: Path = Path("/proc/1/cmdline")) -> tuple[
 
 
 def _behind_name(words: list[str]) -> list[str]:
-    """Return what stands behind the program's name: its own, an interpreter's script, or `-m exporter`."""
+    """Return the arguments after the program's name: its own, an interpreter's script, or `-m exporter`."""
     for place, word in enumerate(words[:3]):
         if Path(word).name in NAMES or (word == "exporter" and words[place - 1] == "-m"):
             return words[place + 1 :]

@@ -18,10 +18,10 @@ MOST_PAGES = 20
 """Of how many exporters the pages are read; they are alike, as a rule."""
 
 _SPEAK_TLS = frozenset({400, 502, 503})
-"""What the API server answers at once where a pod takes no request in the clear; or where nobody listens."""
+"""What the API server answers at once where a pod takes no request in the clear; or if nothing listens."""
 
 MOST_SILENT = 3
-"""After how many that don't answer no more are asked: each takes some seconds."""
+"""After how many exporters without an answer doctor stops asking: each takes some seconds."""
 
 LONGEST_SILENCE_S = 10.0
 """After that kubelet, which is asked each second, is said not to answer; its last answer counts for longer."""

@@ -61,7 +61,7 @@ def lines(found: Examined, screen: Screen) -> Iterator[str]:
 
 
 def summary(findings: Iterable[Examined], screen: Screen) -> str:
-    """Return what stands below all: which link breaks first, for those behind it can't hold."""
+    """Return the last line: which link breaks first, because the links after it can't work."""
     found = list(findings)
     first = next((one for one in found if one.finding.mark is Mark.BROKEN), None)
     unseen = sum(one.finding.mark is Mark.UNSEEN for one in found)

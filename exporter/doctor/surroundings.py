@@ -19,7 +19,7 @@ Object = Mapping[str, Any]
 """What the API server has of something."""
 
 MOST_SILENCES = 3
-"""After so many answers of the API server that never came no more are waited for: each takes some seconds."""
+"""After this many requests without an answer, doctor stops asking the API server: each takes some seconds."""
 
 _NVIDIA = "0x10de"
 _WITH_GPU = ("dev/nvidiactl", "proc/driver/nvidia/version", "dev/dxg")

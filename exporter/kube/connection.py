@@ -139,7 +139,7 @@ class ApiServer:
             answer.close()
 
     def stream(self, path: str, query: Query, accept: str, silence_s: float) -> Lines:
-        """Ask for an answer that goes on, and return it as soon as it begins.
+        """Ask for a streamed answer, and return it as soon as it begins.
 
         Args:
             path: The resource's.

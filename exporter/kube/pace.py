@@ -38,7 +38,7 @@ class Backoff:
         self._first_s = self._pause_s = first_s
 
     def reset(self) -> None:
-        """Begin anew: something was achieved."""
+        """Start over after a success."""
         self._pause_s = self._first_s
 
     def next_s(self, longest_s: float) -> float:

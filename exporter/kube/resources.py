@@ -146,7 +146,7 @@ def _read_pages(server: ApiServer, selection: Selection, resource: Resource[T], 
 
 
 class WatchLimits(NamedTuple):
-    """How long a watch goes on at most, and how long it may be silent, in seconds."""
+    """How long a watch may last and how long it may be silent, in seconds."""
 
     longest_s: int
     silence_s: float

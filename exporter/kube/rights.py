@@ -8,7 +8,7 @@ _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class Right(NamedTuple):
-    """To do something with objects of a kind; in all namespaces where none is named."""
+    """To do something with objects of a kind; in all namespaces if none is named."""
 
     verb: str
     resource: str

@@ -115,7 +115,7 @@ class Watch(Generic[T]):
                 self._fail(ExporterError(f"unexpected: {error!r}"))
 
     def _follow(self, server: ApiServer) -> None:
-        """List and watch until something goes wrong. A watch that ends or breaks off goes on where it was."""
+        """List and watch until something goes wrong. A watch that ends or breaks resumes where it was."""
         selection = find_selection(server, self._resource)
         while not self._stopping.is_set():
             if not self._is_listed:

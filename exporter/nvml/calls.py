@@ -114,7 +114,7 @@ class Calls:
             errors: What return codes mean that are answers.
 
         Returns:
-            What pynvml returns, with text that is no UTF-8 mended, or the reason why there is no answer. Whatever
+            What pynvml returns, with invalid UTF-8 replaced, or the reason why there is no answer. Whatever
             pynvml raises, as it may for a library or an answer that it does not expect, costs this call alone.
         """
         return self._noted(function, args, errors).answer

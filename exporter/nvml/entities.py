@@ -109,7 +109,7 @@ def is_mig_switched_off(calls: Calls, device: Device) -> bool:
 
 
 def displaced_instances(calls: Calls, device: Device) -> frozenset[Entity]:
-    """Return the instances whose handles do not lead to them any more, because MIG has been divided anew since.
+    """Return the instances whose handles are stale, because MIG has been repartitioned since.
 
     Source: nvmlDeviceGetUUID; 5 us on an H100.
     """

@@ -49,7 +49,7 @@ class Looks:
         self._begun = {}
 
     def look(self, indices: Collection[int]) -> dict[int, Layout | Reason]:
-        """Look at GPUs, but wait no longer than PATIENCE_S; a look that takes longer goes on, and is not made twice.
+        """Look at GPUs, but wait no longer than PATIENCE_S; a look that takes longer continues, and is not repeated.
 
         Returns:
             What each index is; Reason.NO_SAMPLE_YET where that is not known yet, TIMEOUT where the look hangs,

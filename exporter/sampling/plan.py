@@ -11,7 +11,7 @@ R = TypeVar("R", Call, FieldValue)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to read from every device. Each NVML call stands in it once, with all fields that it answers."""
+    """What to read from every device. Each NVML call is in it once, with all fields that it provides."""
 
     calls: tuple[Call, ...]
     field_values: tuple[FieldValue, ...]

@@ -28,7 +28,7 @@ class Sampler:
 
     Attributes:
         device: The device, as it was when it was looked at.
-        is_outdated: Whether it was found since the last collection began that it may not be so any more.
+        is_outdated: Whether a change was noticed since the last collection began.
     """
 
     def __init__(self, device: Device, calls: Calls, pacing: Pacing, on_missing: OnMissing) -> None:
@@ -57,7 +57,7 @@ class Sampler:
         return {**self._former, **own}
 
     def follow(self, plan: Plan) -> None:
-        """Read by this plan from now on. Trackers stay, so rates, totals and windows go on."""
+        """Read by this plan from now on. Trackers stay, so rates, totals and windows continue."""
         kinds_of_means = frozenset(kind for kind, all_of in plan.tracked.items() if not all(r.is_total for r in all_of))
         for kind in (self._trackers.keys() - plan.tracked.keys()) | (self._kinds_of_means - kinds_of_means):
             self._trackers[kind].interrupt()  # or a mean that is asked for again would span all the time between
@@ -108,7 +108,7 @@ class Sampler:
     def _accumulated_at(self) -> float | None:
         """Return since when no value that accumulates has been read, in seconds of the epoch: the oldest one's time."""
         slots = (slot for slot in self._slots if slot.source.accumulates)
-        read_at = [slot.read_at for slot in slots if slot.source.period != LAYOUT]  # else it is not read any more
+        read_at = [slot.read_at for slot in slots if slot.source.period != LAYOUT]  # else it is no longer read
         oldest = min(read_at, default=-math.inf)
         return None if oldest == -math.inf else self._pacing.clock.time() - (self._pace.now - oldest)
 

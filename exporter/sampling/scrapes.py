@@ -48,7 +48,7 @@ class Rhythm(NamedTuple):
         return now > self.last + LOST * self.interval_s + TOLERANCE_S
 
     def after(self, at: float) -> "Rhythm | None":
-        """Return the rhythm as it goes on with a scrape, or None if that does not belong to it.
+        """Return the rhythm continued by a scrape, or None if that does not belong to it.
 
         One lost scrape changes nothing; of two gaps of equal length the interval is another one.
         """

@@ -52,7 +52,7 @@ class Slot:
         return now + self._pacing.interval_s + EARLY_S
 
     def read(self, values: FieldValues, now: float, expires: float) -> None:
-        """Read the source; means go on behind what has been scraped, so that no reading in between shortens them."""
+        """Read the source; means start after what was scraped, so that readings in between do not shorten them."""
         self.source.begin_span(self._scraped(now) if self.source.accumulates else self.source.fields)
         had_failed = self._has_failed()
         self.last = self.source.read(values, expires)

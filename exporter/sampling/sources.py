@@ -57,7 +57,7 @@ class Source(Protocol):
         accumulates: Whether it loses nothing when it is read seldom; then its period is the longest one.
         fields: The names of the fields that it answers.
         ids: The field values that it needs; the device is asked for those of all sources in one call.
-        has_given_up: Whether something is not asked any more, because NVML said that it is not supported.
+        has_given_up: Whether something is no longer read, because NVML does not support it.
         contradicts_itself: Whether NVML said so of what it answered before, as it does when a MIG instance's handle
             has become void. Then that is asked again.
         is_waiting: Whether it needs one reading more before it has a value, whatever its period is.
@@ -272,7 +272,7 @@ class TrackerSource(Source):
         return outcome.samples
 
     def _give_up(self, names: set[str], missing: list[Missing]) -> None:
-        """Ask no more for the readings whose first fields have these names."""
+        """Stop reading the readings whose first fields have these names."""
         given_up = [reading for reading in self._readings if reading.fields[0].name in names]
         fields = {field.name for reading in given_up for field in reading.fields}
         self._unsupported += [one for one in missing if one.field in fields]

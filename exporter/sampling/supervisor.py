@@ -42,7 +42,7 @@ class Sampling:
     """How to sample: by which NVML, which devices, how often, and how often to look for changed devices.
 
     `pci_devices` lists the GPUs that the operating system has, as far as it can tell: NVML sees a new one only
-    after it was started anew. It answers None where the system does not tell now. `ledger` notes what NVML costs,
+    after a restart. It answers None where the system does not tell now. `ledger` notes what NVML costs,
     `scrapes` tells when what accumulates is asked for.
     """
 
@@ -94,7 +94,7 @@ class Supervisor:
             self._nvml.end_within(STOP_S / 2)
 
     def follow(self, plan: Plan) -> None:
-        """Read by this plan from the next collections on. Trackers go on."""
+        """Read by this plan from the next collections on. Trackers stay."""
         self._plan = plan
 
     def let_go(self) -> None:
@@ -243,7 +243,7 @@ class Supervisor:
         self._unmatched = unmatched
 
     def _needs_restart(self) -> bool:
-        """Say whether nothing short of starting NVML anew can help; at most once a back-off."""
+        """Say whether only a restart of NVML can help; at most once per back-off."""
         if self._driver_has_changed():
             log.info("GPUs were added or removed: restarting NVML")
             return True

@@ -80,7 +80,7 @@ class Worker:
         return not self._thread.is_alive() and not self._stopping.is_set()
 
     def legacy(self) -> Mapping[Tracker, DeviceTracker]:
-        """Return what a later worker of the same GPU goes on from; after the thread has ended."""
+        """Return what a later worker of the same GPU continues from; after the thread has ended."""
         return self._sampler.legacy()
 
     def wants_look(self) -> bool:
@@ -99,7 +99,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def is_late(self, now: float) -> bool:
-        """Say whether three collections have been missed, so that nothing published is true any more."""
+        """Say whether three collections have been missed, so that nothing published is still true."""
         first = self._started + life_s(self._timetable.interval_s)
         return now >= (max(first, self.snapshot.expires) if self.snapshot else first)
 

@@ -153,7 +153,7 @@ class Workers:
         return worker
 
     def _still_true(self, device: Device) -> DeviceSnapshot | None:
-        """Return the GPU's last snapshot, if that is still true: NVML may have been started anew for another GPU."""
+        """Return the GPU's last snapshot, if that is still true: NVML may have been restarted for another GPU."""
         fresh = self._fresh.pop(device.gpu.uuid, None)
         if fresh is None or fresh.gpu != device.gpu or fresh.expires <= self._pacing.clock.monotonic():
             return None
@@ -225,7 +225,7 @@ def _last_snapshot(worker: Worker) -> DeviceSnapshot | None:
 
 
 def _is_missed(state: GpuState, driven: frozenset[str] | None) -> bool:
-    """Say whether a GPU that may not be listed any more is missed: one that was taken from the driver is not.
+    """Say whether a GPU that is possibly no longer listed is missed: one that was taken from the driver is not.
 
     One that fell off the bus was, too; the Xid that it left tells it apart.
     """
@@ -244,7 +244,7 @@ def _pci_name(gpu: Gpu) -> str:
 def _without_worker(
     reasons: Mapping[int, Reason], devices: Mapping[int, Device], former: Iterable[GpuState]
 ) -> Iterable[GpuState]:
-    """Yield the states of the GPUs that have no worker, and of lost ones that are not even listed any more.
+    """Yield the states of the GPUs that have no worker, and of lost ones that are no longer listed.
 
     Args:
         reasons: Why there is none, by index.

@@ -41,7 +41,7 @@ class Acceptor:
         self._resume()
 
     def stop(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         self._loop.remove_reader(self._sock)
         if self._pause is not None:
             self._pause.cancel()

@@ -33,7 +33,7 @@ class Admission:
             client: Who asks.
             certificate: Returns its certificate as Python's ssl parses it, empty where it gave none.
             then: Is called with None for a request that is answered, or with the refusal; at once, but for a password
-                that has to be hashed.
+                that must be hashed.
         """
         web = self._web()
         if not self._is_within_rate(web):

@@ -90,7 +90,7 @@ class Endpoints:
             return refusal._replace(headers=(("Allow", "GET, HEAD"),))
         try:
             answer = self._answer_path(path, request, is_full=is_full)
-        except Exception:  # noqa: BLE001 - whatever fails, the server goes on
+        except Exception:  # noqa: BLE001 - whatever fails, the server continues
             if path not in self._failing:
                 self._failing.add(path)
                 _log.exception("answering %s failed; logged once until it works again", path)

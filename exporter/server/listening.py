@@ -19,7 +19,7 @@ _REASONS = {
 
 
 def listening_socket(host: str | None, port: int) -> socket.socket:
-    """Listen on a host's address, or on every address of the machine, IPv4 and IPv6, where none is given.
+    """Listen on a host's address, or on every address of the machine, IPv4 and IPv6, if none is given.
 
     As with Go's servers, 0.0.0.0 and :: mean every address too, and a name means its first IPv4 address if it
     has one. Port 0 lets the system choose.

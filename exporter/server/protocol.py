@@ -89,7 +89,7 @@ class HttpListener(HTTPServerConnectionDelegate):
         self._connections.closed(cast("HTTP1ServerConnection", server_conn))
 
     async def shut_down(self) -> None:
-        """Accept no more, give answers under way a moment, then close every connection."""
+        """Stop accepting, give responses under way a moment, then close every connection."""
         for sock, acceptor in self._listening:
             acceptor.stop()
             sock.close()

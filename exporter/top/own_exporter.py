@@ -1,4 +1,4 @@
-"""An exporter of our own for as long as somebody looks, where none serves on this machine."""
+"""An exporter within top, for as long as it runs, if none is running on this machine."""
 
 import logging
 import multiprocessing

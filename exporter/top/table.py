@@ -1,4 +1,4 @@
-"""The table: which columns a width has room for, and what stands in each cell."""
+"""The table: which columns a width has room for, and the content of each cell."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The Debian root that stands in for the image on which the Dockerfile builds, so that no registry is needed.
+"""The Debian root that replaces the Dockerfile's base image, so that no registry is needed.
 
 It comes from Debian's own packages, less what Debian's slim images leave out.
 """

@@ -117,7 +117,7 @@ checksum/scenario: {{ toJson .Values.mock.scenario | sha256sum }}
 {{- toYaml (concat $args (default list .Values.arguments)) -}}
 {{- end -}}
 
-{{/* The chart's variables, but for those that extraEnv has, and that: a server-side apply refuses a name that stands twice. */}}
+{{/* The chart's variables, but for those that extraEnv has, and that: a server-side apply rejects a repeated name. */}}
 {{- define "dcgm-exporter.env" -}}
 {{- $env := list -}}
 {{- $given := list -}}

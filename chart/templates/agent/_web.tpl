@@ -4,7 +4,7 @@
 {{- if or .Values.tlsServerConfig.enabled .Values.basicAuth.users -}}true{{- end -}}
 {{- end -}}
 
-{{/* A web configuration file of the user's own, by argument or variable: what stands in it is not known here. */}}
+{{/* A web configuration file of the user's own, by argument or variable: its content is not known here. */}}
 {{- define "dcgm-exporter.ownWebConfig" -}}
 {{- include "dcgm-exporter.flagValue" (list . "web-config-file" "DCGM_EXPORTER_WEB_CONFIG_FILE") -}}
 {{- end -}}

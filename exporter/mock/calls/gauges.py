@@ -1,4 +1,4 @@
-"""NVML functions that answer a quantity of the moment, or of the last seconds, as the mock has them."""
+"""NVML functions that return a current quantity, or one of the last seconds, from the mock."""
 
 # ruff: noqa: N802, N803, D102 - the methods have pynvml's names, and NVIDIA's documentation describes them
 

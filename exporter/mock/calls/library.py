@@ -114,7 +114,7 @@ class Library:
         self._targets: Pointers[MockDevice] = self.pointers(pynvml.c_nvmlDevice_t)
 
     def pointers(self, kind: Any) -> Pointers[Any]:
-        """Return a new set of pointers of a ctypes type, which lives until the library is started anew."""
+        """Return a new set of pointers of a ctypes type, which lives until the library is restarted."""
         made: Pointers[Any] = Pointers(kind)
         self._pointers.append(made)
         return made

@@ -28,7 +28,7 @@ class MockNvml:
     function that it does not know raises FUNCTION_NOT_FOUND when called, as an old driver's library does.
 
     Attributes:
-        machine: What stands behind it, for those who change it while it runs.
+        machine: The simulated machine, for those who change it while it runs.
         redivide: Gives a GPU other MIG devices while it runs; see Library.redivide.
 
     Args:

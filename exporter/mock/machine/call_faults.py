@@ -21,7 +21,7 @@ class LostFault(SpellFault):
 
 @dataclass(frozen=True, slots=True)
 class MissingFault(SpellFault):
-    """For a spell there is no NVML: it does not start. What has been started goes on, as a library that is loaded."""
+    """For a spell there is no NVML: it does not start. What has been started keeps running, like a loaded library."""
 
     def error(self, function: str, t: float) -> int | None:
         """Fail the start."""

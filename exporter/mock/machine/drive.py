@@ -9,13 +9,13 @@ from exporter.mock.machine.signals import Between, Bursts, Constant, Signal
 class Drive:
     """A load at work: the scenario's own, or a level that was put in its place for the time being.
 
-    Changes must come one at a time, in the order of their times; reading may go on meanwhile.
+    Changes must come one at a time, in the order of their times; values may be read meanwhile.
 
     Attributes:
         demands: Names of the demands that the scenario's load follows.
         activity: How busy the device is, from 0 to 1.
         replayed: Names of the quantities that the scenario's load replays.
-        is_forced: Whether a level stands in the place of the scenario's load.
+        is_forced: Whether a level replaces the scenario's load.
     """
 
     def __init__(self, load: Load) -> None:
@@ -32,7 +32,7 @@ class Drive:
         return self.replay(name, Between(self.activity, span.idle, span.busy))
 
     def replay(self, name: str, derived: Signal) -> Signal:
-        """Return a signal as it was recorded, while the load replays it; else the one that stands in for it."""
+        """Return a signal as it was recorded, while the load replays it; else its substitute."""
         if name not in self._recorded:
             return derived
         recorded = self._recorded[name]

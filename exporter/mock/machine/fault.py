@@ -25,7 +25,7 @@ class DriverEvent:
 
 
 class Fault(Protocol):
-    """Something that goes wrong. A kind overrides what it does; all the rest goes on as if it were not."""
+    """Something that goes wrong. A kind overrides what it does; everything else is unaffected."""
 
     @classmethod
     def read(cls, section: Section, at_s: float) -> Self:
@@ -37,7 +37,7 @@ class Fault(Protocol):
         ...
 
     def ended(self, _t: float) -> "Fault | None":
-        """Return what is left of it when it is mended at a time; None for nothing."""
+        """Return what is left of it after a repair at a time; None for nothing."""
         return None
 
     def holds(self, _function: str, _t: float) -> bool:

@@ -63,7 +63,7 @@ class Errors:
         return self.count + self.per_s * self.spell.passed_s(t) if t >= self.spell.at_s else 0.0
 
     def ended(self, t: float) -> "Errors | None":
-        """Return what is left when no more come from a time on."""
+        """Return what is left if no new errors occur from a time on."""
         spell = self.spell.ended(t)
         return replace(self, spell=spell) if spell else None
 

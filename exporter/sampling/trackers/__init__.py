@@ -1,4 +1,4 @@
-"""What must remember between collections: one module a kind, one instance a device.
+"""What must remember between collections: one module per kind, one instance per device.
 
 A new kind is a module with its DeviceTracker, its name in the catalogue's `Tracker`, and its line in TRACKERS here.
 """

@@ -61,7 +61,7 @@ class ClockEventTracker(DeviceTracker):
             yield from (Tally(name, self._begun[name]) for name in sorted(REASON_NAMES.values()))
 
     def inherit(self, former: DeviceTracker) -> None:
-        """Begin anew with the GPU."""
+        """Start over with the GPU."""
 
     def interrupt(self) -> None:
         """Compare across the pause: a reason that was not there before it has begun since."""

@@ -89,7 +89,7 @@ class GpmTracker(DeviceTracker):
             spans.begin_means(metrics)
 
     def interrupt(self) -> None:
-        """Free all samples, so that the next pair begins anew."""
+        """Free all samples, so that the next pair starts over."""
         self.close()
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class _Spans:
         self._found: dict[int, Means] = {}  # up to that, by the id of the sample at which the span begins
 
     def newest(self, now: float) -> TakenSample | Reason:
-        """Return a sample of this moment; where none can be taken, all spans end."""
+        """Return a current sample; if none can be taken, all spans end."""
         if self._newest is not None and now - self._newest.taken < SHORTEST_SPAN_S:
             return self._newest
         kept = (*self._began.values(), self._ended, *self._counted.values())
@@ -142,7 +142,7 @@ class _Spans:
         return self._means
 
     def begin_means(self, metrics: list[int]) -> None:
-        """Begin the spans of metrics anew where all ended last."""
+        """Start the spans of metrics where all ended last."""
         if self._ended is not None:
             self._began |= dict.fromkeys(self._began.keys() & metrics, self._ended)
 

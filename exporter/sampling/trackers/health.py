@@ -44,7 +44,7 @@ class _GrowingCount:
         self._expires = 0.0
 
     def add(self, value: float, expires: float, now: float) -> None:
-        """Take a reading; one that was seen before has the same expiry. A counter that fell has begun anew."""
+        """Take a reading; one that was seen before has the same expiry. A counter that fell was reset."""
         if expires == self._expires:
             return
         self._expires = expires

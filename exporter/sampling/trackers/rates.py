@@ -14,7 +14,7 @@ from exporter.nvml.entities import Device
 from exporter.sampling.trackers.tracker import DeviceTracker, FieldValues, Observation
 
 CLOCK_STEP = 2.0
-"""By which factor the driver's clock may differ from ours between two readings, before it counts as set anew."""
+"""By which factor the driver's clock may differ from ours between two readings, before it counts as having been set."""
 
 
 class _Counters(NamedTuple):
@@ -96,7 +96,7 @@ class RateTracker(DeviceTracker):
 
 
 def _growth(old: _Counters, new: _Counters) -> float | Reason:
-    """Return the growth a second; none if a counter began anew, or if the driver's clock was set meanwhile."""
+    """Return the growth per second; none if a counter was reset, or if the driver's clock was set meanwhile."""
     span_s, own_span_s = (new.at_us - old.at_us) / 1e6, new.at_s - old.at_s
     if not own_span_s / CLOCK_STEP < span_s < own_span_s * CLOCK_STEP:
         return Reason.NO_SAMPLE_YET

@@ -1,6 +1,6 @@
 """Utilization by the driver's rings of samples. Source of a reading: (NVML_*_UTILIZATION_SAMPLES,).
 
-Each reading is answered with a Utilization. A ring has one reader, this, which goes on behind the last sample that it
+Each reading is answered with a Utilization. A ring has one reader, this, which continues after the last sample that it
 has seen; so it may be read seldom, and as long as nothing falls out of the ring nothing is lost.
 """
 
@@ -98,7 +98,7 @@ class _Ring:
     """One ring.
 
     Attributes:
-        newest_us: The newest sample that is known, by the driver's clock; 0 to begin anew.
+        newest_us: The newest sample that is known, by the driver's clock; 0 to start over.
         read_at: When the ring was read last; monotonic seconds.
     """
 
@@ -146,5 +146,5 @@ class _Ring:
         return Utilization(self._busy_us / 1e6, self._observed_us / 1e6, self._percent)
 
     def begin_mean(self) -> None:
-        """Begin the span of the mean anew where it ended last."""
+        """Start the span of the mean where it ended last."""
         self._began = self._ended

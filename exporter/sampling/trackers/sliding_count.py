@@ -30,7 +30,7 @@ class SlidingCount:
         self._sum[what] += 1
 
     def tallies(self, now: float) -> list[Tally]:
-        """Return how many of each came within the window; a 0 of nothing in particular where none did."""
+        """Return how many of each came within the window; a 0 without a name if none did."""
         while self._slices and now - self._slices[0][0] >= self._window_s:
             _, forgotten = self._slices.popleft()
             self._sum -= forgotten

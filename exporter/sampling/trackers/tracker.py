@@ -30,7 +30,7 @@ class DeviceTracker(Protocol):
     """Remembers one device's past for one kind of reading. Lives as long as the device's layout.
 
     Attributes:
-        outlives_gpu: Whether it has answers that stay true when the GPU answers nothing any more. Then no answer of
+        outlives_gpu: Whether it has values that stay true when the GPU is not responding. Then no answer of
             it shows that the GPU answers.
     """
 

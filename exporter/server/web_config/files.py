@@ -24,7 +24,7 @@ class FilesRead:
             what: What errors call it.
 
         Raises:
-            ConfigError: It can't be read, is no regular file, or is too large.
+            ConfigError: It can't be read, is not a regular file, or is too large.
         """
         found = _look(path, what)
         self._seen[path] = what, found

@@ -19,7 +19,7 @@ HASH = re.compile(rb"\$2[aby]\$(?P<cost>0[4-9]|[12][0-9]|3[01])\$[./A-Za-z0-9]{2
 MOST_COST = 18
 """A cost of 10 takes 70 ms, and each step doubles it: 18 takes 15 s, 31 takes days."""
 
-_PASSWORD_BYTES = 72  # bcrypt looks at no more; the library refuses what Go cuts off
+_PASSWORD_BYTES = 72  # bcrypt reads only these; the library rejects what Go cuts off
 _MOST_RESULTS = 256
 _GENTLE = 5
 
@@ -52,7 +52,7 @@ class _LoginAttempt:
 
 
 class Passwords:
-    """Checks passwords: one hash at a time, so that strangers can take no more than one core.
+    """Checks passwords: one hash at a time, so that strangers can use one core at most.
 
     Results are remembered, right ones apart from wrong ones, which can't push them out. What is remembered is a keyed
     digest of name, password and hash: no password stays in memory, and a new hash makes an old result worthless.

@@ -25,11 +25,11 @@ class ConfigSection:
         return key in self._values
 
     def section(self, key: str, keys: tuple[str, ...]) -> "ConfigSection":
-        """Return the mapping at a key, an empty one where it is missing; `keys` are those that it may have."""
+        """Return the mapping at a key, an empty one if it is missing; `keys` are those that it may have."""
         return ConfigSection((*self._path, key), self.mapping(key), keys)
 
     def mapping(self, key: str) -> Mapping[Any, Any]:
-        """Return the mapping at a key as it is, an empty one where the key is missing."""
+        """Return the mapping at a key as it is, an empty one if the key is missing."""
         value = self._values.get(key, {})
         if not isinstance(value, dict):
             shown = "a string" if isinstance(value, str) else describe(value)  # which may be a name and a password
@@ -37,14 +37,14 @@ class ConfigSection:
         return value
 
     def text(self, key: str) -> str:
-        """Return the text at a key, an empty one where it is missing."""
+        """Return the text at a key, an empty one if it is missing."""
         value = self._values.get(key, "")
         if not isinstance(value, str):
             self.refuse(key, f"is {describe(value)}; expected a string")
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return the list of texts at a key, an empty one where it is missing."""
+        """Return the list of texts at a key, an empty one if it is missing."""
         value = self._values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self.refuse(key, f"is {describe(value)}; expected a list of strings")
@@ -58,14 +58,14 @@ class ConfigSection:
         return value
 
     def number(self, key: str) -> int:
-        """Return the whole number at a key, 0 where it is missing."""
+        """Return the whole number at a key, 0 if it is missing."""
         value = self._values.get(key, 0)
         if not isinstance(value, int) or isinstance(value, bool):
             self.refuse(key, f"is {describe(value)}; expected a whole number")
         return value
 
     def text_or_number(self, key: str) -> str:
-        """Return the text at a key, which a whole number is as well; an empty one where it is missing."""
+        """Return the text at a key, which a whole number is as well; an empty one if it is missing."""
         value = self._values.get(key, "")
         return str(value) if type(value) is int else self.text(key)
 

@@ -52,7 +52,7 @@ class Pem:
     content: bytes
 
     def text(self) -> str:
-        """Return it as text; what is no text is no PEM either."""
+        """Return it as text; what is not text is not PEM either."""
         return self.content.decode("ascii", "replace")
 
 
@@ -90,7 +90,7 @@ def server_context(settings: TlsSettings) -> ssl.SSLContext:
     _try_handshake(context, settings)
     _load_client_ca(context, settings.client_ca)
     context.verify_mode = settings.client_certificates
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go: whatever stands in client_ca is trusted
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go: everything in client_ca is trusted
     return context
 
 
