@@ -28,6 +28,7 @@ lint: $(VENV)/installed-dev ## run ruff, mypy --strict and the checks of prose
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python tools/prose.py
+	$(BIN)/python tools/phrases.py
 
 format: $(VENV)/installed-dev ## let ruff fix what it can, and wrap long lines of prose
 	$(BIN)/ruff check --fix

@@ -145,8 +145,8 @@ class Cost(NamedTuple):
 class DeviceSnapshot:
     """The newest samples of one GPU and of all its instances and links.
 
-    `taken` is monotonic, `taken_at` seconds since the epoch. From `expires` (monotonic) on nothing in it is true
-    any more, whatever its samples say. `gone` says why the whole GPU is not responding, if it is not.
+    `taken` is monotonic, `taken_at` seconds since the epoch. From `expires` (monotonic) on, nothing in it is
+    true, whatever its samples say. `gone` says why the whole GPU is not responding, if it is not.
     `accumulated_at` is when the oldest value was read that is taken for scrapes alone, as it accumulates meanwhile.
     """
 

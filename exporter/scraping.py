@@ -42,7 +42,7 @@ def fetch(url: str, deadline_s: float = DEADLINE_S) -> str:
     """Return what a URL answers. A name and a password in the URL are sent as basic authentication.
 
     Raises:
-        FetchError: It is no URL of HTTP, or there is no answer of status 200 within the deadline.
+        FetchError: It is not an HTTP URL, or there is no answer of status 200 within the deadline.
     """
     request, shown = _request(url)
     answer: Future[str] = Future()

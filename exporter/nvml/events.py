@@ -1,4 +1,4 @@
-"""NVML's events: one event set a GPU, polled without waiting, so that no GPU waits for another."""
+"""NVML's events: one event set per GPU, polled without waiting, so that no GPU waits for another."""
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import reduce

@@ -31,7 +31,7 @@ class Newcomers:
         self._takes_longest = False
 
     def come(self, accepted: Iterable[Newcomer]) -> None:
-        """Take in connections; where none waits, the first begins at once."""
+        """Take in connections; if none waits, the first begins at once."""
         for one in accepted:
             self._queues.setdefault(host_of(one.address), deque()).append(one)
         while sum(map(len, self._queues.values())) > MOST_WAITING:

@@ -55,7 +55,7 @@ class Recording:
         return tuple(t_s for t_s, _ in held), tuple(value for _, value in held)
 
     def ring(self, name: str) -> Series:
-        """Return when the samples of a quantity's ring ended, and their means; both empty where none were recorded."""
+        """Return when the samples of a quantity's ring ended, and their means; both empty if none were recorded."""
         held = [sample for frame in self.frames for sample in frame.rings.get(name, ())]
         return tuple(t_s for t_s, _ in held), tuple(value for _, value in held)
 

@@ -42,4 +42,4 @@ def _pattern(pods: Section) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise pods.error("name", f"is {describe(text)}, which is no regular expression: {error}") from error
+        raise pods.error("name", f"is {describe(text)}, which is not a regular expression: {error}") from error

@@ -84,7 +84,7 @@ def _values(top: Section, recording: Recording | None) -> ValueGroups:
     for feature in top.items("features"):
         entry = files("exporter.mock.scenario") / "features" / f"{feature}.yaml"
         if not entry.is_file():
-            raise top.error("features", f"has {feature!r}, which is no file of the folder features")
+            raise top.error("features", f"has {feature!r}, which is not a file of the directory features")
         document = parse_document(entry.read_text(encoding="utf-8"), entry.name)
         values.take(document)
         document.finish()

@@ -15,7 +15,10 @@ from tests.unit.mock_machines import scenario
         ("demands: {a: {gpus: 1, gpu: 2}}", "demands.a.gpu: is not known here"),
         ("demands: {a: {gpus: 1, pods: x}}", "demands.a.pods: is 'x', a mapping"),
         ("demands: {a: {gpus: 1, pods: {label: x}}}", "demands.a.pods.label: is not known here, the keys are name"),
-        ("demands: {a: {gpus: 1, pods: {name: '('}}}", "demands.a.pods.name: is '(', which is no regular expression:"),
+        (
+            "demands: {a: {gpus: 1, pods: {name: '('}}}",
+            "demands.a.pods.name: is '(', which is not a regular expression:",
+        ),
         ("load: {kind: demand, name: b}", "gpus[0].load.kind: is demand, the scenario has no demands"),
         ("demands: {a: {gpus: 1}}\nload: {kind: demand, name: b}", "gpus[0].load.name: is 'b', one of a is needed"),
     ],
