@@ -167,10 +167,10 @@ def test_a_count_makes_several_gpus_with_minors_of_their_own() -> None:
         ("gpus: [{profile: t4, load: .nan}]", "gpus[0].load: is nan, a number from 0 to 100"),
         (
             "gpus: [{profile: t4, load: {kind: demand}}]\ndemands: {a: {gpus: 1, pods: {name: '((('}}}",
-            "no regular expr",
+            "not a regular expr",
         ),
-        (f"gpus: [{{profile: t4}}]\ndemands: {{a: {{gpus: 1, pods: {{name: '{'(' * 9999}'}}}}}}", "no regular expr"),
-        ("gpus: [{profile: t4}]\ndemands: {a: {gpus: 1, pods: {name: 'a{99999999999}'}}}", "no regular expr"),
+        (f"gpus: [{{profile: t4}}]\ndemands: {{a: {{gpus: 1, pods: {{name: '{'(' * 9999}'}}}}}}", "not a regular expr"),
+        ("gpus: [{profile: t4}]\ndemands: {a: {gpus: 1, pods: {name: 'a{99999999999}'}}}", "not a regular expr"),
         ("gpus: [{profile: t4, load: much}]", "gpus[0].load: is 'much', a number from 0 to 100 or a mapping"),
         (
             "gpus: [{profile: t4, load: {kind: wva}}]",
