@@ -79,7 +79,7 @@ def exit_code(findings: Iterable[Examined]) -> int:
     """Return what the worst finding stands for.
 
     A cluster is usually looked at from outside of its nodes. No script could do anything about a node's links there, so
-    they don't count where none of them was seen, and the cluster was.
+    they don't count if none of them was seen, and the cluster was.
     """
     marks_of: dict[bool, set[Mark]] = {True: set(), False: set()}
     for one in findings:

@@ -23,7 +23,7 @@ class Section:
         self.file = file
         self.key = key
         if not isinstance(content, Mapping):
-            raise ConfigError(f"{self.place()} is {describe(content)}, a mapping of keys and values is needed")
+            raise ConfigError(f"{self.place()} is {describe(content)}; expected a mapping of keys and values")
         self._content = content
         self._asked: set[Any] = set()
 
@@ -57,9 +57,9 @@ class Section:
             return default
         value = self.raw(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self.error(key, f"is {describe(value)}, {_range(low, high)} is needed")
+            raise self.error(key, f"is {describe(value)}; expected {_range(low, high)}")
         if isinstance(value, int) and value > UNLIMITED:  # too large for a float, maybe
-            raise self.error(key, f"is {describe(value)}, a smaller number is needed")
+            raise self.error(key, f"is {describe(value)}; expected a smaller number")
         return float(value)
 
     def integer(self, key: str, low: int, high: int, default: int | None = None) -> int:
@@ -68,7 +68,7 @@ class Section:
             return default
         value = self.raw(key)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.error(key, f"is {describe(value)}, a whole number from {low} to {high} is needed")
+            raise self.error(key, f"is {describe(value)}; expected a whole number from {low} to {high}")
         return value
 
     def text(self, key: str, default: str | None = None) -> str:
@@ -77,14 +77,14 @@ class Section:
             return default
         value = self.raw(key)
         if not isinstance(value, str):
-            raise self.error(key, f"is {describe(value)}, text is needed")
+            raise self.error(key, f"is {describe(value)}; expected text")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...], default: str | None = None) -> str:
         """Return text that is one of the choices."""
         value = self.text(key, default)
         if value not in choices:
-            raise self.error(key, f"is {value!r}, one of {', '.join(choices)} is needed")
+            raise self.error(key, f"is {value!r}; expected one of {', '.join(choices)}")
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -93,7 +93,7 @@ class Section:
             return default
         value = self.raw(key)
         if not isinstance(value, bool):
-            raise self.error(key, f"is {describe(value)}, true or false is needed")
+            raise self.error(key, f"is {describe(value)}; expected true or false")
         return value
 
     def items(self, key: str) -> list[Any]:
@@ -102,7 +102,7 @@ class Section:
             return []
         value = self.raw(key)
         if not isinstance(value, list):
-            raise self.error(key, f"is {describe(value)}, a list is needed")
+            raise self.error(key, f"is {describe(value)}; expected a list")
         return value
 
     def section(self, key: str) -> "Section":
@@ -121,7 +121,7 @@ class Section:
         """Yield the keys of a mapping whose keys are names, in their order."""
         for key in self._content:
             if not isinstance(key, str):
-                raise self.error(str(key), "is not text, every key is a name")
+                raise self.error(str(key), "is not text; every key must be a name")
             yield key
 
     def finish(self) -> None:
@@ -129,7 +129,7 @@ class Section:
         unknown = [key for key in self._content if key not in self._asked]
         if unknown:
             known = ", ".join(sorted(self._asked))
-            raise self.error(str(unknown[0]), f"is not known here, the keys are {known}")
+            raise self.error(str(unknown[0]), f"is not a known key; the keys are {known}")
 
 
 def _range(low: float, high: float) -> str:

@@ -80,7 +80,7 @@ class Spell:
     def read(cls, section: Section, at_s: float) -> Self:
         """Return the spell that begins at a time and ends as for_s or until_s says, or never."""
         if section.has("for_s") and section.has("until_s"):
-            raise section.error("for_s", "is set beside until_s, one of the two is needed")
+            raise section.error("for_s", "is set together with until_s; set only one")
         if section.has("for_s"):
             return cls(at_s, at_s + section.number("for_s", 0, inf))
         return cls(at_s, section.number("until_s", at_s, inf, inf))
@@ -130,5 +130,5 @@ def read_functions(section: Section) -> frozenset[str]:
 def _functions(section: Section) -> Iterator[str]:
     for name in section.items("functions"):
         if not isinstance(name, str) or not callable(getattr(pynvml, name, None)):
-            raise section.error("functions", f"has {describe(name)}, names of pynvml's functions are needed")
+            raise section.error("functions", f"has {describe(name)}; expected names of pynvml's functions")
         yield name

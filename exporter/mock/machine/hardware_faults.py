@@ -270,7 +270,7 @@ class MigFault(Fault):
         devices = section.items("devices")
         wrong = [device for device in devices if type(device) is not int or device < 0]
         if wrong:
-            raise section.error("devices", f"has {describe(wrong[0])}, indices of the GPU's MIG devices are needed")
+            raise section.error("devices", f"has {describe(wrong[0])}; expected indices of the GPU's MIG devices")
         report = DriverEvent(at_s, pynvml.nvmlEventMigConfigChange, 0, None)
         return cls(Spell.read(section, at_s), frozenset(devices), report)
 

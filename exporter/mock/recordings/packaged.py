@@ -24,7 +24,7 @@ def packaged_recording(name: str) -> Recording:
     for entry in _entries():
         if entry.name.partition(".")[0] == name:
             return parse_recording(entry.read_bytes(), entry.name)
-    raise ConfigError(f"recording {name!r} is not known, the recordings are {', '.join(recording_names())}")
+    raise ConfigError(f"recording {name!r} is not known; the recordings are {', '.join(recording_names())}")
 
 
 def _entries() -> Iterator[Traversable]:

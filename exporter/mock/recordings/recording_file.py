@@ -106,7 +106,7 @@ def _text_of(content: bytes, place: str) -> str:
     except (OSError, EOFError, zlib.error) as error:
         raise RecordingError(f"{place}: is damaged gzip: {error}") from error
     if len(content) > MOST_BYTES:
-        raise RecordingError(f"{place}: a recording has at most {MOST_BYTES // MIB} MiB without compression")
+        raise RecordingError(f"{place}: a recording may have at most {MOST_BYTES // MIB} MiB uncompressed")
     try:
         return text_of(content, place)
     except ConfigError as error:
@@ -144,7 +144,9 @@ def _frames(records: list[dict[str, Any]], place: str) -> Iterable[Frame]:
         where = f"{place}: record {number}"
         t_s = _number(record.get("t_s"), f"{where}: t_s")
         if t_s is None or t_s <= previous_s:
-            raise RecordingError(f"{where}: t_s: is {t_s}, each frame is later than the one before ({previous_s})")
+            raise RecordingError(
+                f"{where}: t_s: is {t_s}, but each frame must be later than the previous one ({previous_s})"
+            )
         previous_s = t_s
         values = record.get("values")
         if not isinstance(values, dict):
@@ -165,7 +167,9 @@ def _pairs(samples: object, place: str) -> Iterable[tuple[float, float]]:
     for sample in samples:
         t_s, value = map(_certain, _pair(sample, place), (place, place))
         if t_s <= previous_s:
-            raise RecordingError(f"{place}: has {t_s} behind {previous_s}, each sample ends later than the one before")
+            raise RecordingError(
+                f"{place}: has {t_s} after {previous_s}, but each sample must end later than the previous one"
+            )
         previous_s = t_s
         yield t_s, value
 
@@ -179,7 +183,7 @@ def _pair(content: object, place: str) -> list[object]:
 def _certain(value: object, place: str) -> float:
     number = _number(value, place)
     if number is None:
-        raise RecordingError(f"{place}: has no number where one is needed")
+        raise RecordingError(f"{place}: has no number; expected one")
     return number
 
 
@@ -193,7 +197,7 @@ def _costs(header: dict[str, Any], place: str) -> Iterable[tuple[str, CallCost]]
         where = f"{place}: costs.{name}"
         us, cpu_us = map(_certain, _pair(pair, where), (where, where))
         if not 0 <= cpu_us <= us:
-            raise RecordingError(f"{where}: is {pair}, microseconds and no more than these of the CPU are needed")
+            raise RecordingError(f"{where}: is {pair}; expected microseconds, and at most as many of the CPU")
         yield name, CallCost(us, cpu_us)
 
 

@@ -44,7 +44,7 @@ def parse_load(section: Section, key: str, place: LoadPlace) -> Load:
     if isinstance(value, int | float):
         return constant_load(_percent(section, key))
     if not isinstance(value, Mapping):
-        raise section.error(key, f"is {describe(value)}, a number from 0 to 100 or a mapping with kind is needed")
+        raise section.error(key, f"is {describe(value)}; expected a number from 0 to 100 or a mapping with kind")
     load = section.section(key)
     kinds = _kinds()
     parsed = kinds[load.choice("kind", tuple(kinds))](load, place)
@@ -76,7 +76,7 @@ def _wave(section: Section, place: LoadPlace) -> Load:
 def _steps(section: Section, _place: LoadPlace) -> Load:
     steps = section.sections("steps")
     if not steps:
-        raise section.error("steps", "is empty, a list of {for_s: seconds, percent: load} is needed")
+        raise section.error("steps", "is empty; expected a list of {for_s: seconds, percent: load}")
     lengths = [step.number("for_s", 0.001, _DAY_S) for step in steps]
     levels = tuple(_percent(step, "percent") / 100 for step in steps)
     for step in steps:

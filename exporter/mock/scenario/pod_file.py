@@ -51,7 +51,7 @@ def parse_pods(section: Section, gpus: Sequence[ScenarioGpu]) -> tuple[ScenarioP
     for entry in section.sections("pods"):
         pod = parse_pod(entry, gpus)
         if (pod.namespace, pod.name) in pods:
-            raise entry.error("name", f"is {pod.name!r}, a pod of this name in {pod.namespace} stands before it")
+            raise entry.error("name", f"is {pod.name!r}, but an earlier pod in {pod.namespace} has this name")
         pods[pod.namespace, pod.name] = pod
     return tuple(pods.values())
 
@@ -62,7 +62,7 @@ def parse_pod(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioPod:
     for entry in section.sections("containers"):
         container = _container(entry, gpus)
         if container.name in containers:
-            raise entry.error("name", f"is {container.name!r}, a container of this name stands before it")
+            raise entry.error("name", f"is {container.name!r}, but an earlier container has this name")
         containers[container.name] = container
     namespace, name = _name(section, "namespace", _LABEL), _name(section, "name", _SUBDOMAIN)
     pod = ScenarioPod(namespace, name, tuple(containers.values()))
@@ -74,7 +74,7 @@ def _container(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioContain
     devices = [_device(section, item, f"gpus[{i}]", gpus) for i, item in enumerate(section.items("gpus"))]
     for i, device in enumerate(devices):
         if device in devices[:i]:
-            raise section.error(f"gpus[{i}]", "is there twice, a container holds a device once")
+            raise section.error(f"gpus[{i}]", "is repeated; a container holds a device once")
     container = ScenarioContainer(
         name=_name(section, "name", _LABEL, "main"),
         devices=tuple(devices),
@@ -88,14 +88,14 @@ def _container(section: Section, gpus: Sequence[ScenarioGpu]) -> ScenarioContain
 def _name(section: Section, key: str, rule: _NameRule, default: str | None = None) -> str:
     name = section.text(key, default)
     if not rule.takes(name):
-        raise section.error(key, f"is {describe(name)}, a name that Kubernetes takes is needed: {rule.accepts}")
+        raise section.error(key, f"is {describe(name)}; expected a name that Kubernetes accepts: {rule.accepts}")
     return name
 
 
 def _device(section: Section, item: Any, key: str, gpus: Sequence[ScenarioGpu]) -> ScenarioDevice:
     """Return what an entry means: an index, or a mapping that goes further than the GPU."""
     if type(item) is not int and not isinstance(item, Mapping):
-        raise section.error(key, f"is {describe(item)}, an index or a mapping with gpu, mig and replica is needed")
+        raise section.error(key, f"is {describe(item)}; expected an index or a mapping with gpu, mig and replica")
     entry = section.within({"gpu": item} if isinstance(item, int) else item, key)
     device = ScenarioDevice(
         gpu=entry.integer("gpu", 0, len(gpus) - 1),
@@ -105,7 +105,7 @@ def _device(section: Section, item: Any, key: str, gpus: Sequence[ScenarioGpu]) 
     entry.finish()
     mig_devices = sum(len(instance.compute) for instance in gpus[device.gpu].instances)
     if device.mig is None and mig_devices:
-        raise section.error(key, f"is GPU {device.gpu} as a whole, which MIG divides, {{gpu, mig}} is needed")
+        raise section.error(key, f"is GPU {device.gpu} as a whole, which MIG divides; expected {{gpu, mig}}")
     if device.mig is not None and device.mig >= mig_devices:
         raise section.error(key, f"is MIG device {device.mig} of GPU {device.gpu}, which has {mig_devices or 'none'}")
     return device

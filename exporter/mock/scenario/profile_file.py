@@ -32,7 +32,7 @@ def profile_document(name: str) -> Section:
         ConfigError: There is no such profile; the sentence lists those that there are.
     """
     if name not in profile_names():
-        raise ConfigError(f"mock profile {name!r} is not known, the profiles are {', '.join(profile_names())}")
+        raise ConfigError(f"mock profile {name!r} is not known; the profiles are {', '.join(profile_names())}")
     entry = _folder() / f"{name}.yaml"
     return parse_document(entry.read_text(encoding="utf-8"), entry.name)
 

@@ -84,7 +84,7 @@ def parse_scenario(section: Section, folder: Path | None) -> Scenario:
             gpus.append(_gpu(entry, profile, place, default_minor=len(gpus)))
         entry.finish()
     if not 1 <= len(gpus) <= MOST_GPUS:
-        raise section.error("gpus", f"has {len(gpus)} GPUs, 1 to {MOST_GPUS} are needed")
+        raise section.error("gpus", f"has {len(gpus)} GPUs; expected 1 to {MOST_GPUS}")
     _refuse_twins(section, gpus)
     driver = section.text("driver", gpus[0].profile.driver)
     faults = tuple(read_fault(fault, kinds=MACHINE_KINDS) for fault in section.sections("faults"))
@@ -101,7 +101,7 @@ def _refuse_twins(section: Section, gpus: list[ScenarioGpu]) -> None:
     minors = [gpu.minor for gpu in gpus]
     twins = sorted({minor for minor in minors if minors.count(minor) > 1})
     if twins:
-        raise section.error("gpus", f"has several GPUs with minor {twins[0]}, each needs a number of its own")
+        raise section.error("gpus", f"has several GPUs with minor {twins[0]}; each needs its own number")
 
 
 def _gpu(entry: Section, profile: Profile, place: LoadPlace, default_minor: int) -> ScenarioGpu:
@@ -155,7 +155,7 @@ def _profile(entry: Section, folder: Path | None) -> Profile:
     if not entry.has("recording"):
         return load_profile(entry.choice("profile", profile_names()))
     if entry.has("profile"):
-        raise entry.error("recording", "is set beside profile, one of the two is needed")
+        raise entry.error("recording", "is set together with profile; set only one")
     recording = named_recording(entry, folder)
     try:
         return recorded_profile(recording, entry.text("recording"))
@@ -166,7 +166,9 @@ def _profile(entry: Section, folder: Path | None) -> Profile:
 def _values(section: Section, profile: Profile) -> Iterator[tuple[str, Span]]:
     for name in section.names():
         if not is_quantity(name):
-            raise section.error(name, f"is no quantity, the quantities are {', '.join(sorted(QUANTITIES))} and gpm.*")
+            raise section.error(
+                name, f"is not a quantity; the quantities are {', '.join(sorted(QUANTITIES))} and gpm.*"
+            )
         most = UNLIMITED
         if name.endswith("_percent"):
             most = 100
@@ -208,7 +210,5 @@ def _mig_profile(section: Section, profile: Profile) -> MigProfile:
 def _compute(section: Section, kind: MigProfile) -> tuple[int, ...]:
     slices = section.items("compute") or [kind.slices]
     if not all(type(part) is int and part >= 1 for part in slices) or sum(slices) > kind.slices:
-        raise section.error(
-            "compute", f"is {slices}, whole numbers of which the sum is at most {kind.slices} are needed"
-        )
+        raise section.error("compute", f"is {slices}; expected whole numbers with a sum of at most {kind.slices}")
     return tuple(slices)

@@ -37,7 +37,7 @@ class ValueGroups:
         value = read_value(group, key)
         for name in expanded(key):
             if not is_quantity(name):
-                raise group.error(key, f"has {name}, which is no quantity")
+                raise group.error(key, f"has {name}, which is not a quantity")
             self.spans.pop(name, None)
             self.totals.pop(name, None)
             if isinstance(value, Total):

@@ -106,7 +106,7 @@ class Commands:
     def _set_demand(self, names: list[str], content: Section) -> None:
         demands = self._machine.demands
         if names[0] not in demands:
-            raise ConfigError(f"demand {names[0]!r} is not there, the demands are: {', '.join(demands) or 'none'}")
+            raise ConfigError(f"demand {names[0]!r} does not exist; the demands are: {', '.join(demands) or 'none'}")
         gpus = gpus_worth(content)
         content.finish()
         self._machine.set_demand(names[0], gpus)
@@ -134,14 +134,14 @@ class Commands:
     def _add_pod(self, _names: list[str], content: Section) -> None:
         pod = parse_pod(content, self._machine.scenario.gpus)
         if any((pod.namespace, pod.name) == (other.namespace, other.name) for other in self._machine.pods):
-            raise ConfigError(f"pod {pod.namespace}/{pod.name} is there already, delete it first")
+            raise ConfigError(f"pod {pod.namespace}/{pod.name} already exists; delete it first")
         self._hold((*self._machine.pods, pod))
 
     def _remove_pod(self, names: list[str], _content: Section) -> None:
         namespace, name = names
         left = tuple(pod for pod in self._machine.pods if (pod.namespace, pod.name) != (namespace, name))
         if len(left) == len(self._machine.pods):
-            raise ConfigError(f"pod {namespace}/{name} is not there")
+            raise ConfigError(f"pod {namespace}/{name} does not exist")
         self._hold(left)
 
     def _hold(self, pods: tuple[ScenarioPod, ...]) -> None:
@@ -157,7 +157,7 @@ class Commands:
             return _at(gpu.instances, names[1], f"MIG device of GPU {gpu.index}").drive
         if gpu.is_divided:
             raise ConfigError(
-                f"GPU {gpu.index} is divided by MIG, name one of its devices: /gpus/{gpu.index}/mig/0/load"
+                f"GPU {gpu.index} is divided by MIG; name one of its devices: /gpus/{gpu.index}/mig/0/load"
             )
         return gpu.drive
 
@@ -165,5 +165,5 @@ class Commands:
 def _at(items: Sequence[T], index: str, kind: str) -> T:
     if not index.isascii() or not index.isdigit() or int(index) >= len(items):
         there = f"0 to {len(items) - 1}" if items else "none"
-        raise ConfigError(f"{kind} {index!r} is not there, the numbers are {there}")
+        raise ConfigError(f"{kind} {index!r} does not exist; the numbers are {there}")
     return items[int(index)]

@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         except UnknownCommand:
             status = HTTPStatus.NOT_FOUND
             known = ", ".join(self._commands.listed())
-            answer = {"error": f"{self.command} {self.path} is not known, the commands are {known}"}
+            answer = {"error": f"{self.command} {self.path} is not known; the commands are {known}"}
         except ConfigError as error:
             status, answer = HTTPStatus.BAD_REQUEST, {"error": str(error)}
         except _Refused as refused:
@@ -145,11 +145,12 @@ class _Handler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdigit():
             raise _Refused(
-                HTTPStatus.LENGTH_REQUIRED, "the request has no Content-Length, JSON of a known length is needed"
+                HTTPStatus.LENGTH_REQUIRED, "the request has no Content-Length; expected JSON of a known length"
             )
         if len(length) > len(str(MOST_BYTES)) or int(length) > MOST_BYTES:
             raise _Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the request has {length} bytes, at most {MOST_BYTES} are taken"
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the request has {length} bytes; at most {MOST_BYTES} are accepted",
             )
         try:
             return load_json(self.rfile.read(int(length)))

@@ -45,21 +45,30 @@ def test_every_kind_is_tried_and_documented() -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"kind": "fire"}, "kind: is 'fire', one of lost, hang"),
-        ({"kind": "missing", "at_s": 0}, "kind: is 'missing', one of lost"),
+        ({"kind": "fire"}, "kind: is 'fire'; expected one of lost, hang"),
+        ({"kind": "missing", "at_s": 0}, "kind: is 'missing'; expected one of lost"),
         ({"kind": "slow", "at_s": 0}, "seconds: is missing"),
-        ({"kind": "lost", "at_s": -1}, "at_s: is -1, a number of at least 0 is needed"),
-        ({"kind": "lost", "at_s": 3, "until_s": 2}, "until_s: is 2, a number of at least 3 is needed"),
-        ({"kind": "lost", "at_s": 3, "until_s": 4, "for_s": 1}, "for_s: is set beside until_s"),
+        ({"kind": "lost", "at_s": -1}, "at_s: is -1; expected a number of at least 0"),
+        ({"kind": "lost", "at_s": 3, "until_s": 2}, "until_s: is 2; expected a number of at least 3"),
+        ({"kind": "lost", "at_s": 3, "until_s": 4, "for_s": 1}, "for_s: is set together with until_s"),
         ({"kind": "ecc", "at_s": 0}, "errors: is missing"),
-        ({"kind": "ecc", "at_s": 0, "errors": "all"}, "errors: is 'all', one of corrected, uncorrected is needed"),
-        ({"kind": "pcie-replays", "at_s": 0, "per_s": -2}, "per_s: is -2, a number of at least 0 is needed"),
-        ({"kind": "throttle", "at_s": 0, "by": "whim"}, "by: is 'whim', one of heat"),
-        ({"kind": "throttle", "at_s": 0, "by": "heat", "percent": 101}, "percent: is 101, a number from 0 to 100"),
-        ({"kind": "nvlink", "at_s": 0, "error": "crc", "link": 18}, "link: is 18, a whole number from 0 to 17"),
-        ({"kind": "row-remap", "at_s": 0, "state": "done"}, "state: is 'done', one of pending, failed is needed"),
-        ({"kind": "mig", "at_s": 0, "devices": ["MIG-1"]}, "devices: has 'MIG-1', indices of the GPU's MIG devices"),
-        ({"kind": "inforom", "at_s": 0, "state": "bad"}, "state: is not known here"),
+        ({"kind": "ecc", "at_s": 0, "errors": "all"}, "errors: is 'all'; expected one of corrected, uncorrected"),
+        ({"kind": "pcie-replays", "at_s": 0, "per_s": -2}, "per_s: is -2; expected a number of at least 0"),
+        ({"kind": "throttle", "at_s": 0, "by": "whim"}, "by: is 'whim'; expected one of heat"),
+        (
+            {"kind": "throttle", "at_s": 0, "by": "heat", "percent": 101},
+            "percent: is 101; expected a number from 0 to 100",
+        ),
+        (
+            {"kind": "nvlink", "at_s": 0, "error": "crc", "link": 18},
+            "link: is 18; expected a whole number from 0 to 17",
+        ),
+        ({"kind": "row-remap", "at_s": 0, "state": "done"}, "state: is 'done'; expected one of pending, failed"),
+        (
+            {"kind": "mig", "at_s": 0, "devices": ["MIG-1"]},
+            "devices: has 'MIG-1'; expected indices of the GPU's MIG devices",
+        ),
+        ({"kind": "inforom", "at_s": 0, "state": "bad"}, "state: is not a known key"),
     ],
 )
 def test_a_wrong_fault_names_key_and_reason(wrong: dict[str, Any], why: str) -> None:

@@ -14,18 +14,18 @@ GPUS = "gpus: [{profile: t4, count: 2}, {profile: a100-sxm, mig: [1g.10gb, {prof
 @pytest.mark.parametrize(
     ("pods", "sentence"),
     [
-        ("x", "pods: is 'x', a list is needed"),
-        ("[x]", "pods[0]: is 'x', a mapping"),
+        ("x", "pods: is 'x'; expected a list"),
+        ("[x]", "pods[0]: is 'x'; expected a mapping"),
         ("[{name: a}]", "pods[0].namespace: is missing"),
-        ("[{namespace: a, name: ''}]", "pods[0].name: is '', a name that Kubernetes takes is needed: "),
-        ("[{namespace: a, name: b, gpu: 1}]", "pods[0].gpu: is not known here, the keys are containers, name"),
+        ("[{namespace: a, name: ''}]", "pods[0].name: is ''; expected a name that Kubernetes accepts: "),
+        ("[{namespace: a, name: b, gpu: 1}]", "pods[0].gpu: is not a known key; the keys are containers, name"),
         (
             "[{namespace: a, name: b}, {namespace: a, name: b}]",
-            "pods[1].name: is 'b', a pod of this name in a stands before it",
+            "pods[1].name: is 'b', but an earlier pod in a has this name",
         ),
         (
             "[{namespace: a, name: b, containers: [{gpus: [0]}, {gpus: [1]}]}]",
-            "pods[0].containers[1].name: is 'main', a container of this name stands before it",
+            "pods[0].containers[1].name: is 'main', but an earlier container has this name",
         ),
     ],
 )
@@ -38,20 +38,20 @@ def test_a_wrong_pod_is_named_with_key_and_reason(pods: str, sentence: str) -> N
 @pytest.mark.parametrize(
     ("container", "sentence"),
     [
-        ("{gpus: 0}", "gpus: is 0, a list is needed"),
-        ("{gpus: [3]}", "gpus[0].gpu: is 3, a whole number from 0 to 2 is needed"),
-        ("{gpus: [true]}", "gpus[0]: is True, an index or a mapping with gpu, mig and replica is needed"),
+        ("{gpus: 0}", "gpus: is 0; expected a list"),
+        ("{gpus: [3]}", "gpus[0].gpu: is 3; expected a whole number from 0 to 2"),
+        ("{gpus: [true]}", "gpus[0]: is True; expected an index or a mapping with gpu, mig and replica"),
         ("{gpus: [{mig: 0}]}", "gpus[0].gpu: is missing"),
-        ("{gpus: [{gpu: 0, share: 1}]}", "gpus[0].share: is not known here"),
-        ("{gpus: [{gpu: 0, replica: -1}]}", "gpus[0].replica: is -1, a whole number from 0 to 999"),
-        ("{gpus: [0, 2]}", "gpus[1]: is GPU 2 as a whole, which MIG divides, {gpu, mig} is needed"),
+        ("{gpus: [{gpu: 0, share: 1}]}", "gpus[0].share: is not a known key"),
+        ("{gpus: [{gpu: 0, replica: -1}]}", "gpus[0].replica: is -1; expected a whole number from 0 to 999"),
+        ("{gpus: [0, 2]}", "gpus[1]: is GPU 2 as a whole, which MIG divides; expected {gpu, mig}"),
         ("{gpus: [{gpu: 2, mig: 3}]}", "gpus[0]: is MIG device 3 of GPU 2, which has 3"),
         ("{gpus: [{gpu: 0, mig: 0}]}", "gpus[0]: is MIG device 0 of GPU 0, which has none"),
-        ("{gpus: [0, 1, 0]}", "gpus[2]: is there twice"),
-        ("{gpus: [0], ids: index}", "ids: is 'index', one of uuid, device-name is needed"),
-        ("{gpus: [0], resource: ''}", "resource: is '', a name that Kubernetes takes is needed: a domain and a name"),
-        ("{name: 7}", "name: is 7, text is needed"),
-        ("{gpu: [0]}", "gpu: is not known here, the keys are gpus, ids, name, resource"),
+        ("{gpus: [0, 1, 0]}", "gpus[2]: is repeated"),
+        ("{gpus: [0], ids: index}", "ids: is 'index'; expected one of uuid, device-name"),
+        ("{gpus: [0], resource: ''}", "resource: is ''; expected a name that Kubernetes accepts: a domain and a name"),
+        ("{name: 7}", "name: is 7; expected text"),
+        ("{gpu: [0]}", "gpu: is not a known key; the keys are gpus, ids, name, resource"),
     ],
 )
 def test_a_wrong_container_is_named_with_key_and_reason(container: str, sentence: str) -> None:
@@ -108,7 +108,7 @@ BAD_NAMES = [
 
 @pytest.mark.parametrize(("key", "value"), BAD_NAMES)
 def test_names_that_kubernetes_refuses_are_refused(key: str, value: str) -> None:
-    with pytest.raises(ConfigError, match="a name that Kubernetes takes is needed"):
+    with pytest.raises(ConfigError, match="expected a name that Kubernetes accepts"):
         scenario(pod_with(key, value))
 
 

@@ -41,7 +41,7 @@ def test_braces_stand_for_each_choice_and_each_number_of_a_range(choices: list[s
     ("group", "sentence"),
     [
         ("{energy_mj: 1}", r"values\[0\].source: is missing"),
-        ("{source: s, sm_clock: 1}", r"values\[0\].sm_clock: has sm_clock, which is no quantity"),
+        ("{source: s, sm_clock: 1}", r"values\[0\].sm_clock: has sm_clock, which is not a quantity"),
         ("{source: s, sm_clock_mhz: -1}", r"values\[0\].sm_clock_mhz: is -1"),
         ("{source: s, sm_clock_mhz: {idle: 1}}", r"values\[0\].sm_clock_mhz.busy: is missing"),
     ],

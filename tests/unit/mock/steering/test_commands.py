@@ -115,26 +115,36 @@ def test_an_xid_is_heard_by_whoever_listens_even_at_the_same_moment(steered: Ste
 @pytest.mark.parametrize(
     ("method", "path", "content", "sentence"),
     [
-        ("PUT", "/demands/chat", {"gpus": 1}, "demand 'chat' is not there, the demands are: inference"),
-        ("PUT", "/demands/inference", {"gpus": -1}, "request: gpus: is -1, a number from 0"),
+        ("PUT", "/demands/chat", {"gpus": 1}, "demand 'chat' does not exist; the demands are: inference"),
+        ("PUT", "/demands/inference", {"gpus": -1}, "request: gpus: is -1; expected a number from 0"),
         ("PUT", "/demands/inference", {}, "request: gpus: is missing"),
-        ("PUT", "/demands/inference", {"gpus": 5, "gpu": 4}, "request: gpu: is not known here, the keys are gpus"),
-        ("PUT", "/demands/inference", [5], "request: is a list, a mapping"),
-        ("PUT", "/gpus/4/load", {"percent": 1}, "GPU '4' is not there, the numbers are 0 to 3"),
-        ("PUT", "/gpus/-1/load", {"percent": 1}, "GPU '-1' is not there"),
-        ("PUT", "/gpus/0/load", {"percent": 101}, "request: percent: is 101, a number from 0 to 100"),
-        ("PUT", "/gpus/0/load", {"percent": 1, "for_s": 3}, "request: for_s: is not known here"),
-        ("PUT", "/gpus/3/mig/2/load", {"percent": 1}, "MIG device of GPU 3 '2' is not there, the numbers are 0 to 1"),
-        ("DELETE", "/gpus/0/mig/0/load", None, "MIG device of GPU 0 '0' is not there, the numbers are none"),
-        ("POST", "/gpus/0/faults", {"kind": "fire"}, "request: kind: is 'fire', one of lost, hang, slow"),
+        ("PUT", "/demands/inference", {"gpus": 5, "gpu": 4}, "request: gpu: is not a known key; the keys are gpus"),
+        ("PUT", "/demands/inference", [5], "request: is a list; expected a mapping"),
+        ("PUT", "/gpus/4/load", {"percent": 1}, "GPU '4' does not exist; the numbers are 0 to 3"),
+        ("PUT", "/gpus/-1/load", {"percent": 1}, "GPU '-1' does not exist"),
+        ("PUT", "/gpus/0/load", {"percent": 101}, "request: percent: is 101; expected a number from 0 to 100"),
+        ("PUT", "/gpus/0/load", {"percent": 1, "for_s": 3}, "request: for_s: is not a known key"),
+        ("PUT", "/gpus/3/mig/2/load", {"percent": 1}, "MIG device of GPU 3 '2' does not exist; the numbers are 0 to 1"),
+        ("DELETE", "/gpus/0/mig/0/load", None, "MIG device of GPU 0 '0' does not exist; the numbers are none"),
+        ("POST", "/gpus/0/faults", {"kind": "fire"}, "request: kind: is 'fire'; expected one of lost, hang, slow"),
         ("POST", "/gpus/0/faults", {"kind": "xid"}, "request: code: is missing"),
-        ("POST", "/gpus/0/faults", {"kind": "lost", "for_s": 1, "until_s": 2}, "request: for_s: is set beside until_s"),
+        (
+            "POST",
+            "/gpus/0/faults",
+            {"kind": "lost", "for_s": 1, "until_s": 2},
+            "request: for_s: is set together with until_s",
+        ),
         ("PUT", "/pods", {}, "request: pods: is missing"),
-        ("PUT", "/pods", {"pods": [pod("a", 0), pod("a", 1)]}, "request: pods[1].name: is 'a', a pod of this name"),
-        ("PUT", "/pods", {"pods": [], "more": 1}, "request: more: is not known here, the keys are pods"),
-        ("POST", "/pods", pod("llm-0", 0), "pod prod/llm-0 is there already"),
-        ("POST", "/pods", pod("llm-1", 9), "request: containers[0].gpus[0].gpu: is 9, a whole number from 0 to 3"),
-        ("DELETE", "/pods/prod/llm-7", None, "pod prod/llm-7 is not there"),
+        ("PUT", "/pods", {"pods": [pod("a", 0), pod("a", 1)]}, "request: pods[1].name: is 'a', but an earlier pod"),
+        ("PUT", "/pods", {"pods": [], "more": 1}, "request: more: is not a known key; the keys are pods"),
+        ("POST", "/pods", pod("llm-0", 0), "pod prod/llm-0 already exists"),
+        (
+            "POST",
+            "/pods",
+            pod("llm-1", 9),
+            "request: containers[0].gpus[0].gpu: is 9; expected a whole number from 0 to 3",
+        ),
+        ("DELETE", "/pods/prod/llm-7", None, "pod prod/llm-7 does not exist"),
     ],
 )
 def test_a_wrong_request_is_answered_with_one_sentence_and_changes_nothing(
@@ -154,7 +164,7 @@ def test_what_is_no_command_is_not_found_and_the_answer_lists_the_commands(
 ) -> None:
     status, answer = unmoved.ask(method, path, "{}")
     assert status == 404
-    assert f"{method} {path} is not known, the commands are GET /state, PUT /demands/NAME" in answer["error"]
+    assert f"{method} {path} is not known; the commands are GET /state, PUT /demands/NAME" in answer["error"]
 
 
 def test_names_in_the_path_may_be_percent_encoded_and_a_query_means_nothing(steered: Steered) -> None:
@@ -165,7 +175,7 @@ def test_names_in_the_path_may_be_percent_encoded_and_a_query_means_nothing(stee
 @pytest.mark.parametrize("name", ["", "a b", "Web-0", "x\ny", "../etc", "a" * 254])
 def test_a_pod_that_kubernetes_would_refuse_is_refused(unmoved: Steered, name: str) -> None:
     for method, content in (("POST", pod(name, 1)), ("PUT", {"pods": [pod(name, 1)]})):
-        assert "a name that Kubernetes takes is needed" in unmoved.refusal(method, "/pods", content)
+        assert "expected a name that Kubernetes accepts" in unmoved.refusal(method, "/pods", content)
 
 
 def test_the_documentation_lists_every_command() -> None:
