@@ -116,8 +116,7 @@ def test_the_program_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
     with os.fdopen(writing, "w") as pipe:
         process = subprocess.Popen(command, cwd=ROOT, stderr=pipe)
     with os.fdopen(reading) as log:
-        while "is sampled" not in log.readline():
-            assert process.poll() is None
+        assert any("sampling GPU" in line for line in log)
     try:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(3)
