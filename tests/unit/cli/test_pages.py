@@ -12,7 +12,8 @@ PAGES = ("coming-from-dcgm-exporter", "gpu-operator", "managed-kubernetes", "tro
 OTHER_TOOLS = re.compile(r"(?:helm|kubectl|oc|docker|gcloud) ")
 OTHERS_FLAGS = set(
     re.findall(
-        r"\S+", "cap-add cap-drop enable-managed-gpu-experience gpu-driver raw read-only reuse-values root-dir set"
+        r"\S+",
+        "cap-add cap-drop enable-managed-gpu-experience gpu-driver raw read-only reuse-values root-dir set set-json",
     )
 )
 """Flags of docker, helm, kubectl, kubelet and az that stand alone in a sentence."""
