@@ -72,7 +72,9 @@ def running(command: str, folder: Path) -> Iterator[str]:
 
 def environment() -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "DCGM_EXPORTER_LISTEN": "127.0.0.1:0"}
+    outer_make = {"MAKEFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS"}  # ARGS of `make test` are no flags of the exporter
+    inherited = {name: value for name, value in os.environ.items() if name not in outer_make}
+    return {**inherited, "PATH": path, "DCGM_EXPORTER_LISTEN": "127.0.0.1:0"}
 
 
 def printed(command: str) -> str:
