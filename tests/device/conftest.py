@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,7 @@ import pynvml
 import pytest
 
 from tests.device.nvml_log import NvmlLog
+from tests.device.pages import fetch
 
 ADDRESS = "127.0.0.1:9400"
 
@@ -32,14 +32,6 @@ while time.time() < until:
 def command(address: str, *flags: str) -> list[str]:
     """Return the command line of an exporter."""
     return [sys.executable, "-m", "exporter", "-a", address, *flags]
-
-
-def fetch(address: str, accept: str = "text/plain") -> str:
-    """Return an exporter's page."""
-    request = urllib.request.Request(f"http://{address}/metrics", headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=5) as answer:
-        text: str = answer.read().decode()
-    return text
 
 
 class Exporter(NamedTuple):

@@ -14,12 +14,12 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from tests.device import loads
+from tests.device.pages import page_of
 
 T = TypeVar("T")
 
@@ -118,12 +118,8 @@ class Scraper(Generic[T]):
 def scrape() -> dict[str, float] | None:
     """Return what a page says of the first GPU, as `values_of`; nothing while the exporter is away."""
     at = time.time()
-    try:
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=5) as answer:
-            page = answer.read().decode()
-    except OSError:
-        return None
-    return values_of(page, at, 0)
+    page = page_of(ADDRESS)
+    return values_of(page, at, 0) if page else None
 
 
 def values_of(page: str, at: float, gpu: int) -> dict[str, float] | None:

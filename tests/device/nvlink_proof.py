@@ -20,10 +20,11 @@ import pynvml
 
 from exporter.catalogue import ANSWERED
 from tests.device import link_counters, nvlink_tables
-from tests.device.conftest import command, fetch
+from tests.device.conftest import command
 from tests.device.link_counters import WAYS
 from tests.device.loads import Load
 from tests.device.nvlink_tables import HEALTH, Measured, Page, Phase, Verdicts
+from tests.device.pages import fetch
 from tests.waiting import until
 
 ADDRESS = "127.0.0.1:9400"

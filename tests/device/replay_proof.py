@@ -17,7 +17,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.request
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ from exporter.sampling.plan import plan
 from exporter.sampling.sampler import Sampler
 from exporter.settings import parse_devices
 from tests.device import loads
+from tests.device.pages import page_of
 from tests.unit.fake_clock import FakeClock
 from tests.unit.mock_machines import scenario
 
@@ -217,10 +217,8 @@ def start_load(seconds: float, gpus: int) -> subprocess.Popen[bytes]:
 
 def scrape(gpus: int) -> dict[int, Values]:
     """Return a page's numbers by GPU; none while one of them has no energy yet."""
-    try:
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=5) as answer:
-            page = answer.read().decode()
-    except OSError:
+    page = page_of(ADDRESS)
+    if not page:
         return {}
     values: dict[int, Values] = {index: {} for index in range(gpus)}
     for name, text, value in SERIES.findall(page):

@@ -8,7 +8,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from tests.device.conftest import command, fetch
+from tests.device.conftest import command
+from tests.device.pages import fetch
 from tests.golden.series import Series, read_series
 from tests.waiting import until
 

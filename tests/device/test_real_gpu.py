@@ -14,8 +14,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from tests.device.conftest import Exporter, command, fetch
+from tests.device.conftest import Exporter, command
 from tests.device.nvml_log import PROFILING, TRUTHS, NvmlLog
+from tests.device.pages import fetch
 from tests.waiting import until
 
 LINE = re.compile(r"^(\w+)\{[^}]*\} (\S+)$", re.MULTILINE)

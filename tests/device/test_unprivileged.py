@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.device.conftest import Exporter, fetch
+from tests.device.conftest import Exporter
+from tests.device.pages import page_of
 from tests.waiting import until
 
 ADDRESS = "127.0.0.1:9416"
@@ -30,7 +31,7 @@ NOBODY = (*POWERLESS, "--reuid=65534", "--regid=65534", "--clear-groups")
 def unprivileged() -> Iterator[Exporter]:
     process = subprocess.Popen([*who(), sys.executable, "-c", AS_THE_UNIT, "-a", ADDRESS])
     try:
-        until(lambda: process.poll() is not None or "DCGM_FI_DEV_GPU_UTIL{" in page(), what="it serves")
+        until(lambda: process.poll() is not None or "DCGM_FI_DEV_GPU_UTIL{" in page_of(ADDRESS), what="it serves")
         assert process.poll() is None
         yield Exporter(process)
     finally:
@@ -47,20 +48,18 @@ def who() -> tuple[str, ...]:
     return NOBODY if can_read.returncode == 0 else POWERLESS
 
 
-def page() -> str:
-    try:
-        return fetch(ADDRESS)
-    except OSError:
-        return ""
-
-
 def names(text: str) -> set[str]:
     return set(re.findall(r"^(DCGM_\w+)\{", text, re.MULTILINE))
 
 
 def test_a_user_without_rights_reads_what_root_reads(exporter: Exporter, unprivileged: Exporter) -> None:
-    until(lambda: names(page()) >= names(exporter.scrape()), lambda: names(exporter.scrape()) - names(page()))
-    refused = re.findall(r'^gpu_exporter_reading_errors_total\{.*reason="not_permitted".*$', page(), re.MULTILINE)
+    until(
+        lambda: names(page_of(ADDRESS)) >= names(exporter.scrape()),
+        lambda: names(exporter.scrape()) - names(page_of(ADDRESS)),
+    )
+    refused = re.findall(
+        r'^gpu_exporter_reading_errors_total\{.*reason="not_permitted".*$', page_of(ADDRESS), re.MULTILINE
+    )
     print("not permitted:", refused or "nothing")
     assert refused == []
     assert unprivileged.process.poll() is None

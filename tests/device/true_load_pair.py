@@ -15,7 +15,6 @@ import os
 import re
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple
 from podresources.fake_kubelet import FakeKubelet
 from podresources.fake_pods import Container, Pod
 from tests.device import duty, loads
+from tests.device.pages import page_of
 from tests.waiting import until
 
 MOCK = ["--mock", os.environ["MOCK"]] if os.environ.get("MOCK") else []
@@ -85,17 +85,8 @@ HEAD = (
 )
 
 
-def page() -> str:
-    try:
-        with urllib.request.urlopen(f"http://{duty.ADDRESS}/metrics", timeout=5) as answer:
-            text: str = answer.read().decode()
-    except OSError:
-        return ""
-    return text
-
-
 def scrape_both() -> dict[int, dict[str, float]] | None:
-    at, text = time.time(), page()
+    at, text = time.time(), page_of(duty.ADDRESS)
     found = {gpu: duty.values_of(text, at, gpu) for gpu in GPUS}
     values = {gpu: one for gpu, one in found.items() if one is not None}
     return values if len(values) == len(GPUS) else None
@@ -154,9 +145,9 @@ def outcomes(seconds: float, measured: dict[str, Any]) -> Iterator[Outcome]:
         stack.callback(exporter.wait)
         stack.callback(exporter.terminate)
         until(lambda: scrape_both() is not None, what="busy seconds of both GPUs")
-        uuids = UUID.findall(page())[: len(GPUS)]
+        uuids = UUID.findall(page_of(duty.ADDRESS))[: len(GPUS)]
         kubelet.set_pods([Pod(NAMESPACE, POD, [Container("main", {"nvidia.com/gpu": uuids})])])
-        until(lambda: len(HELD.findall(page())) == len(GPUS), what="the pod on both GPUs")
+        until(lambda: len(HELD.findall(page_of(duty.ADDRESS))) == len(GPUS), what="the pod on both GPUs")
         load = loads.Load(duty.LOAD)
         stack.callback(load.stop)
         for percent, period_s in LOADS:

@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.device.loads import PYTHON, environment
+from tests.device.pages import page_of
 
 ADDRESS = "127.0.0.1:9400"
 WINDOW_S = 20
@@ -68,7 +68,7 @@ class Proof:
         """Wait until a page is right, keep it, and print what it says of the series that match `shown`."""
         began = time.monotonic()
         while True:
-            text = fetch()
+            text = page_of(ADDRESS)
             page = values(text)
             is_so, passed_s = is_right(page), time.monotonic() - began
             if is_so or passed_s >= patience_s:
@@ -80,16 +80,6 @@ class Proof:
         print(f"| {done} | {seen} | {passed_s:.1f} s | {'yes' if is_so else 'NO'} |", flush=True)
         self.has_failed = self.has_failed or not is_so
         return page
-
-
-def fetch() -> str:
-    """Return the exporter's page, empty while there is none."""
-    try:
-        with urllib.request.urlopen(f"http://{ADDRESS}/metrics", timeout=5) as answer:
-            text: str = answer.read().decode()
-    except OSError:
-        return ""
-    return text
 
 
 def values(text: str) -> Page:
